@@ -1,0 +1,146 @@
+"""The nouns that rooms hand to one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from math import floor
+
+import torch
+from torch import Tensor
+
+LABEL_NONE, LABEL_DIFFERENT, LABEL_SAME = 0, 1, 2  # the detector's three classes (Feng et al. 2019, their program)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpec:
+    """How every video is cut. Seconds and clip indices meet here and nowhere else.
+
+    fps: frames a second after resampling; frames_per_clip: frames of one clip; image_size: side of the square, pixels.
+    """
+
+    fps: int = 24
+    frames_per_clip: int = 8
+    image_size: int = 320
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if getattr(self, field.name) < 1:
+                raise ValueError(f"{field.name} must be at least 1, not {getattr(self, field.name)}.")
+
+    @property
+    def clips_per_second(self) -> Fraction:
+        return Fraction(self.fps, self.frames_per_clip)
+
+    def index_at(self, seconds: float) -> int:
+        """The clip that is on screen at `seconds`. A hair is added first: `int()` alone fails 5 % of round trips."""
+        return floor(seconds * self.fps / self.frames_per_clip + 1e-6)
+
+    def seconds_at(self, clip: int) -> float:
+        """When `clip` begins, in seconds."""
+        return clip * self.frames_per_clip / self.fps
+
+    def span(self, video: str, start_seconds: float, stop_seconds: float) -> Span:
+        """The clips that are on screen between two times; at least one."""
+        start = self.index_at(start_seconds)
+        stop = -self.index_at(-stop_seconds)  # rounds up, with the same hair
+        return Span(video, start, max(stop, start + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Clips [start, stop) of one video."""
+
+    video: str
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"a span of {self.video!r} needs 0 <= start < stop, not [{self.start}, {self.stop}).")
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def overlap(self, other: Span) -> Span | None:
+        """The clips that both hold, or None."""
+        start, stop = max(self.start, other.start), min(self.stop, other.stop)
+        return Span(self.video, start, stop) if self.video == other.video and start < stop else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tubelet:
+    """One box per clip over a span: a query and an answer are both this. boxes (T, 4) float32 xyxy in [0, 1]."""
+
+    span: Span
+    boxes: Tensor
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        if tuple(self.boxes.shape) != (len(self.span), 4):
+            raise ValueError(f"a tubelet over {len(self.span)} clips needs boxes ({len(self.span)}, 4), "
+                             f"not {tuple(self.boxes.shape)}.")
+
+    def within(self, span: Span) -> Tubelet | None:
+        """The part of the tubelet that lies in `span`, or None."""
+        shared = self.span.overlap(span)
+        if shared is None:
+            return None
+        return Tubelet(shared, self.boxes[shared.start - self.span.start : shared.stop - self.span.start], self.score)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """A query tubelet and its pooled features (T, 7, 7, C): computed once, asked of many references."""
+
+    tubelet: Tubelet
+    regions: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """A query, the span of the reference to search, and what lies in it.
+
+    targets: tubelets of the query's label; others: tubelets of any other label; split: train, val or test.
+    """
+
+    query: Tubelet
+    reference: Span
+    targets: tuple[Tubelet, ...]
+    label: str
+    others: tuple[Tubelet, ...] = ()
+    split: str = "train"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Tensors only. B pairs, T reference clips, Q query clips, G boxes a clip; short items are padded with zeros.
+
+    reference (B, T, H, W, C), reference_mask (B, T) bool: False on padding.
+    query (B, Q, H, W, C), query_boxes (B, Q, 4) xyxy in [0, 1], query_mask (B, Q) bool.
+    target_boxes (B, T, G, 4), target_labels (B, T, G) int64: 0 no box here, 1 another action, 2 the query's action.
+    """
+
+    reference: Tensor
+    reference_mask: Tensor
+    query: Tensor
+    query_boxes: Tensor
+    query_mask: Tensor
+    target_boxes: Tensor
+    target_labels: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+        """Moves every tensor; `dtype` is for the feature maps alone."""
+        moved = {field.name: getattr(self, field.name).to(device) for field in fields(self)}
+        for name in ("reference", "query"):
+            moved[name] = moved[name].to(dtype or moved[name].dtype)
+        return Batch(**moved)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """What was found in one clip: boxes (N, 4) xyxy in [0, 1], scores (N,), labels (N,), best score first."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
