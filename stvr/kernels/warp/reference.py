@@ -1,0 +1,115 @@
+"""What the spline warp means: plain PyTorch, differentiable, exact in float64.
+
+The semantics are TensorFlow's `sparse_image_warp`, which Feng et al. 2019 call in their section 3.2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MIN_SQUARED_DISTANCE = 1e-10  # TensorFlow Addons, interpolate_spline.py: EPSILON
+
+
+def spline_flow(
+    points: Tensor,
+    displacement: Tensor,
+    height: int,
+    width: int,
+    *,
+    order: int = 2,
+    num_boundary_points: int = 4,
+    regularization: float = 0.0,
+) -> Tensor:
+    """The dense flow (B, H, W, 2) in cells, (y, x), that carries `points` by `displacement`.
+
+    points (N, 2), displacement (B, N, 2). The spline is solved on the *moved* points, as TensorFlow does.
+    """
+    batch = displacement.shape[0]
+    border = boundary_points(height, width, num_boundary_points).to(displacement)  # (K, 2)
+    moved = points.to(displacement) + displacement  # (B, N, 2)
+    centres = torch.cat([moved, border.expand(batch, -1, 2)], 1)  # (B, N + K, 2)
+    values = torch.cat([displacement, displacement.new_zeros(batch, len(border), 2)], 1)
+    cells = cell_positions(height, width).to(displacement).expand(batch, -1, 2)  # (B, HW, 2)
+    flow = interpolate_spline(centres, values, cells, order=order, regularization=regularization)
+    return flow.reshape(batch, height, width, 2)
+
+
+def interpolate_spline(
+    centres: Tensor, values: Tensor, queries: Tensor, *, order: int, regularization: float = 0.0
+) -> Tensor:
+    """Polyharmonic interpolation (eq. 3): centres (B, N, D) with values (B, N, K), read at queries (B, M, D) -> (B, M, K)."""
+    batch, num_centres, dims = centres.shape
+    kernel = radial_basis(squared_distances(centres, centres), order)  # (B, N, N)
+    kernel = kernel + regularization * torch.eye(num_centres).to(kernel)
+    linear = torch.cat([centres, torch.ones_like(centres[..., :1])], -1)  # (B, N, D + 1)
+    corner = centres.new_zeros(batch, dims + 1, dims + 1)
+    system = torch.cat([torch.cat([kernel, linear], 2), torch.cat([linear.mT, corner], 2)], 1)
+    right = torch.cat([values, values.new_zeros(batch, dims + 1, values.shape[-1])], 1)
+    weights = torch.linalg.solve(system, right)  # (B, N + D + 1, K)
+    basis = radial_basis(squared_distances(queries, centres), order)  # (B, M, N)
+    query_linear = torch.cat([queries, torch.ones_like(queries[..., :1])], -1)
+    return basis @ weights[:, :num_centres] + query_linear @ weights[:, num_centres:]
+
+
+def radial_basis(squared: Tensor, order: int) -> Tensor:
+    """phi_k of a squared distance: r^k for odd k, r^k log r for even k, away from zero as TensorFlow does it."""
+    floored = squared.clamp_min(MIN_SQUARED_DISTANCE)
+    if order == 2:
+        return 0.5 * squared * floored.log()
+    if order == 4:
+        return 0.5 * squared.square() * floored.log()
+    if order == 1:
+        return floored.sqrt()
+    power = floored.pow(0.5 * order)
+    return 0.5 * power * floored.log() if order % 2 == 0 else power
+
+
+def squared_distances(left: Tensor, right: Tensor) -> Tensor:
+    """(B, N, D) and (B, M, D) -> (B, N, M). By differences: the expanded square loses four digits in float32."""
+    return (left[:, :, None, :] - right[:, None, :, :]).square().sum(-1)
+
+
+def boundary_points(height: int, width: int, num_per_edge: int) -> Tensor:
+    """Unmoved points along the border, row-major: (4 num_per_edge, 2) float64 (y, x); none for 0."""
+    if num_per_edge < 1:
+        return torch.zeros(0, 2, dtype=torch.float64)
+    rows = torch.linspace(0, height - 1, num_per_edge + 1, dtype=torch.float64)
+    columns = torch.linspace(0, width - 1, num_per_edge + 1, dtype=torch.float64)
+    grid = torch.cartesian_prod(rows, columns)
+    on_edge = (grid == 0).any(1) | (grid[:, 0] == height - 1) | (grid[:, 1] == width - 1)
+    return grid[on_edge]
+
+
+def cell_positions(height: int, width: int) -> Tensor:
+    """The (y, x) of every cell, row-major: (HW, 2) float64."""
+    return torch.cartesian_prod(
+        torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64)
+    )
+
+
+def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
+    """out[y, x] = image[y - flow_y, x - flow_x], bilinear, the border clamped. image (B, C, H, W), flow (B, H, W, 2).
+
+    At whole positions the gradient towards the flow is that of the cell to the right and below (torch's clamp);
+    TensorFlow's is zero there, with which a zero-initialised offset layer would never learn.
+    """
+    batch, channels, height, width = image.shape
+    cells = cell_positions(height, width).to(flow).reshape(1, height, width, 2)
+    index, weights = bilinear_taps(cells - flow, height, width)  # (B, HW, 4) both
+    taps = image.flatten(2).gather(2, index.reshape(batch, 1, -1).expand(-1, channels, -1))  # (B, C, HW * 4)
+    taps = taps.reshape(batch, channels, height * width, 4)
+    warped = (taps * weights[:, None].to(image.dtype)).sum(-1)
+    return warped.reshape(batch, channels, height, width)
+
+
+def bilinear_taps(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The four cells around each position (B, H, W, 2) and their weights: (B, HW, 4) int64 and float."""
+    positions = positions.flatten(1, 2)
+    last = positions.new_tensor([height - 2, width - 2])
+    corner = torch.minimum(positions.detach().floor().clamp_min(0), last)  # (B, HW, 2)
+    down, right = (positions - corner).clamp(0, 1).unbind(-1)
+    top_left = (corner[..., 0] * width + corner[..., 1]).long()
+    index = torch.stack([top_left, top_left + 1, top_left + width, top_left + width + 1], -1)
+    weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], -1)
+    return index, weights

@@ -1,0 +1,34 @@
+"""A cell applied clip after clip, whole or streamed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Propagation(nn.Module):
+    """Features (B, T, H, W, C) -> the same shape; clip t is told of the clips before it, never of those after."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.stream(features, None)[0]
+
+    def stream(self, features: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The same from where `state` left off; None is the start of a video. Returns features and the next state."""
+        raise NotImplementedError(f"{type(self).__name__} must define stream().")
+
+
+class Recurrent(Propagation):
+    """Runs `cell(x, state) -> (hidden, state)` over the clips."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def stream(self, features: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        hidden = []
+        for clip in features.permute(1, 0, 4, 2, 3):  # T of (B, C, H, W), channels last in memory
+            answer, state = self.cell(clip, state)
+            hidden.append(answer.permute(0, 2, 3, 1))
+        return torch.stack(hidden, 1), state

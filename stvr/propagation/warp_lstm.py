@@ -1,0 +1,103 @@
+"""The Warp LSTM cell: a convolutional LSTM whose state is warped onto the new clip first (Feng et al. 2019, eq. 4).
+
+Where paper and released program differ this is the program: layer norm over (H, W, C) on each gate and on the
+memory, a forget bias of 1, a separable 3x3 to a bottleneck, and a carried hidden state that includes the skip.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stvr.kernels import spline_warp
+
+LAYER_NORM_EPSILON = 1e-12  # tf.contrib.layers.layer_norm
+NUM_CONTROL_POINTS_A_SIDE = 3  # the program: cells 5, 10, 15 of 20 in both directions
+
+
+class LSTMState(NamedTuple):
+    """What the cell carries: hidden and memory, each (B, C, H, W)."""
+
+    hidden: Tensor
+    memory: Tensor
+
+
+class WarpLSTMCell(nn.Module):
+    """One clip's step, on maps (B, C, H, W) -> hidden (B, C, H, W) and the state to carry.
+
+    warp: False makes it the paper's ConvLSTM. norm: "layer" as the program, "none" as eq. 4. order: of the spline.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        bottleneck: int = 128,
+        warp: bool = True,
+        order: int = 2,
+        norm: Literal["layer", "none"] = "layer",
+        forget_bias: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.channels, self.order, self.norm, self.forget_bias = channels, order, norm, forget_bias
+        both = 2 * channels
+        self.offsets = SeparableOffsets(both) if warp else None
+        self.depthwise = nn.Conv2d(both, both, 3, padding=1, groups=both, bias=False)
+        self.pointwise = nn.Conv2d(both, bottleneck, 1)
+        self.expand = nn.Conv2d(bottleneck, 4 * channels, 1)
+        if norm == "layer":
+            self.gate_norm = nn.GroupNorm(4, 4 * channels, eps=LAYER_NORM_EPSILON)  # each gate over (H, W, C)
+            self.memory_norm = nn.GroupNorm(1, channels, eps=LAYER_NORM_EPSILON)
+        else:
+            self.gate_norm = self.memory_norm = nn.Identity()
+        xavier_uniform_(self.depthwise.weight, 9 * both, 9)
+        xavier_uniform_(self.pointwise.weight, both, bottleneck)
+        xavier_uniform_(self.expand.weight, bottleneck, 4 * channels)
+        for layer in (self.pointwise, self.expand):
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+        hidden, memory = state or (torch.zeros_like(x), torch.zeros_like(x))
+        if self.offsets is not None:
+            points = control_points(*x.shape[-2:]).to(x.device)
+            displacement = self.offsets(torch.cat([x, hidden], 1), points)
+            hidden, memory = spline_warp([hidden, memory], points, displacement, order=self.order)
+        gates = self.expand(self.pointwise(self.depthwise(torch.cat([x, hidden], 1))))
+        input_gate, candidate, forget_gate, output_gate = self.gate_norm(gates).chunk(4, 1)
+        memory = (forget_gate + self.forget_bias).sigmoid() * memory + input_gate.sigmoid() * candidate.tanh()
+        memory = self.memory_norm(memory)
+        hidden = memory.tanh() * output_gate.sigmoid() + x  # the skip is carried on
+        return hidden, LSTMState(hidden, memory)
+
+
+class SeparableOffsets(nn.Module):
+    """Where each control point goes: a depthwise then a pointwise 1x1, at the control points alone."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Parameter(torch.empty(channels))
+        self.pointwise = nn.Linear(channels, 2)
+        xavier_uniform_(self.depthwise, channels, 1)
+        xavier_uniform_(self.pointwise.weight, channels, 2)
+        nn.init.zeros_(self.pointwise.bias)
+
+    def forward(self, maps: Tensor, points: Tensor) -> Tensor:
+        """maps (B, C, H, W), points (N, 2) of whole cells -> displacement (B, N, 2) in cells, (y, x)."""
+        rows, columns = points.long().unbind(1)
+        return self.pointwise(maps[:, :, rows, columns].mT * self.depthwise)
+
+
+def control_points(height: int, width: int) -> Tensor:
+    """A 3x3 grid of whole cells, row-major (9, 2) float32 (y, x): cells 5, 10, 15 of 20."""
+    steps = torch.arange(1, NUM_CONTROL_POINTS_A_SIDE + 1)
+    parts = NUM_CONTROL_POINTS_A_SIDE + 1
+    return torch.cartesian_prod(steps * height // parts, steps * width // parts).float()
+
+
+def xavier_uniform_(weight: Tensor, fan_in: int, fan_out: int) -> Tensor:
+    """TensorFlow's xavier_initializer, whose fans count differently from torch's on depthwise weights."""
+    bound = (6.0 / (fan_in + fan_out)) ** 0.5
+    return nn.init.uniform_(weight, -bound, bound)
