@@ -1,0 +1,121 @@
+"""Linking, held to made detections whose tubelets are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Detections
+from stvr.tubelets.linking import link
+
+HALF = np.array([-0.08, -0.2, 0.08, 0.2])
+
+
+def actor(x: float, y: float = 0.5) -> np.ndarray:
+    """A box 0.16 wide and 0.4 high around (x, y)."""
+    return np.array([x, y, x, y]) + HALF
+
+
+def detections(*found: tuple[np.ndarray, float], label: int = LABEL_SAME) -> Detections:
+    return Detections(
+        torch.tensor(np.array([box for box, _ in found]).reshape(-1, 4), dtype=torch.float32),
+        torch.tensor([score for _, score in found]),
+        torch.full((len(found),), label),
+    )
+
+
+def test_one_actor_gives_one_tubelet_with_its_boxes_time_and_mean_score():
+    clips = [detections((actor(0.2 + 0.02 * t), score)) for t, score in enumerate([0.6, 0.8, 1.0, 0.8])]
+    (only,) = link(clips, "film", start=40)
+    assert (only.span.video, only.span.start, only.span.stop) == ("film", 40, 44)
+    assert only.score == pytest.approx(0.8)
+    assert only.boxes[3].numpy() == pytest.approx(actor(0.26), abs=1e-6)
+    assert only.boxes.dtype == torch.float32
+
+
+def test_two_actors_who_cross_keep_their_way_though_one_hides_the_other():
+    ways = np.linspace(0.1, 0.9, 17)
+    clips = []
+    for x in ways:
+        seen = [(actor(x), 0.9), (actor(1 - x, 0.55), 0.7)]
+        clips.append(detections(*(seen[:1] if abs(x - 0.5) < 0.05 else seen)))  # hidden for one clip
+    first, second = link(clips, "v", 0)
+    assert first.boxes[:, 0].numpy() == pytest.approx(ways - 0.08, abs=1e-6)
+    assert second.boxes[:, 0].numpy() == pytest.approx(1 - ways - 0.08, abs=1e-6)
+    assert first.score == pytest.approx(0.9)
+    assert second.score == pytest.approx(0.7)
+
+
+def test_a_short_gap_is_filled_on_a_straight_line_and_a_long_one_parts():
+    seen = {0: 0.30, 1: 0.32, 4: 0.38, 5: 0.40, 9: 0.48, 10: 0.50}  # gaps of 2 and of 3 clips
+    clips = [detections((actor(seen[t]), 0.9)) if t in seen else detections() for t in range(11)]
+    first, second = sorted(link(clips, "v", 0, max_gap=2), key=lambda tubelet: tubelet.span.start)
+    assert (first.span.start, first.span.stop) == (0, 6)
+    assert first.boxes.mean(1).numpy() == pytest.approx((np.array([0.30, 0.32, 0.34, 0.36, 0.38, 0.40]) + 0.5) / 2)
+    assert (second.span.start, second.span.stop) == (9, 11)
+
+
+def test_noise_of_a_single_clip_is_no_answer():
+    rng = np.random.default_rng(0)
+    clips = [detections((actor(0.5), 0.8), (actor(*rng.random(2)), 0.3)) for _ in range(12)]
+    best = link(clips, "v", 0)[0]
+    assert len(best.span) == 12
+    assert best.score == pytest.approx(0.8, abs=0.05)
+    lonely = [detections(), detections((actor(0.5), 0.9)), detections(), detections()]
+    assert link(lonely, "v", 0) == []
+
+
+def test_the_tubelet_begins_and_ends_with_the_action_not_with_the_actor():
+    scores = [0.1] * 6 + [0.9] * 5 + [0.15] * 4
+    (only,) = link([detections((actor(0.5), score)) for score in scores], "v", 100)
+    assert (only.span.start, only.span.stop) == (106, 111)
+    assert only.score == pytest.approx(0.9)
+
+
+def test_an_actor_who_does_it_twice_gives_two_tubelets_and_a_flicker_does_not_part():
+    scores = [0.9, 0.9, 0.2, 0.9, 0.9] + [0.1] * 5 + [0.8, 0.8, 0.8] + [0.1, 0.1, 0.1, 0.8, 0.1]
+    tubelets = link([detections((actor(0.5), score)) for score in scores], "v", 0)
+    assert sorted((each.span.start, each.span.stop) for each in tubelets) == [(0, 5), (10, 13)]
+
+
+def test_the_same_actor_found_twice_is_answered_once():
+    clips = [detections((actor(0.5), 0.9), (actor(0.52), 0.6)) for _ in range(6)]
+    (only,) = link(clips, "v", 0)
+    assert only.score == pytest.approx(0.9)
+
+
+def test_a_lucky_clip_does_not_remove_the_long_tubelet():
+    doubled = {3: (actor(0.55), 0.95), 4: (actor(0.55), 0.95)}
+    clips = [detections(*([(actor(0.5), 0.8)] + ([doubled[t]] if t in doubled else []))) for t in range(10)]
+    assert len(link(clips, "v", 0)[0].span) == 10
+
+
+def test_only_the_query_s_action_is_linked_best_first_and_no_more_than_asked():
+    other = detections((actor(0.5), 0.9), label=LABEL_DIFFERENT)
+    assert link([other] * 4, "v", 0) == []
+    three = detections((actor(0.1), 0.4), (actor(0.5), 0.9), (actor(0.9), 0.6))
+    assert [each.score for each in link([three] * 4, "v", 0)] == pytest.approx([0.9, 0.6, 0.4])
+    assert [each.score for each in link([three] * 4, "v", 0, max_tubelets=2)] == pytest.approx([0.9, 0.6])
+    assert link([], "v", 0) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_detections_within_a_clip_does_not_matter(seed):
+    rng = np.random.default_rng(seed)
+    clips = [
+        detections(*((actor(*rng.random(2)), float(rng.random())) for _ in range(5)), (actor(0.1 + 0.05 * t), 0.7))
+        for t in range(12)
+    ]
+    shuffled = []
+    for each in clips:
+        order = torch.from_numpy(rng.permutation(len(each.scores)))
+        shuffled.append(Detections(each.boxes[order], each.scores[order], each.labels[order]))
+    for one, other in zip(link(clips, "v", 0), link(shuffled, "v", 0), strict=True):
+        assert (one.span, one.score) == (other.span, other.score)
+        assert torch.equal(one.boxes, other.boxes)
+
+
+def test_moving_the_start_moves_the_answer():
+    clips = [detections((actor(0.1 + 0.05 * t), 0.7)) for t in range(6)]
+    early, late = link(clips, "v", 0)[0], link(clips, "v", 70)[0]
+    assert late.span.start == early.span.start + 70
+    assert torch.equal(early.boxes, late.boxes)
