@@ -25,6 +25,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"num_train_videos": 4, "num_test_videos": 2, "image_size": 96, "seconds": (4, 4)},
     "small": {},
 }
+X264 = {"crf": "18", "preset": "veryfast", "threads": "1",
+        "x264-params": "cpu-independent=1"}  # without it x264's rate control differs from run to run
 
 
 def write_world(out: Path, *, size: str = "small", workers: int | None = None, **dials: Any) -> WorldOptions:
@@ -59,7 +61,7 @@ def write_world(out: Path, *, size: str = "small", workers: int | None = None, *
 def write_video(path: Path, frames: NDArray[np.uint8], fps: int) -> None:
     """Encodes RGB frames (T, H, W, 3) as H.264, the same bytes on each run: one thread, nothing of the day in it."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "veryfast", "threads": "1"})
+        stream = container.add_stream("libx264", rate=fps, options=X264)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = fps
