@@ -1,1 +1,117 @@
+"""Backbones: clips of frames become feature maps. The menu is BACKBONES."""
 
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stvr.backbones.analytic import analytic_state
+from stvr.backbones.fold import fold
+from stvr.backbones.i3d import ENDPOINTS, I3D, NUM_CLASSES, scale
+from stvr.backbones.weights import digest, load_state, read_state
+
+__all__ = ["BACKBONES", "ENDPOINTS", "I3D", "PRECISIONS", "Backbone", "load_backbone"]
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # and "auto", which chooses
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backbone:
+    """A network ready for inference, and what a store of its features must say about it.
+
+    weights: the file's name, or "analytic"; weights_digest: "sha256:...", equal for equal weights in any file format;
+    precision: "float32" or "bfloat16", what the network computes in.
+    """
+
+    name: str
+    weights: str
+    weights_digest: str
+    endpoint: str
+    precision: str
+    network: nn.Module
+    device: torch.device
+
+    @torch.inference_mode()
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Clips (B, T, H, W, 3) uint8, RGB -> features (B, time, row, column, channel) in the backbone's precision.
+
+        8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and
+        column is a clip's. On a CPU the clips go two by two: one float32 clip alone takes torch's slow convolution.
+        """
+        if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or not len(frames):
+            raise ValueError(f"wanted clips (B, T, H, W, 3) of uint8, came {tuple(frames.shape)} of {frames.dtype}. "
+                             "Give RGB frames as they were decoded.")
+        parts = 1 if self.device.type == "cuda" else max(len(frames) // 2, 1)  # an odd clip makes a three
+        dtype = PRECISIONS[self.precision]
+        maps = [self.network(scale(clips.to(self.device)).to(dtype)) for clips in frames.tensor_split(parts)]
+        return torch.cat(maps).movedim(1, -1)
+
+
+def load_backbone(
+    name: str = "i3d",
+    weights: Path | None = None,
+    endpoint: str = "Mixed_4c",
+    precision: str = "auto",
+    device: str | torch.device = "cpu",
+) -> Backbone:
+    """The backbone `name`, cut at `endpoint`, with the weights of a file, or analytic ones where None is given.
+
+    precision: "auto" is bfloat16 where the device has it natively, float32 elsewhere. On CUDA, float32 follows
+    torch's own switch for TF32. The number of threads is torch's: `torch.set_num_threads`.
+    Raises LookupError for a name that is on no menu, FileNotFoundError or ValueError for weights that do not fit.
+    """
+    if name not in BACKBONES:
+        raise LookupError(f"there is no backbone {name!r}. Choose one of {', '.join(BACKBONES)}.")
+    device = torch.device(device)
+    precision = chosen_precision(precision, device)
+    network, endpoint, weights_digest = BACKBONES[name](weights, endpoint)
+    network = network.to(device, PRECISIONS[precision])
+    return Backbone(name, weights.name if weights else "analytic", weights_digest, endpoint, precision, network, device)
+
+
+def load_i3d(weights: Path | None, endpoint: str) -> tuple[nn.Module, str, str]:
+    """I3D folded for inference, its endpoint as the menu spells it, the digest of its weights."""
+    if weights is None:
+        warn_of_analytic_weights()
+        model = I3D(endpoint)
+        load_state(model, analytic_state(model), "analytic")
+    else:
+        state = read_state(weights)
+        bias = state.get("logits.conv3d.bias")
+        model = I3D(endpoint, num_classes=NUM_CLASSES if bias is None else len(bias))
+        load_state(model, state, str(weights))
+    return fold(model), model.endpoint, digest(model.state_dict())
+
+
+def chosen_precision(precision: str, device: torch.device) -> str:
+    """Resolves "auto"."""
+    if precision == "auto":
+        return "bfloat16" if has_bfloat16(device) else "float32"
+    if precision not in PRECISIONS:
+        raise LookupError(f"there is no precision {precision!r}. Choose one of auto, {', '.join(PRECISIONS)}.")
+    return precision
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself; where it does not, bfloat16 is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@cache
+def warn_of_analytic_weights() -> None:
+    """Once a process, one line."""
+    logging.getLogger("stvr").warning(
+        "no weights were given: the backbone uses analytic ones, which see motion but were never trained. "
+        "Give trained ones with --weights FILE (rgb_imagenet.pt or .safetensors)."
+    )
+
+
+BACKBONES: dict[str, Callable[[Path | None, str], tuple[nn.Module, str, str]]] = {"i3d": load_i3d}

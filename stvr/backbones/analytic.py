@@ -1,0 +1,86 @@
+"""Weights for I3D written by code: a pyramid of motion energy, for whoever has no trained weights.
+
+The first layer takes time differences of blurred blobs, plus and minus; the second adds the two signs, which leaves
+|dI/dt|; every later layer passes one input on, shifted by a cell or averaged over nine. Batch norm is the identity and
+the logits are zero. The numbers are the same on every machine and every version of torch and numpy.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stvr.backbones.i3d import EPSILON, I3D
+
+DETECTORS = [  # (x, y) of the blob in pixels, its sigma in pixels, first frame of the pair that is compared
+    (x, y, sigma, frame) for frame in (2, 3) for sigma in (0.7, 1.3) for y in (-0.8, 0.8) for x in (-0.8, 0.8)
+]
+GAIN = 6.0  # one grey level of change in ten is then about as large as a trained feature
+GRID = 2.0**16  # weights are rounded to it: exp() may differ in the last bit between machines, a digest must not
+
+
+def analytic_state(model: I3D) -> dict[str, Tensor]:
+    """A state for `model`, under its own names. RGB only: all three colours count alike."""
+    return {name: analytic_value(name, tuple(value.shape)) for name, value in model.state_dict().items()}
+
+
+def analytic_value(name: str, shape: tuple[int, ...]) -> Tensor:
+    layer, _, leaf = name.rpartition(".conv3d.")
+    if leaf == "weight" and layer != "logits":
+        return torch.from_numpy(unit_weight(layer, shape))
+    if name.endswith("bn.weight"):
+        return torch.ones(shape)
+    if name.endswith("bn.running_var"):
+        return torch.full(shape, 1 - EPSILON)
+    return torch.zeros(shape)
+
+
+def unit_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Weight [out, in, kT, kH, kW] of the layer `name`, float32."""
+    if name == "Conv3d_1a_7x7":
+        return time_differences(shape)
+    if name == "Conv3d_2b_1x1":
+        return sums_of_signs(shape)
+    return selections(name, shape)
+
+
+def time_differences(shape: tuple[int, ...]) -> np.ndarray:
+    """Even outputs answer to what gets darker, odd ones to what gets lighter."""
+    rows, columns = np.mgrid[-3:4, -3:4]
+    weight = np.zeros(shape, np.float32)
+    for output in range(shape[0]):
+        x, y, sigma, frame = DETECTORS[output // 2 % len(DETECTORS)]
+        blob = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+        blob = np.round(GAIN * blob / blob.sum() * GRID) / GRID
+        sign = 1 if output % 2 else -1
+        weight[output, :, frame], weight[output, :, frame + 1] = -sign * blob, sign * blob
+    return weight
+
+
+def sums_of_signs(shape: tuple[int, ...]) -> np.ndarray:
+    """relu(d) + relu(-d) = |d|: outputs 2k and 2k + 1 both read inputs 2k and 2k + 1."""
+    outputs, inputs = np.indices(shape[:2])
+    return (outputs // 2 == inputs // 2).astype(np.float32).reshape(shape)
+
+
+def selections(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """One input an output, in an order drawn from the layer's name. 3 x 3 x 3: a shift, or the mean of every third.
+
+    From Mixed_4b on a cell is 16 pixels wide; there nothing is moved or averaged any more.
+    """
+    draw = np.random.RandomState(zlib.crc32(name.encode()))  # a frozen stream, unlike default_rng
+    order = draw.permutation(shape[1])
+    weight = np.zeros(shape, np.float32)
+    for output in range(shape[0]):
+        row, column = draw.randint(3, size=2)
+        kernel = weight[output, order[output % shape[1]], shape[2] // 2]  # (kH, kW), a view
+        if shape[-1] == 1 or name.startswith(("Mixed_4", "Mixed_5")):
+            kernel[shape[-2] // 2, shape[-1] // 2] = 1
+        elif output % 3 == 2:
+            kernel[:] = 1 / 9
+        else:
+            kernel[row, column] = 1
+    return weight
