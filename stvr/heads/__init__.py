@@ -1,1 +1,79 @@
+"""Heads: features to answers. The only place that knows which part goes where."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import Field
+from torch import nn
+
+from stvr.config import Options
+from stvr.heads.adapter import Project
+from stvr.heads.matching import Attention, MatchingHead
+from stvr.heads.proposals import ProposalNetwork
+from stvr.heads.tail import Tail
+from stvr.propagation import build_propagation
+
+__all__ = ["HEADS", "PRESETS", "HeadOptions", "MatchingHead", "build_head"]
+
+
+class HeadOptions(Options):
+    """What a matching head is made of; the defaults are the paper's sizes."""
+
+    name: str = "matching"
+    propagation: str = "warp_lstm"
+    feature_channels: int = Field(1024, ge=1)  # 2 time steps x 512 of Mixed_4c
+    width: int | None = Field(None, ge=1)  # None reads the features as they are
+    proposal_width: int = 512
+    num_proposals: int = 32
+    attention_width: int = 128
+    bottleneck: int = 128
+    spline_order: int = 2
+    lstm_norm: Literal["layer", "none"] = "layer"
+    tail_width: int = 512
+    tail_units: int = 3
+    tail_norm: Literal["frozen_batch", "group"] = "frozen_batch"
+    contrast: Literal["none", "rms"] = "none"
+    fuse: Literal["concat", "compare"] = "concat"
+    add_truth: bool = False
+    sample_size: int = 16
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "small": {
+        "width": 128, "proposal_width": 128, "attention_width": 64, "bottleneck": 64, "tail_width": 64,
+        "tail_units": 2, "tail_norm": "group", "contrast": "rms", "fuse": "compare", "add_truth": True,
+        "sample_size": 32,
+    },
+}  # fmt: skip
+
+
+def build_matching(options: HeadOptions) -> MatchingHead:
+    channels = options.width or options.feature_channels
+    cell: dict[str, Any] = {"bottleneck": options.bottleneck, "norm": options.lstm_norm}
+    if options.propagation == "warp_lstm":
+        cell["order"] = options.spline_order
+    return MatchingHead(
+        adapter=Project(options.feature_channels, options.width) if options.width else nn.Identity(),
+        propagation=build_propagation(options.propagation, channels, **cell),
+        proposals=ProposalNetwork(channels, options.proposal_width, options.num_proposals),
+        attention=Attention(channels, options.attention_width),
+        tail=Tail(2 * channels, options.tail_width, options.tail_units, options.tail_norm),
+        tail_channels=2 * channels,
+        contrast=options.contrast,
+        fuse=options.fuse,
+        add_truth=options.add_truth,
+        sample_size=options.sample_size,
+    )
+
+
+HEADS: dict[str, Callable[[HeadOptions], MatchingHead]] = {"matching": build_matching}
+
+
+def build_head(options: HeadOptions) -> MatchingHead:
+    """The head that `options` describe; LookupError lists the menu."""
+    if options.name not in HEADS:
+        raise LookupError(f"{options.name!r} is no head. The menu is: {', '.join(HEADS)}.")
+    return HEADS[options.name](options)

@@ -1,0 +1,71 @@
+"""Save a head with all that rebuilds it; load it back. One safetensors file, nothing pickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from stvr.heads import HeadOptions, MatchingHead, build_head
+from stvr.store import FeatureSpec
+
+FORMAT = 1
+HEAD_FILE = "head.safetensors"  # in the folder of a run
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A head in eval mode, what it is made of, which features it reads, and what made it (config, versions, digests)."""
+
+    head: MatchingHead
+    options: HeadOptions
+    spec: FeatureSpec
+    provenance: Mapping[str, Any]
+
+
+def save_head(
+    path: Path, head: MatchingHead, options: HeadOptions, spec: FeatureSpec, provenance: Mapping[str, Any]
+) -> None:
+    """Writes all at once or not at all."""
+    header = {"format": FORMAT, "head": options.model_dump(), "spec": spec.to_json(), "provenance": dict(provenance)}
+    write_tensors(path, head.state_dict(), header)
+
+
+def load_head(path: Path | str, device: str | torch.device = "cpu") -> Checkpoint:
+    """Reads a checkpoint, or the newest head of a run's folder. Raises ValueError when it is none."""
+    path = Path(path)
+    tensors, header = read_tensors(path / HEAD_FILE if path.is_dir() else path)
+    if header.get("format") != FORMAT or "head" not in header:
+        raise ValueError(f"{path} holds no head of format {FORMAT}. Make one with `stvr train`.")
+    options = HeadOptions(**header["head"])
+    head = build_head(options)
+    head.load_state_dict(tensors)
+    return Checkpoint(head.eval().to(device), options, FeatureSpec.from_json(header["spec"]), header["provenance"])
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Tensors and a JSON header in one safetensors file, put in place by a rename."""
+    partial = path.with_name(f"{path.name}.partial")
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(whole, partial, metadata={"stvr": json.dumps(header)})
+    os.replace(partial, path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the JSON header of a file of `write_tensors`."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such checkpoint. Make one with `stvr train`.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("stvr", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: wanted a safetensors file of stvr; {error}") from None

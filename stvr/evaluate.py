@@ -1,0 +1,209 @@
+"""How good is a head: frame-mAP, recall of its proposals, and how much of it is owed to the query."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stvr.checkpoint import Checkpoint, load_head
+from stvr.data.dataset import Item, collate, read_item
+from stvr.data.pairs import read_pairs
+from stvr.heads import MatchingHead
+from stvr.heads.matching import MatchingOutputs
+from stvr.store import FeatureStore
+from stvr.structures import LABEL_NONE, LABEL_SAME, Pair
+from stvr.tubelets import ClipRecord, PairRecord, frame_map, of_label, precision_recall_curves, proposal_recall
+
+METRIC_VERSION = 1
+CLIPS_AT_ONCE = 30  # of a reference that go through the second stage together; bounds memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairAnswers:
+    """What the head said of one pair: with its own query, with another's, and its proposals a clip (N, 4) in [0, 1]."""
+
+    own: PairRecord
+    shuffled: PairRecord | None
+    proposals: Sequence[Tensor]
+    truth: Sequence[Tensor]
+
+
+def evaluate(
+    checkpoint_path: Path,
+    store_path: Path,
+    pairs_path: Path,
+    *,
+    split: str | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    report: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Asks every pair of a split and scores the answers; writes OUT/eval.json. report(done, total) tells of progress.
+
+    split: None takes "test" where the pairs have it, else all of them. Pairs whose videos are not in the store are
+    left out and counted. Percentages are never used: every figure is in [0, 1], NaN becomes null.
+    """
+    checkpoint, store = load_head(checkpoint_path, device), FeatureStore.open(store_path)
+    check_spec(checkpoint, store)
+    every = choose_split(read_pairs(pairs_path)[0], split)
+    pairs = [pair for pair in every if pair.query.span.video in store and pair.reference.video in store]
+    if not pairs:
+        raise LookupError(f"none of the {len(every)} pairs has both videos in {store_path}. Run `stvr extract` first.")
+    answers = []
+    for pair_answers in answer_pairs(checkpoint.head, store, pairs, seed, device):
+        answers.append(pair_answers)
+        if report:
+            report(len(answers), len(pairs))
+    results = {
+        "metric_version": METRIC_VERSION,
+        "split": sorted({pair.split for pair in pairs}),
+        "evaluated": f"{len(pairs)} of {len(every)} pairs",
+        **score(answers),
+        "checkpoint": dict(checkpoint.provenance),
+        "pairs_digest": f"sha256:{hashlib.sha256(pairs_path.read_bytes()).hexdigest()}",
+        "store_spec": store.spec.to_json(),
+    }
+    if out is not None:
+        write_results(out, results)
+    return results
+
+
+def score(answers: Sequence[PairAnswers]) -> dict[str, Any]:
+    """frame-mAP by label and mean, the shuffled-query probe beside it, recall of the proposals, curves."""
+    own = [answer.own for answer in answers]
+    shuffled = [answer.shuffled for answer in answers if answer.shuffled is not None]
+    table, probe = frame_map(own), frame_map(shuffled) if shuffled else None
+    recall = proposal_recall([p for a in answers for p in a.proposals], [t for a in answers for t in a.truth])
+    curves = precision_recall_curves(own)
+    return {
+        "frame_map": {
+            "mean": named(table.mean),
+            "per_label": {label: named(values) for label, values in table.per_label.items()},
+            "pairs": dict(table.pairs),
+            "boxes": dict(table.boxes),
+        },
+        "shuffled_query": {
+            "mean": named(probe.mean),
+            "per_label": {label: named(values) for label, values in probe.per_label.items()},
+        }
+        if probe
+        else None,
+        "proposal_recall": {str(k): named(values) for k, values in recall.items()},
+        "curves": {label: thinned(recall_, precision) for label, (recall_, precision) in curves.items()},
+    }
+
+
+def answer_pairs(
+    head: MatchingHead, store: FeatureStore, pairs: Sequence[Pair], seed: int, device: str
+) -> Iterator[PairAnswers]:
+    """Each pair asked with its own query and with one of another label; the reference is looked at once."""
+    strangers = draw_strangers(pairs, seed)
+    for pair, stranger in zip(pairs, strangers, strict=True):
+        item = read_item(store, pair)
+        items = [item] if stranger is None else [item, read_item_query(store, pair, stranger)]
+        yield answer_pair(head, pair, items, device)
+
+
+def read_item_query(store: FeatureStore, pair: Pair, stranger: Pair) -> Item:
+    """The query of `stranger`; its reference is not read."""
+    return read_item(store, Pair(stranger.query, pair.reference, (), pair.label))
+
+
+@torch.inference_mode()
+def answer_pair(head: MatchingHead, pair: Pair, items: Sequence[Item], device: str) -> PairAnswers:
+    batch = collate(items[:1]).to(device)
+    maps = head.propagation(head.adapter(batch.reference))  # (1, T, H, W, C)
+    truth = [boxes[labels == LABEL_SAME] for boxes, labels in zip(items[0].boxes, items[0].labels, strict=True)]
+    every = [boxes[labels != LABEL_NONE] for boxes, labels in zip(items[0].boxes, items[0].labels, strict=True)]
+    parts = [maps[:, first : first + CLIPS_AT_ONCE] for first in range(0, maps.shape[1], CLIPS_AT_ONCE)]
+    found = [head.propose(part) for part in parts]
+    records = []
+    for item in items:
+        asked = collate([item]).to(device)
+        query = head.encode_query(asked.query, asked.query_boxes)
+        outputs = [
+            head.match(part, proposals, query, asked.query_mask)
+            for part, proposals in zip(parts, found, strict=True)
+        ]
+        records.append(PairRecord(pair.label, clip_records(head, outputs, truth)))
+    size = outputs[0].image_size
+    scale = outputs[0].boxes.new_tensor([size[1], size[0], size[1], size[0]])
+    proposals = [(b[m] / scale).cpu() for p in found for b, m in zip(p.boxes, p.mask, strict=True)]
+    return PairAnswers(records[0], records[1] if len(records) > 1 else None, proposals, every)
+
+
+def clip_records(
+    head: MatchingHead, outputs: Sequence[MatchingOutputs], truth: Sequence[Tensor]
+) -> list[ClipRecord]:
+    detections = [of_label(found, LABEL_SAME) for output in outputs for found in head.detect(output)]
+    return [
+        ClipRecord(found.boxes.cpu(), found.scores.cpu(), true)
+        for found, true in zip(detections, truth, strict=True)
+    ]
+
+
+def draw_strangers(pairs: Sequence[Pair], seed: int) -> list[Pair | None]:
+    """For every pair another one whose label differs, drawn evenly over the labels; None when all are alike."""
+    random = np.random.default_rng(seed)
+    by_label: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_label.setdefault(pair.label, []).append(pair)
+    strangers: list[Pair | None] = []
+    for pair in pairs:
+        labels = sorted(label for label in by_label if label != pair.label)
+        if not labels:
+            strangers.append(None)
+            continue
+        among = by_label[labels[random.integers(len(labels))]]
+        strangers.append(among[random.integers(len(among))])
+    return strangers
+
+
+def check_spec(checkpoint: Checkpoint, store: FeatureStore) -> None:
+    different = checkpoint.spec.differences(store.spec)
+    if different:
+        raise ValueError(f"the head was trained on other features than the store holds: {'; '.join(different)}. "
+                         "Extract again as the head wants them, or train on this store.")
+
+
+def choose_split(pairs: Sequence[Pair], split: str | None) -> list[Pair]:
+    if split is None:
+        chosen = [pair for pair in pairs if pair.split == "test"]
+        return chosen or list(pairs)
+    chosen = [pair for pair in pairs if pair.split == split]
+    if not chosen:
+        there = ", ".join(sorted({pair.split for pair in pairs}))
+        raise LookupError(f"no pair has split {split!r}; the file has: {there or 'no pairs at all'}.")
+    return chosen
+
+
+def named(values: Mapping[float, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {str(key): None if math.isnan(value) else value for key, value in values.items()}
+
+
+def thinned(recall: Any, precision: Any, points: int = 200) -> dict[str, list[float]]:
+    """At most `points` points of a curve, the last one among them."""
+    keep = np.unique(np.linspace(0, max(len(recall) - 1, 0), points).round().astype(int)) if len(recall) else []
+    return {
+        "recall": [round(float(recall[i]), 4) for i in keep],
+        "precision": [round(float(precision[i]), 4) for i in keep],
+    }
+
+
+def write_results(out: Path, results: Mapping[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / "eval.json.partial"
+    partial.write_text(json.dumps(results, indent=1) + "\n")
+    os.replace(partial, out / "eval.json")

@@ -1,0 +1,234 @@
+"""The matching head of Feng et al. 2019: proposals of the reference, each held against the query.
+
+Three classes as in their program: 0 background, 1 another action, 2 the query's action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import clip_boxes_to_image, nms
+
+from stvr.heads.boxes import POSITIVE, assign, decode, encode, has_area, sample
+from stvr.heads.proposals import STRIDE, ProposalNetwork, ProposalOutputs
+from stvr.heads.regions import crop_regions
+from stvr.heads.tail import Tail
+from stvr.propagation import Propagation
+from stvr.structures import LABEL_NONE, Batch, Detections
+
+NUM_CLASSES = 3
+POSITIVE_FROM = 0.5  # IoU with a true box
+SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE = 16, 0.25
+NMS_IOU, MAX_PER_CLASS, MAX_DETECTIONS = 0.6, 15, 30
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatchingOutputs:
+    """N = B * T clips, K regions a clip; boxes in pixels of the network's image.
+
+    boxes (N, K, 4) zero padded, mask (N, K) bool; codes (N, K, 2, 4): refinement if another / if the same action;
+    logits (N, K, 3); attention (N, K, Q). image_size: (height, width) in pixels. sampler: how losses may sample.
+    """
+
+    proposals: ProposalOutputs
+    boxes: Tensor
+    mask: Tensor
+    codes: Tensor
+    logits: Tensor
+    attention: Tensor
+    image_size: tuple[int, int]
+    sampler: str
+
+
+class Attention(nn.Module):
+    """Which clip of the query a proposal should be held against (eq. 10)."""
+
+    def __init__(self, channels: int, width: int = 128) -> None:
+        super().__init__()
+        self.query = nn.Linear(channels, width)
+        self.reference = nn.Linear(channels, width)
+        self.score = nn.Linear(width, 1)
+
+    def forward(self, query: Tensor, regions: Tensor, mask: Tensor) -> Tensor:
+        """query (B, Q, C), regions (B, P, C), mask (B, Q) bool -> weights (B, P, Q) that sum to 1."""
+        energy = (self.query(query)[:, None] + self.reference(regions)[:, :, None]).tanh()  # (B, P, Q, width)
+        scores = self.score(energy)[..., 0].masked_fill(~mask[:, None], float("-inf"))
+        return scores.softmax(-1)
+
+
+class MatchingHead(nn.Module):
+    """Batch -> boxes with three-way scores. The parts are handed in finished; `stvr.heads.build_head` makes them.
+
+    adapter: feature maps (..., C_in) -> (..., C). contrast: "none", or "rms": each region divided by its own size, so
+    that a bright or fast actor weighs no more than a dim or slow one. fuse: "concat" of proposal and query (eq. 10
+    onwards), or "compare": their product and absolute difference. add_truth: true boxes join the training regions.
+    """
+
+    endpoint = "Mixed_4c"
+    needs_boxes = False
+
+    def __init__(
+        self,
+        *,
+        adapter: nn.Module,
+        propagation: Propagation,
+        proposals: ProposalNetwork,
+        attention: Attention,
+        tail: Tail,
+        tail_channels: int,
+        contrast: str = "none",
+        fuse: str = "concat",
+        add_truth: bool = False,
+        sample_size: int = SAMPLE_SIZE,
+    ) -> None:
+        super().__init__()
+        self.adapter, self.propagation, self.proposals = adapter, propagation, proposals
+        self.attention, self.tail = attention, tail
+        self.box = nn.Linear(tail_channels, 2 * 4)
+        self.classifier = nn.Linear(tail_channels, NUM_CLASSES)
+        self.contrast, self.fuse, self.add_truth, self.sample_size = contrast, fuse, add_truth, sample_size
+        for layer in (self.box, self.classifier):  # variance scaling, factor 1, fan average, uniform: the program
+            nn.init.xavier_uniform_(layer.weight, gain=0.5**0.5)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, batch: Batch, sampler: str = "random") -> MatchingOutputs:
+        regions = self.encode_query(batch.query, batch.query_boxes)
+        maps = self.propagation(self.adapter(batch.reference))  # (B, T, H, W, C)
+        truth = pixel_truth(batch, image_size(maps)) if self.training else None
+        return self.match(maps, self.propose(maps), regions, batch.query_mask, truth, sampler)
+
+    def encode_query(self, query: Tensor, boxes: Tensor) -> Tensor:
+        """query maps (B, Q, H, W, C_in), one box a clip (B, Q, 4) -> regions (B, Q, 7, 7, C). No propagation here."""
+        maps = self.adapter(query)
+        regions = crop_regions(maps.flatten(0, 1), boxes.flatten(0, 1)[:, None])
+        return self.normalise(regions[:, 0]).unflatten(0, boxes.shape[:2])
+
+    def propose(self, maps: Tensor) -> ProposalOutputs:
+        """Where something may be in propagated maps (B, T, H, W, C); the same whatever is asked for."""
+        return self.proposals(maps.flatten(0, 1))
+
+    def match(
+        self,
+        maps: Tensor,
+        proposals: ProposalOutputs,
+        query: Tensor,
+        query_mask: Tensor,
+        truth: list[tuple[Tensor, Tensor]] | None = None,
+        sampler: str = "random",
+    ) -> MatchingOutputs:
+        """Propagated maps (B, T, H, W, C) against query regions (B, Q, 7, 7, C). truth: training samples its boxes."""
+        batch, num_clips = maps.shape[:2]
+        size = image_size(maps)
+        boxes, mask = proposals.boxes, proposals.mask
+        if truth is not None:
+            boxes, mask = self.sample_regions(boxes, mask, truth, sampler)
+        scale = boxes.new_tensor([size[1], size[0], size[1], size[0]])
+        regions = self.normalise(crop_regions(maps.flatten(0, 1), boxes / scale))  # (N, K, 7, 7, C)
+        regions = regions.reshape(batch, -1, *regions.shape[2:])  # (B, P, 7, 7, C) with P = T * K
+        weights = self.attention(query.mean((2, 3)), regions.mean((2, 3)), query_mask)  # (B, P, Q)
+        attended = torch.einsum("bpq,bqhwc->bphwc", weights, query)
+        hidden = self.tail(fuse(regions, attended, self.fuse).flatten(0, 1))  # (B * P, D)
+        shape = (batch * num_clips, boxes.shape[1])
+        codes, logits = self.box(hidden).float(), self.classifier(hidden).float()
+        return MatchingOutputs(
+            proposals, boxes, mask, codes.reshape(*shape, 2, 4), logits.reshape(*shape, NUM_CLASSES),
+            weights.reshape(*shape, -1), size, sampler,
+        )  # fmt: skip
+
+    def normalise(self, regions: Tensor) -> Tensor:
+        """(..., 7, 7, C) -> the same."""
+        if self.contrast == "none":
+            return regions
+        return regions * (regions.square().mean((-3, -2, -1), keepdim=True) + 1e-6).rsqrt()
+
+    def sample_regions(
+        self, boxes: Tensor, mask: Tensor, truth: list[tuple[Tensor, Tensor]], sampler: str
+    ) -> tuple[Tensor, Tensor]:
+        """At most `sample_size` of the proposals of each clip, a quarter of them on a true box."""
+        sampled = boxes.new_zeros(len(boxes), self.sample_size, 4)
+        for clip, (true_boxes, _) in enumerate(truth):
+            candidates = boxes[clip, mask[clip]]
+            if self.add_truth:
+                candidates = torch.cat([true_boxes, candidates])
+            state, _ = assign(candidates, true_boxes, POSITIVE_FROM, POSITIVE_FROM, force=False)
+            chosen = candidates[sample(state, self.sample_size, SAMPLE_POSITIVE_SHARE, sampler)]
+            sampled[clip, : len(chosen)] = chosen
+        return sampled, has_area(sampled)
+
+    def losses(self, outputs: MatchingOutputs, batch: Batch) -> dict[str, Tensor]:
+        """rpn_box, rpn_objectness, box, class: weighted as the program reports them."""
+        truth = pixel_truth(batch, outputs.image_size)
+        valid = batch.reference_mask.flatten()
+        losses = self.proposals.losses(outputs.proposals, [boxes for boxes, _ in truth], valid, outputs.sampler)
+        box_terms, class_terms = [], []
+        for clip in valid.nonzero()[:, 0].tolist():
+            box, entropy = region_losses(outputs, clip, *truth[clip])
+            count = outputs.mask[clip].sum().clamp_min(1) * len(valid)  # padded clips are counted, as in the program
+            box_terms.append(box / count)
+            class_terms.append(entropy / count)
+        nothing = outputs.logits.sum() * 0.0
+        losses["box"] = 2.0 * sum(box_terms, nothing)
+        losses["class"] = sum(class_terms, nothing)
+        return losses
+
+    def detect(self, outputs: MatchingOutputs) -> list[Detections]:
+        """One Detections a clip, at most 30 boxes: class 1 is another action, class 2 the query's."""
+        return [detect_clip(outputs, clip) for clip in range(len(outputs.boxes))]
+
+
+def fuse(regions: Tensor, attended: Tensor, how: str) -> Tensor:
+    """(B, P, 7, 7, C) twice -> (B, P, 7, 7, 2C)."""
+    if how == "concat":
+        return torch.cat([regions, attended], -1)
+    return torch.cat([regions * attended, (regions - attended).abs()], -1)
+
+
+def image_size(maps: Tensor) -> tuple[int, int]:
+    """(height, width) in pixels of the image behind maps (..., H, W, C)."""
+    return maps.shape[-3] * STRIDE, maps.shape[-2] * STRIDE
+
+
+def pixel_truth(batch: Batch, size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+    """The true boxes (G, 4) in pixels and labels (G,) of every clip of the batch, padding left out."""
+    scale = batch.target_boxes.new_tensor([size[1], size[0], size[1], size[0]])
+    boxes, labels = (batch.target_boxes * scale).flatten(0, 1), batch.target_labels.flatten(0, 1)
+    return [(box[label != LABEL_NONE], label[label != LABEL_NONE]) for box, label in zip(boxes, labels, strict=True)]
+
+
+def region_losses(outputs: MatchingOutputs, clip: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over the clip's regions: Huber on the box of the matched class, cross-entropy over the three classes."""
+    real = outputs.mask[clip]
+    regions, codes, logits = outputs.boxes[clip, real], outputs.codes[clip, real], outputs.logits[clip, real]
+    state, index = assign(regions, boxes, POSITIVE_FROM, POSITIVE_FROM, force=False)
+    positive = state == POSITIVE
+    classes = torch.zeros_like(index)
+    if len(boxes):
+        classes[positive] = labels[index[positive]]
+    entropy = F.cross_entropy(logits, classes, reduction="sum")
+    if not positive.any():
+        return codes.sum() * 0.0, entropy
+    matched = codes[positive, classes[positive] - 1]  # (P, 4)
+    wanted = encode(boxes[index[positive]], regions[positive])
+    return F.huber_loss(matched, wanted, reduction="sum"), entropy
+
+
+def detect_clip(outputs: MatchingOutputs, clip: int) -> Detections:
+    """NMS a class on unclipped boxes, the classes joined, sorted, clipped, boxes without area dropped."""
+    real = outputs.mask[clip]
+    regions, height_width = outputs.boxes[clip, real], outputs.image_size
+    scores = outputs.logits[clip, real].softmax(-1)
+    found = []
+    for label in range(1, NUM_CLASSES):
+        boxes = decode(outputs.codes[clip, real, label - 1], regions)
+        kept = nms(boxes, scores[:, label], NMS_IOU)[:MAX_PER_CLASS]
+        kept = kept[scores[kept, label] > 0]
+        found.append((boxes[kept], scores[kept, label], torch.full_like(kept, label)))
+    boxes, joined, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+    order = joined.argsort(descending=True, stable=True)
+    boxes = clip_boxes_to_image(boxes[order], height_width)
+    keep = has_area(boxes).nonzero()[:MAX_DETECTIONS, 0]
+    scale = boxes.new_tensor([height_width[1], height_width[0]]).repeat(2)
+    return Detections(boxes[keep] / scale, joined[order][keep], labels[order][keep])

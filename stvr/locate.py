@@ -1,0 +1,202 @@
+"""Where and when: a query video with a box, and the tubelets in other videos that do the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stvr.backbones import Backbone, load_backbone
+from stvr.checkpoint import Checkpoint, load_head
+from stvr.extract.decode import VideoInfo, decode_clips, probe
+from stvr.heads import MatchingHead
+from stvr.structures import ClipSpec, Detections, Query, Span, Tubelet
+from stvr.tubelets import link, to_pixels
+
+QUERY_SECONDS = 1.0  # of a query when no span is given: a second around the asked time
+CLIPS_AT_ONCE = 8  # through backbone and second stage together
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """The tubelets found in one reference, best first, and what is needed to say them in seconds and pixels."""
+
+    path: Path
+    clip: ClipSpec
+    width: int
+    height: int
+    duration_seconds: float
+    tubelets: Sequence[Tubelet]
+
+    def to_json(self) -> Iterator[dict[str, Any]]:
+        """One object a tubelet: seconds, boxes in pixels of the picture as displayed, a score in [0, 1]."""
+        for rank, tubelet in enumerate(self.tubelets, 1):
+            span, boxes = tubelet.span, to_pixels(tubelet.boxes, self.width, self.height)
+            yield {
+                "reference": str(self.path),
+                "rank": rank,
+                "score": round(tubelet.score, 6),
+                "start_seconds": round(self.clip.seconds_at(span.start), 4),
+                "stop_seconds": round(min(self.clip.seconds_at(span.stop), self.duration_seconds), 4),
+                "width": self.width,
+                "height": self.height,
+                "boxes": [
+                    {"seconds": round(self.clip.seconds_at(clip), 4), "box": [round(float(edge), 2) for edge in box]}
+                    for clip, box in zip(range(span.start, span.stop), boxes, strict=True)
+                ],
+            }
+
+
+def locate(
+    checkpoint: Path | str,
+    query: Path | str,
+    box: Sequence[float],
+    at: float,
+    references: Sequence[Path | str],
+    *,
+    span: tuple[float, float] | None = None,
+    weights: Path | None = None,
+    device: str = "cpu",
+    on_failure: Callable[[Path, Exception], None] | None = None,
+    report: Callable[[Path, int, int], None] | None = None,
+) -> Iterator[Answer]:
+    """Finds what the actor in `box` of the query does, in every reference; answers come one by one.
+
+    box: x1, y1, x2, y2 in pixels of the query as displayed, or all in [0, 1] as shares of it. at: seconds. span: from
+    when to when the actor does it, a second around `at` by default; the box stands still over it. weights: those the
+    head's features were made with, unless they were analytic. on_failure is told of a reference that cannot be read;
+    without it the error is raised. report(path, clips done, clips) tells of progress.
+    """
+    loaded = load_head(checkpoint, device)
+    backbone = backbone_of(loaded, weights, device)
+    question = read_query(loaded, backbone, Path(query), box, at, span)
+    for path in map(Path, references):
+        try:
+            yield answer(loaded, backbone, question, path, report)
+        except (ValueError, OSError) as error:
+            if on_failure is None:
+                raise
+            on_failure(path, error)
+
+
+def backbone_of(loaded: Checkpoint, weights: Path | None, device: str) -> Backbone:
+    """The backbone that made the features which the head was trained on; refused when it is another."""
+    spec = loaded.spec
+    if weights is None and spec.weights != "analytic":
+        raise ValueError(f"the head reads features of {spec.weights!r}. Give that file with --weights.")
+    backbone = load_backbone(spec.backbone, weights, spec.endpoint, device=device)
+    if backbone.weights_digest != spec.weights_digest:
+        raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
+                         f"but {backbone.weights!r} are others ({backbone.weights_digest[:19]}). Give the first.")
+    return backbone
+
+
+@torch.inference_mode()
+def read_query(
+    loaded: Checkpoint, backbone: Backbone, path: Path, box: Sequence[float], at: float,
+    span: tuple[float, float] | None,
+) -> Query:  # fmt: skip
+    """The query's clips, pooled in the box: asked of many references."""
+    spec, info = loaded.spec.clip, probe(path)
+    clips = query_span(spec, info, at, span)
+    boxes = query_box(box, info).expand(len(clips), 4)
+    maps = torch.cat([maps for _, maps in feature_maps(backbone, path, spec, info, clips.start, clips.stop)])
+    regions = loaded.head.encode_query(maps[None], boxes[None].to(maps.device))[0]
+    return Query(Tubelet(clips, boxes), regions)
+
+
+def query_span(spec: ClipSpec, info: VideoInfo, at: float, span: tuple[float, float] | None) -> Span:
+    """The clips of the query; the time asked for must lie in the video, and in the span when there is one."""
+    duration, num_clips = float(info.duration), info.count_clips(spec)
+    start, stop = span or (max(0.0, at - QUERY_SECONDS / 2), at + QUERY_SECONDS / 2)
+    if not 0 <= at <= duration:
+        raise ValueError(f"--at {at:g} lies outside {info.path}, which lasts {duration:.2f} s.")
+    if not (0 <= start < stop and start < duration and start <= at <= stop):
+        raise ValueError(f"a query from {start:g} to {stop:g} s around {at:g} does not lie in {info.path}, "
+                         f"which lasts {duration:.2f} s. Give --span START,STOP that holds --at.")
+    clips = spec.span(info.path.stem, start, min(stop, duration))
+    first = min(clips.start, num_clips - 1)  # the last clip may be a broken one
+    return Span(clips.video, first, min(max(clips.stop, first + 1), num_clips))
+
+
+def query_box(box: Sequence[float], info: VideoInfo) -> Tensor:
+    """(4,) xyxy in [0, 1]. Shares when all four are at most 1, else pixels of the picture as displayed."""
+    edges = torch.tensor([float(edge) for edge in box], dtype=torch.float64)
+    if len(edges) != 4 or not edges.isfinite().all():
+        raise ValueError(f"a box is four numbers X1,Y1,X2,Y2, not {list(box)}.")
+    if (edges > 1).any():
+        edges = edges / edges.new_tensor([info.width, info.height, info.width, info.height])
+    inside = edges.clamp(0, 1)
+    if not (inside[0] < inside[2] and inside[1] < inside[3]):
+        raise ValueError(f"the box {','.join(f'{edge:g}' for edge in box)} has no area inside the picture of "
+                         f"{info.width} x {info.height}. Give X1,Y1,X2,Y2 with X1 < X2 and Y1 < Y2.")
+    return inside.float()
+
+
+@torch.inference_mode()
+def answer(
+    loaded: Checkpoint, backbone: Backbone, query: Query, path: Path,
+    report: Callable[[Path, int, int], None] | None = None,
+) -> Answer:  # fmt: skip
+    """Streams one reference through backbone and head; memory does not grow with its length, but for its detections."""
+    spec, info = loaded.spec.clip, probe(path)
+    num_clips = info.count_clips(spec)
+    detections: list[Detections] = []
+    state: Any = None
+    for _, maps in feature_maps(backbone, path, spec, info, 0, num_clips):
+        found, state = detect(loaded.head, query, maps, state)
+        detections += found
+        if report:
+            report(path, len(detections), num_clips)
+    tubelets = link(detections, path.stem, 0)
+    return Answer(path, spec, info.width, info.height, float(info.duration), tubelets)
+
+
+def detect(head: MatchingHead, query: Query, maps: Tensor, state: Any) -> tuple[list[Detections], Any]:
+    """The next clips (T, H, W, C) of a reference -> their detections and the state to go on from."""
+    propagated, state = head.propagation.stream(head.adapter(maps[None]), state)
+    mask = torch.ones(1, len(query.regions), dtype=torch.bool, device=maps.device)
+    outputs = head.match(propagated, head.propose(propagated), query.regions[None], mask)
+    return head.detect(outputs), state
+
+
+def feature_maps(
+    backbone: Backbone, path: Path, spec: ClipSpec, info: VideoInfo, start: int, stop: int
+) -> Iterator[tuple[int, Tensor]]:
+    """(index of the first, maps (N, H, W, time * C) float32) for the clips [start, stop) of a file, a few at a time.
+
+    Rounded to float16 on the way, as the store does, so that a file and its cached features give one answer.
+    """
+    waiting: list[np.ndarray] = []
+    index = start
+    for clip, frames, _ in decode_clips(path, spec, start, info):
+        waiting.append(frames)
+        if len(waiting) == CLIPS_AT_ONCE or clip + 1 == stop:
+            yield index, maps_of(backbone, waiting)
+            waiting, index = [], clip + 1
+        if clip + 1 == stop:
+            return
+    if waiting:  # a stream that ends before it said it would
+        yield index, maps_of(backbone, waiting)
+
+
+def maps_of(backbone: Backbone, clips: Sequence[np.ndarray]) -> Tensor:
+    features = backbone(torch.from_numpy(np.stack(clips)))  # (N, time, H, W, C)
+    return features.permute(0, 2, 3, 1, 4).flatten(-2).half().float()
+
+
+def write_answers(out: Path, answers: Sequence[Mapping[str, Any]]) -> Path:
+    """JSON Lines, one tubelet a line, the best of all references first."""
+    out.mkdir(parents=True, exist_ok=True)
+    path, partial = out / "tubelets.jsonl", out / "tubelets.jsonl.partial"
+    ranked = sorted(answers, key=lambda each: -each["score"])
+    partial.write_text("".join(json.dumps(each) + "\n" for each in ranked))
+    os.replace(partial, path)
+    return path
