@@ -20,18 +20,18 @@ SWITCH_SECONDS = 0.25  # an actor takes this long to fall into the next action
 class WorldOptions(Options):
     """The dials. Lengths are shares of the image side, times are seconds; pairs are (smallest, largest)."""
 
-    seed: int = Field(0, ge=0)
-    num_train_videos: int = Field(220, ge=1)
-    num_test_videos: int = Field(60, ge=1)
-    image_size: int = Field(160, ge=32, multiple_of=2)
-    fps: int = Field(24, ge=1)
+    seed: int = Field(default=0, ge=0)
+    num_train_videos: int = Field(default=220, ge=1)
+    num_test_videos: int = Field(default=60, ge=1)
+    image_size: int = Field(default=160, ge=32, multiple_of=2)
+    fps: int = Field(default=24, ge=1)
     seconds: tuple[int, int] = (6, 8)
     actors: tuple[int, int] = (2, 3)
     height: tuple[float, float] = (0.44, 0.69)  # of an actor who stands
     period: tuple[float, float] = (0.8, 1.5)  # seconds of one repetition
     segment_seconds: tuple[int, int] = (2, 4)  # how long an actor keeps to one action
-    camera_speed: float = Field(0.1, ge=0)  # at most, image sides a second
-    drift: float = Field(0.0, ge=0)  # every actor also slides at this speed, image sides a second
+    camera_speed: float = Field(default=0.1, ge=0)  # at most, image sides a second
+    drift: float = Field(default=0.0, ge=0)  # every actor also slides at this speed, image sides a second
 
     @field_validator("seconds", "actors", "height", "period", "segment_seconds")
     @classmethod

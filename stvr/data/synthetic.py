@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -43,19 +44,27 @@ def write_world(out: Path, *, size: str = "small", workers: int | None = None, *
     record = json.dumps({"stvr_world": 1, "options": options.model_dump(), "versions": _versions()}, indent=1) + "\n"
     if _already_written(out, record):
         return options
-    (out / "videos").mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as draft:
+        world = Path(draft) / out.name
+        _write_files(world, options, workers or os.cpu_count() or 1)
+        (world / "world.json").write_text(record)
+        os.replace(world, out)  # the world appears whole or not at all
+    return options
+
+
+def _write_files(world: Path, options: WorldOptions, workers: int) -> None:
+    (world / "videos").mkdir(parents=True)
     names = [f"{split}_{index:04d}" for split, count in zip(SPLITS, _counts(options), strict=True)
              for index in range(count)]
-    with _mapper(workers or os.cpu_count() or 1) as mapper:
-        rows = list(mapper(partial(_write_video, out / "videos", options), names))
+    with _mapper(workers) as mapper:
+        rows = list(mapper(partial(_write_video, world / "videos", options), names))
     for split in SPLITS:
         table = "".join(row for name, row in zip(names, rows, strict=True) if name.startswith(split))
-        (out / f"{split}.csv").write_text(table)
-    (out / "actions.pbtxt").write_text(
+        (world / f"{split}.csv").write_text(table)
+    (world / "actions.pbtxt").write_text(
         "".join(f'item {{\n  name: "{name}"\n  id: {index}\n}}\n' for name, index in ACTION_IDS.items()))
-    (out / "held_out.txt").write_text("".join(f"{ACTION_IDS[name]}\n" for name in HELD_OUT))
-    (out / "world.json").write_text(record)  # last: it says that the world is whole
-    return options
+    (world / "held_out.txt").write_text("".join(f"{ACTION_IDS[name]}\n" for name in HELD_OUT))
 
 
 def write_video(path: Path, frames: NDArray[np.uint8], fps: int) -> None:

@@ -1,0 +1,85 @@
+"""What every annotation file becomes: boxes of persons with their labels, each for a stretch of time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+EDGES = ["x1", "y1", "x2", "y2"]
+COLUMNS = ["video", "person", "start", "stop", "labels", *EDGES]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotations:
+    """One row of `boxes` for each person and moment; names: label id -> name.
+
+    boxes has the columns video and person (str), start and stop (seconds the box stands for), labels (sorted tuple of
+    ids), x1 y1 x2 y2 (float32 in [0, 1]). num_clipped: rows whose box stuck out of the picture.
+    extents: (start, stop) seconds of the videos whose length the source knows.
+    """
+
+    boxes: pd.DataFrame
+    names: Mapping[int, str] = field(default_factory=dict)
+    num_clipped: int = 0
+    extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def gather_labels(rows: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Rows with one label each become one row for each person and moment.
+
+    rows has the columns of Annotations.boxes with `label` (int) for `labels`, and `line`, the line in the file.
+    Raises ValueError where a person has two boxes at once.
+    """
+    moment = ["video", "person", "start"]
+    rows = rows.sort_values([*moment, "label", "line"], kind="stable").reset_index(drop=True)
+    fresh = (rows[moment] != rows[moment].shift()).any(axis=1).to_numpy()
+    moved = (rows[EDGES] != rows[EDGES].shift()).any(axis=1).to_numpy() & ~fresh
+    if moved.any():
+        first = rows.iloc[np.flatnonzero(moved)[0]]
+        raise ValueError(f"{source}, line {first.line}: person {first.person} of {first.video!r} already has another "
+                         f"box at {first.start:g} s. Give one box for each person and moment, and one row a label.")
+    groups = np.split(rows["label"].to_numpy(), np.flatnonzero(fresh)[1:]) if len(rows) else []
+    gathered = rows[fresh].copy()
+    gathered["labels"] = pd.Series([tuple(sorted({int(label) for label in group})) for group in groups],
+                                   index=gathered.index, dtype=object)
+    return gathered[COLUMNS].reset_index(drop=True)
+
+
+def clip_boxes(rows: pd.DataFrame, source: str) -> tuple[pd.DataFrame, int]:
+    """Boxes clipped to the picture, and how many rows that changed.
+
+    Raises ValueError, with the line, for a box that is empty, swapped, or in pixels (more than a picture outside).
+    """
+    edges = rows[EDGES].to_numpy(np.float64)
+    strange = ~np.isfinite(edges) | (np.abs(edges - 0.5) > 1.5)
+    if strange.any():
+        row, column = np.argwhere(strange)[0]
+        raise ValueError(f"{source}, line {rows['line'].iloc[row]}: {EDGES[column]} is {edges[row, column]:g}, wanted "
+                         "a share of the picture, 0 to 1. Divide pixels by the picture's width and height.")
+    clipped = edges.clip(0, 1)
+    empty = (clipped[:, 2:] <= clipped[:, :2]).any(1)
+    if empty.any():
+        row = int(np.flatnonzero(empty)[0])
+        box = ", ".join(f"{edge:g}" for edge in edges[row])
+        raise ValueError(f"{source}, line {rows['line'].iloc[row]}: the box ({box}) holds nothing of the picture, "
+                         "wanted x1 < x2 and y1 < y2, in the order x1, y1, x2, y2.")
+    rows = rows.copy()
+    rows[EDGES] = clipped.astype(np.float32)
+    return rows, int((clipped != edges).any(1).sum())
+
+
+def merge(parts: list[Annotations]) -> Annotations:
+    """Several files as one. Raises ValueError where two name one label differently."""
+    if not parts:
+        raise ValueError("no annotation file was given, wanted at least one.")
+    names: dict[int, str] = {}
+    for part in parts:
+        for index, name in part.names.items():
+            if names.setdefault(index, name) != name:
+                raise ValueError(f"label {index} is {names[index]!r} in one file and {name!r} in another.")
+    boxes = pd.concat([part.boxes for part in parts], ignore_index=True)
+    extents = {video: extent for part in parts for video, extent in part.extents.items()}
+    return Annotations(boxes, names, sum(part.num_clipped for part in parts), extents)

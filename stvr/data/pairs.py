@@ -1,0 +1,181 @@
+"""Annotated tubelets become pairs of a query and a reference, as the authors' program does or without its shortcuts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from stvr.data.labelled import AnnotatedTubelet, Label, cover, cut, free_runs
+from stvr.data.pairs_file import read_pairs, summary, write_pairs
+from stvr.structures import ClipSpec, Pair, Span, Tubelet
+
+__all__ = ["PROTOCOLS", "Protocol", "build_pairs", "label_text", "read_pairs", "summary", "write_pairs"]
+
+Protocol = Literal["debiased", "released"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+QUERY_SECONDS = 10  # longer queries are cut to a random window (the program's training sampling)
+REFERENCE_SECONDS = (10, 60)  # debiased references
+PADDED_BELOW_SECONDS = 10  # released: shorter targets get background before and after
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """What one split draws from.
+
+    queries: may be asked, and asked for. everyone: all annotated tubelets of the split's videos.
+    stretches: by video, the spans in which a reference may lie.
+    """
+
+    split: str
+    queries: Sequence[AnnotatedTubelet]
+    everyone: Mapping[str, Sequence[AnnotatedTubelet]]
+    stretches: Mapping[str, Sequence[Span]]
+
+    def stretch_of(self, span: Span) -> Span:
+        return next(s for s in self.stretches[span.video] if s.start <= span.start and span.stop <= s.stop)
+
+
+def build_pairs(
+    tubelets: Sequence[AnnotatedTubelet],
+    extents: Mapping[str, Span],
+    *,
+    held_out: Mapping[str, Collection[Label]],
+    protocol: Protocol = "debiased",
+    seed: int = 0,
+    absent_share: float = 0.2,
+    train_videos: Collection[str] | None = None,
+    spec: ClipSpec | None = None,
+) -> list[Pair]:
+    """One pair for every tubelet that can be a query; the same pairs for the same seed.
+
+    Args:
+        extents: the clips of each video that a reference may show; every tubelet lies in its own.
+        held_out: split ("val", "test") -> labels; all other labels train. No clip in which anybody of any held-out
+            label is present is seen in training.
+        protocol: "released" as Feng et al.'s program: a random tubelet of the same label, itself included, padded by
+            its own length; "debiased": never the query's own video, 10 to 60 s with the target anywhere.
+        absent_share: of the debiased pairs, whose reference is a video without the label.
+        train_videos: videos that only train, while the others only evaluate; None: every video does both.
+    Raises: ValueError for labels in two splits, an unknown protocol, a share outside [0, 1].
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"the protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}.")
+    if not 0 <= absent_share <= 1:
+        raise ValueError(f"the share of pairs without a target lies in [0, 1], not at {absent_share}.")
+    rng, spec = np.random.default_rng(seed), spec or ClipSpec()
+    draw = _released if protocol == "released" else _debiased
+    pairs = []
+    for pool in _pools(tubelets, extents, held_out, train_videos):
+        for query, reference in draw(pool, rng, spec, absent_share):
+            whole = protocol == "released" and pool.split != "train"  # the program evaluates with whole queries
+            asked = query.tubelet if whole else _cut_query(query.tubelet, rng, spec, protocol)
+            pairs.append(_pair(pool, asked, query.label, reference))
+    return pairs
+
+
+def label_text(label: Label) -> str:
+    """(12, 79) as "12,79"."""
+    return ",".join(map(str, label))
+
+
+def _pools(tubelets: Sequence[AnnotatedTubelet], extents: Mapping[str, Span],
+           held_out: Mapping[str, Collection[Label]], train_videos: Collection[str] | None) -> Iterator[Pool]:
+    """Training first, without every clip in which a held-out label is present; then the held-out splits."""
+    split_of: dict[Label, str] = {}
+    for split, labels in held_out.items():
+        for label in labels:
+            if split_of.setdefault(tuple(label), split) != split:
+                raise ValueError(f"label {label_text(label)} is held out for {split_of[tuple(label)]} and for {split}.")
+    trains = set(extents if train_videos is None else train_videos)
+    evaluates = set(extents) - (set() if train_videos is None else trains)
+    taken = cover(tubelet for tubelet in tubelets if tubelet.label in split_of)
+    remaining = cut([t for t in tubelets if t.label not in split_of and t.video in trains], taken)
+    stretches = {video: free_runs(extents[video], taken) for video in trains & set(extents)}
+    yield Pool("train", remaining, _by_video(remaining), stretches)
+    evaluated = [t for t in tubelets if t.video in evaluates]
+    for split in held_out:
+        queries = [t for t in evaluated if split_of.get(t.label) == split]
+        yield Pool(split, queries, _by_video(evaluated), {video: [extents[video]] for video in evaluates})
+
+
+Draw = Callable[[Pool, np.random.Generator, ClipSpec, float], Iterator[tuple[AnnotatedTubelet, Span]]]
+
+
+def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
+              ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
+    """A target of n seconds, n below 10, with n seconds before and after as far as the video goes."""
+    by_label = _by_label(pool.queries)
+    for query in pool.queries:
+        group = by_label[query.label]
+        target = group[rng.integers(len(group))].span
+        stretch = pool.stretch_of(target)
+        around = len(target) if len(target) < _clips(PADDED_BELOW_SECONDS, spec) else 0
+        yield query, Span(target.video, max(target.start - around, stretch.start),
+                          min(target.stop + around, stretch.stop))
+
+
+def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share: float,
+              ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
+    """A window around a target in another video, or in a video that shows other labels alone."""
+    by_label = _by_label(pool.queries)
+    videos_of = {label: {tubelet.video for tubelet in group} for label, group in by_label.items()}
+    strangers = {label: [t for t in pool.queries if t.video not in videos] for label, videos in videos_of.items()}
+    for query in pool.queries:
+        if len(videos_of[query.label]) < 2:
+            continue
+        group = [tubelet for tubelet in by_label[query.label] if tubelet.video != query.video]
+        if strangers[query.label] and rng.random() < absent_share:
+            group = strangers[query.label]
+        target = group[rng.integers(len(group))].span
+        yield query, _window(target, pool.stretch_of(target), rng, spec)
+
+
+def _window(target: Span, stretch: Span, rng: np.random.Generator, spec: ClipSpec) -> Span:
+    """A random window of the stretch that holds the target at a random offset, or lies within a longer target."""
+    shortest, longest = (min(_clips(seconds, spec), len(stretch)) for seconds in REFERENCE_SECONDS)
+    length = int(rng.integers(shortest, longest + 1))
+    first = max(min(target.start, target.stop - length), stretch.start)
+    last = min(max(target.start, target.stop - length), stretch.stop - length)
+    start = int(rng.integers(first, last + 1))
+    return Span(target.video, start, start + length)
+
+
+def _cut_query(query: Tubelet, rng: np.random.Generator, spec: ClipSpec, protocol: Protocol) -> Tubelet:
+    """The query, or a random window of 10 s; the program's windows start on a second and never reach the end."""
+    span, longest = query.span, _clips(QUERY_SECONDS, spec)
+    if len(span) <= longest:
+        return query
+    step = _clips(1, spec) if protocol == "released" else 1
+    last = (len(span) - longest) // step - (protocol == "released")
+    start = span.start + step * int(rng.integers(max(last, 0) + 1))
+    part = query.within(Span(span.video, start, start + longest))
+    assert part is not None
+    return part
+
+
+def _pair(pool: Pool, query: Tubelet, label: Label, reference: Span) -> Pair:
+    shown = [part for t in pool.everyone[reference.video] if (part := t.within(reference)) is not None]
+    targets = tuple(part.tubelet for part in shown if part.label == label)
+    others = tuple(part.tubelet for part in shown if part.label != label)
+    return Pair(query, reference, targets, label_text(label), others, pool.split)
+
+
+def _clips(seconds: int, spec: ClipSpec) -> int:
+    return spec.index_at(seconds)
+
+
+def _by_video(tubelets: Sequence[AnnotatedTubelet]) -> dict[str, list[AnnotatedTubelet]]:
+    groups: dict[str, list[AnnotatedTubelet]] = {}
+    for tubelet in tubelets:
+        groups.setdefault(tubelet.video, []).append(tubelet)
+    return groups
+
+
+def _by_label(tubelets: Sequence[AnnotatedTubelet]) -> dict[Label, list[AnnotatedTubelet]]:
+    groups: dict[Label, list[AnnotatedTubelet]] = {}
+    for tubelet in tubelets:
+        groups.setdefault(tubelet.label, []).append(tubelet)
+    return groups
