@@ -15,10 +15,9 @@ from torch import Tensor
 
 from stvr.backbones.i3d import EPSILON, I3D
 
-DETECTORS = [  # (x, y) of the blob in pixels, its sigma in pixels, first frame of the pair that is compared
-    (x, y, sigma, frame) for frame in (2, 3) for sigma in (0.7, 1.3) for y in (-0.8, 0.8) for x in (-0.8, 0.8)
-]
-GAIN = 6.0  # one grey level of change in ten is then about as large as a trained feature
+DETECTORS = [(x, y, sigma) for sigma in (0.7, 1.0, 1.4, 2.0) for y in (-0.8, 0.8) for x in (-0.8, 0.8)]  # pixels
+FIRST_FRAME = 2  # of the seven a kernel covers: output t compares frames 2t and 2t + 1, never the padding
+GAIN = 6.0
 GRID = 2.0**16  # weights are rounded to it: exp() may differ in the last bit between machines, a digest must not
 
 
@@ -52,11 +51,11 @@ def time_differences(shape: tuple[int, ...]) -> np.ndarray:
     rows, columns = np.mgrid[-3:4, -3:4]
     weight = np.zeros(shape, np.float32)
     for output in range(shape[0]):
-        x, y, sigma, frame = DETECTORS[output // 2 % len(DETECTORS)]
+        x, y, sigma = DETECTORS[output // 2 % len(DETECTORS)]
         blob = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
         blob = np.round(GAIN * blob / blob.sum() * GRID) / GRID
         sign = 1 if output % 2 else -1
-        weight[output, :, frame], weight[output, :, frame + 1] = -sign * blob, sign * blob
+        weight[output, :, FIRST_FRAME], weight[output, :, FIRST_FRAME + 1] = -sign * blob, sign * blob
     return weight
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -47,7 +46,7 @@ TENSORFLOW_NAME = re.compile(
 
 
 def load_weights(model: I3D, path: Path) -> None:
-    """Fills `model` from our safetensors or from the PyTorch layout (rgb_imagenet.pt). Nothing is unpickled.
+    """Fills `model` from our safetensors or from the PyTorch layout (rgb_imagenet.pt). Code in a file is never run.
 
     The file may hold more of I3D than `model` does, and batch counters may be absent. Raises FileNotFoundError, or
     ValueError in one line: not such a file, or the names that are missing, left over or of another shape.
@@ -86,9 +85,11 @@ def read_state(path: Path) -> State:
             with safe_open(path, framework="pt") as file:
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # the readers raise whatever a broken file leads them to
         raise ValueError(f"{path}: wanted .safetensors or a PyTorch file that holds tensors alone, came something "
-                         f"else ({type(error).__name__}). Nothing is unpickled here.") from None
+                         f"else ({type(error).__name__}). Convert it with `stvr weights convert`.") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: wanted a state dict, a flat dict of names and tensors. "
                          "Save `model.state_dict()` and give that file.")
@@ -97,8 +98,11 @@ def read_state(path: Path) -> State:
 
 def read_config(path: Path) -> dict[str, str | int]:
     """What our safetensors file says of itself: backbone, endpoint, in_channels, num_classes, digest."""
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata() or {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except SafetensorError:
+        raise ValueError(f"{path}: wanted a .safetensors file, came something else.") from None
     if "stvr" not in header:
         raise ValueError(f"{path}: wanted weights saved by stvr, came safetensors of another program. "
                          "Run `stvr weights convert` on it.")
