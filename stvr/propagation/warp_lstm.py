@@ -63,14 +63,19 @@ class WarpLSTMCell(nn.Module):
         hidden, memory = state or (torch.zeros_like(x), torch.zeros_like(x))
         if self.offsets is not None:
             points = control_points(*x.shape[-2:]).to(x.device)
-            displacement = self.offsets(torch.cat([x, hidden], 1), points)
-            hidden, memory = spline_warp([hidden, memory], points, displacement, order=self.order)
+            hidden, memory = spline_warp([hidden, memory], points, self.displacement(x, hidden), order=self.order)
         gates = self.expand(self.pointwise(self.depthwise(torch.cat([x, hidden], 1))))
         input_gate, candidate, forget_gate, output_gate = self.gate_norm(gates).chunk(4, 1)
         memory = (forget_gate + self.forget_bias).sigmoid() * memory + input_gate.sigmoid() * candidate.tanh()
         memory = self.memory_norm(memory)
         hidden = memory.tanh() * output_gate.sigmoid() + x  # the skip is carried on
         return hidden, LSTMState(hidden, memory)
+
+    def displacement(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """How far each control point moves between two clips, (B, 9, 2) in cells, (y, x)."""
+        if self.offsets is None:
+            raise ValueError("this cell does not warp: it was built with warp=False.")
+        return self.offsets(torch.cat([x, hidden], 1), control_points(*x.shape[-2:]).to(x.device))
 
 
 class SeparableOffsets(nn.Module):

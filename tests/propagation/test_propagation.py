@@ -1,0 +1,103 @@
+"""Promises that every entry of the menu keeps, and the authors' cell number by number."""
+
+import numpy as np
+import pytest
+import torch
+
+from stvr.propagation import PROPAGATION, Recurrent, WarpLSTMCell, build_propagation
+
+GATES = ("input", "transform", "forget", "output")
+
+
+@pytest.fixture(params=PROPAGATION)
+def propagation(request):
+    torch.manual_seed(0)
+    return build_propagation(request.param, 6).double()
+
+
+@pytest.fixture
+def features():
+    return torch.randn(2, 4, 10, 12, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_shape_is_kept(propagation, features):
+    assert propagation(features).shape == features.shape
+
+
+def test_no_clip_sees_the_future(propagation, features):
+    changed = features.clone()
+    changed[:, 2:] += 1.0
+    torch.testing.assert_close(propagation(changed)[:, :2], propagation(features)[:, :2], rtol=0, atol=0)
+
+
+def test_streaming_one_clip_at_a_time_equals_the_whole(propagation, features):
+    state, answers = None, []
+    for clip in features.split(1, dim=1):
+        answer, state = propagation.stream(clip, state)
+        answers.append(answer)
+    torch.testing.assert_close(torch.cat(answers, 1), propagation(features), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in PROPAGATION if name != "none"])
+def test_gradients_reach_the_first_clip(name, features):
+    features.requires_grad_()
+    build_propagation(name, 6).double()(features)[:, -1].square().sum().backward()
+    assert features.grad[:, 0].abs().max() > 0
+
+
+def test_a_name_off_the_menu_is_refused_with_the_menu():
+    with pytest.raises(LookupError, match="warp_lstm"):
+        build_propagation("wrap_lstm", 6)
+
+
+def test_the_cell_equals_the_authors(shared):
+    case = np.load(shared / "data/reference_values/warp_lstm_cell_case.npz")
+    cell = WarpLSTMCell(6)
+    their_names = load_cell(cell, lambda name: torch.from_numpy(case[f"var|rnn|conv_lstm_cell|{name}"]))
+    features = torch.from_numpy(case["input"]).requires_grad_()
+    answer, state = Recurrent(cell).stream(features)
+    assert relative(answer, case["output"]) < 1e-3
+    assert relative(state.memory.permute(0, 2, 3, 1), case["final_cell"]) < 1e-3
+    assert relative(state.hidden.permute(0, 2, 3, 1), case["final_hidden"]) < 1e-3
+    answer.backward(torch.from_numpy(case["cotangent"]))
+    assert relative(features.grad, case["grad_input"]) < 1e-3
+    for parameter, change, names in their_names:
+        theirs = torch.cat([change(torch.from_numpy(case[f"grad|rnn|conv_lstm_cell|{name}"])) for name in names])
+        assert relative(parameter.grad, theirs) < 1e-3, names
+
+
+def test_without_warp_and_norm_it_is_equation_one():
+    cell = WarpLSTMCell(2, warp=False, norm="none", forget_bias=0.0).double()
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64)
+    hidden, state = cell(x, None)
+    gates = cell.expand(cell.pointwise(cell.depthwise(torch.cat([x, torch.zeros_like(x)], 1)))).chunk(4, 1)
+    memory = gates[0].sigmoid() * gates[1].tanh()  # forget x 0
+    torch.testing.assert_close(state.memory, memory)
+    torch.testing.assert_close(hidden, memory.tanh() * gates[3].sigmoid() + x)
+
+
+def load_cell(cell, variable):
+    """Copies the authors' variables in; returns (parameter, change of layout, names) of each."""
+    rules = [
+        (cell.offsets.depthwise, torch.flatten, ["SeparableConv2d|depthwise_weights"]),
+        (cell.offsets.pointwise.weight, lambda v: v[0, 0].T, ["SeparableConv2d|pointwise_weights"]),
+        (cell.offsets.pointwise.bias, torch.flatten, ["SeparableConv2d|biases"]),
+        (cell.depthwise.weight, lambda v: v.permute(2, 3, 0, 1), ["SeparableConv2d_1|depthwise_weights"]),
+        (cell.pointwise.weight, lambda v: v.permute(3, 2, 0, 1), ["SeparableConv2d_1|pointwise_weights"]),
+        (cell.pointwise.bias, torch.flatten, ["SeparableConv2d_1|biases"]),
+        (cell.expand.weight, lambda v: v.permute(3, 2, 0, 1), ["Conv|weights"]),
+        (cell.expand.bias, torch.flatten, ["Conv|biases"]),
+        (cell.gate_norm.weight, torch.flatten, [f"{gate}|gamma" for gate in GATES]),
+        (cell.gate_norm.bias, torch.flatten, [f"{gate}|beta" for gate in GATES]),
+        (cell.memory_norm.weight, torch.flatten, ["state|gamma"]),
+        (cell.memory_norm.bias, torch.flatten, ["state|beta"]),
+    ]
+    with torch.no_grad():
+        for parameter, change, names in rules:
+            parameter.copy_(torch.cat([change(variable(name)) for name in names]))
+    return rules
+
+
+def relative(ours, theirs):
+    theirs = torch.as_tensor(theirs)
+    return ((ours.detach() - theirs).norm() / theirs.norm()).item()
