@@ -27,9 +27,10 @@ def square(side: int, columns: list[int]) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test_a_still_scene_is_dark_and_a_moving_one_is_not(network):
-    assert network(square(16, [24] * 8)).abs().max() < 1e-6
-    assert network(square(16, list(range(16, 32, 2)))).max() > 1
+def test_a_still_scene_is_dark_until_the_clip_ends_and_a_moving_one_is_not(network):
+    second_layer = network[:3]
+    assert second_layer(square(16, [24] * 8))[:, :, :-1].abs().max() < 1e-6
+    assert second_layer(square(16, list(range(16, 32, 2))))[:, :, :-1].amax((0, 3, 4)).min() > 1
 
 
 @torch.inference_mode()
@@ -54,7 +55,7 @@ def test_every_channel_carries_something(network):
 def test_the_weights_are_the_same_on_every_machine():
     with torch.device("meta"):
         model = I3D("Logits")
-    assert digest(analytic_state(model)) == "sha256:c7a80026dcdd9aa051b52cbd77397c8ad50a0d1ce03e3459bc92f4a96aaab7c4"
+    assert digest(analytic_state(model)) == "sha256:e2b7d8217a4c174bf0f05130feac24a6f211e731a6882a165411187838d61b35"
 
 
 def test_a_shorter_network_has_the_same_weights():
