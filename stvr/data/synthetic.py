@@ -44,6 +44,7 @@ def write_world(out: Path, *, size: str = "small", workers: int | None = None, *
     record = json.dumps({"stvr_world": 1, "options": options.model_dump(), "versions": _versions()}, indent=1) + "\n"
     if _already_written(out, record):
         return options
+    out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as draft:
         world = Path(draft) / out.name
