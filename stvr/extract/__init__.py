@@ -1,1 +1,1 @@
-
+"""Stage one: video files become feature maps in a store."""
