@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,15 @@ def test_features_are_the_plain_networks_however_many_clips_come(saved, frames, 
     assert features.shape == (count, 4, 4, 4, 480)
     with torch.no_grad():
         torch.testing.assert_close(features, model(scale(frames[:count])).permute(0, 2, 3, 4, 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "batches"), [(1, [1]), (2, [2]), (3, [3]), (5, [3, 2]), (6, [2, 2, 2])])
+def test_on_a_cpu_clips_go_in_pairs_and_none_alone(shallow, count, batches):
+    came = []
+    recorder = torch.nn.Identity()
+    recorder.register_forward_hook(lambda _, inputs, __: came.append(len(inputs[0])))
+    replace(shallow, network=recorder)(torch.zeros(count, 8, 4, 4, 3, dtype=torch.uint8))
+    assert came == batches
 
 
 def test_it_says_what_a_store_must_know(saved):
