@@ -1,1 +1,21 @@
+"""Answers to look at: annotated video and the report page."""
 
+from __future__ import annotations
+
+from stvr.render.chart import Curve
+from stvr.render.report import (
+    Answer,
+    Headline,
+    ReportData,
+    Table,
+    frame_map_table,
+    probe_table,
+    recall_table,
+    write_report,
+)
+from stvr.render.video import box_at, frame_at, render_tubelets, still
+
+__all__ = [
+    "Answer", "Curve", "Headline", "ReportData", "Table", "box_at", "frame_at", "frame_map_table", "probe_table",
+    "recall_table", "render_tubelets", "still", "write_report",
+]  # fmt: skip

@@ -1,0 +1,237 @@
+"""One HTML page that shows what was measured; it needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from stvr.render.chart import Curve, line_chart
+from stvr.render.draw import Picture
+from stvr.render.style import STYLE
+from stvr.render.video import jpeg
+from stvr.tubelets.metrics import FrameMAP
+
+STILL_HEIGHT = 360  # pixels at most, so that a page of many stills stays small
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The number that counts beside the same number without looking at the query; both in [0, 1]."""
+
+    name: str  # "frame-mAP at IoU 0.5, unseen actions"
+    model: float
+    probe: float
+    probe_name: str = "shuffled query"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first column is text and the others mostly numbers; None and NaN are shown as a dash."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    emphasis: int | None = None  # index of the row that sums up
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question and its answer: the query still and reference stills in the order of time, each with a caption.
+
+    Stills are RGB uint8 (H, W, 3), boxes already drawn (`render.video.still`). `video`: an mp4 beside the page.
+    """
+
+    title: str
+    query: Picture
+    stills: Sequence[tuple[str, Picture]]
+    video: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """All that the page shows. A section without data is left out.
+
+    summary: one sentence, what was done. precision_recall: label -> its curves, recall and precision in [0, 1].
+    training: the lines of the training log, each with "step" and numbers ("loss", or a table of them as "losses").
+    timings: seconds by name. configuration: anything by name (machine, seed, versions, options).
+    """
+
+    title: str
+    summary: str
+    headline: Headline | None = None
+    tables: Sequence[Table] = ()
+    precision_recall: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
+    training: Sequence[Mapping[str, Any]] = ()
+    answers: Sequence[Answer] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_report(out: Path, data: ReportData) -> Path:
+    """Writes the page `data` describes to `out` (.html): no script, no network, pictures inside, light and dark."""
+    sections = [
+        headline_section(data.headline) if data.headline else "",
+        section("Answers", [answer_html(each) for each in data.answers]),
+        section("Results", [table_html(each) for each in data.tables]),
+        section("Precision and recall", precision_recall_html(data.precision_recall), grid=True),
+        section("Training", training_html(data.training), grid=True),
+        section("Time", [table_html(timings_table(data.timings))] if data.timings else []),
+        section("Configuration", [table_html(configuration_table(data.configuration))] if data.configuration else []),
+    ]
+    page = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(data.title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{escape(data.title)}</h1>
+<p class="summary">{escape(data.summary)}</p>
+{"".join(sections)}
+</main>
+</body>
+</html>
+"""
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def frame_map_table(result: FrameMAP, title: str = "Frame-mAP by label") -> Table:
+    """A row a label, the mean last: average precision in percent at each threshold, pairs and true boxes."""
+    rows: list[list[Cell]] = [
+        [label, *(percent(ap) for ap in aps.values()), result.pairs[label], result.boxes[label]]
+        for label, aps in result.per_label.items()
+    ]
+    mean = ["mean over labels", *(percent(ap) for ap in result.mean.values())]
+    rows.append([*mean, sum(result.pairs.values()), sum(result.boxes.values())])
+    columns = ["label", *(f"IoU {t:g}" for t in result.mean), "pairs", "true boxes"]
+    return Table(title, columns, rows, "Average precision in percent, counted per clip.", len(rows) - 1)
+
+
+def probe_table(results: Mapping[str, FrameMAP], title: str = "The model beside its probes") -> Table:
+    """A row a result (the model first, then what does not look at the query): frame-mAP in percent."""
+    thresholds = next(iter(results.values())).mean
+    rows = [[name, *(percent(result.mean.get(t)) for t in thresholds)] for name, result in results.items()]
+    note = "Frame-mAP in percent. What a probe reaches without the query is no merit of the model."
+    return Table(title, ["", *(f"IoU {t:g}" for t in thresholds)], rows, note, 0)
+
+
+def recall_table(recall: Mapping[int, Mapping[float, float]], title: str = "Proposal recall") -> Table:
+    """A row a number of proposals, as `proposal_recall` gives it: recall in percent, before any matching."""
+    thresholds = next(iter(recall.values()))
+    rows = [[f"first {k}", *(percent(value) for value in row.values())] for k, row in recall.items()]
+    note = "Share of true boxes that a proposal of their clip reaches, in percent; nothing is matched yet."
+    return Table(title, ["proposals", *(f"IoU {t:g}" for t in thresholds)], rows, note)
+
+
+def timings_table(timings: Mapping[str, float]) -> Table:
+    rows: list[list[Cell]] = [[name, f"{seconds:,.1f} s"] for name, seconds in timings.items()]
+    return Table("", ["stage", "time"], rows)
+
+
+def configuration_table(configuration: Mapping[str, Any]) -> Table:
+    return Table("", ["name", "value"], [[name, str(value)] for name, value in configuration.items()])
+
+
+def headline_section(headline: Headline) -> str:
+    gain = headline.model - headline.probe
+    figures = [
+        ("model", percent(headline.model), "model"),
+        (headline.probe_name, percent(headline.probe), "probe"),
+        ("difference", None if math.isnan(gain) else f"{100 * gain:+.1f}", "gain"),
+    ]
+    cells = [
+        f'<div class="{kind}"><b>{show(value)}</b><span>{escape(name)}</span></div>'
+        for name, value, kind in figures
+    ]
+    return f'<section><h2>{escape(headline.name)}</h2><div class="figures">{"".join(cells)}</div></section>\n'
+
+
+def section(title: str, parts: Sequence[str], grid: bool = False) -> str:
+    if not parts:
+        return ""
+    body = "".join(parts)
+    body = f'<div class="grid">{body}</div>' if grid else body
+    return f"<section><h2>{escape(title)}</h2>\n{body}</section>\n"
+
+
+def table_html(table: Table) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
+    rows = []
+    for index, row in enumerate(table.rows):
+        kind = ' class="sum"' if index == table.emphasis else ""
+        first, *rest = (show(cell) for cell in row)
+        cells = "".join(f"<td>{cell}</td>" for cell in rest)
+        rows.append(f'<tr{kind}><th scope="row">{first}</th>{cells}</tr>\n')
+    title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    body = f"<thead><tr>{head}</tr></thead><tbody>\n{''.join(rows)}</tbody>"
+    return f'<article>{title}<div class="scroll"><table>{body}</table></div>{note}</article>\n'
+
+
+def answer_html(answer: Answer) -> str:
+    stills = "".join(figure(picture, caption) for caption, picture in answer.stills)
+    video = ""
+    if answer.video:
+        name = escape(answer.video, quote=True)
+        video = f'<video controls muted loop preload="metadata" src="{name}"><a href="{name}">{name}</a></video>'
+    note = f'<p class="note">{escape(answer.note)}</p>' if answer.note else ""
+    return (
+        f"<article><h3>{escape(answer.title)}</h3>"
+        f'<div class="answer">{figure(answer.query, "query", "query")}<div class="strip">{stills}</div></div>'
+        f"{video}{note}</article>\n"
+    )
+
+
+def figure(picture: Picture, caption: str, kind: str = "") -> str:
+    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg(picture, STILL_HEIGHT)).decode()}"
+    words = escape(caption, quote=True)
+    return f'<figure class="{kind}"><img src="{source}" alt="{words}"><figcaption>{words}</figcaption></figure>'
+
+
+def precision_recall_html(by_label: Mapping[str, Sequence[Curve]]) -> list[str]:
+    return [
+        line_chart(label, curves, x_name="recall", y_name="precision", x_range=(0, 1), y_range=(0, 1))
+        for label, curves in by_label.items()
+    ]
+
+
+def training_html(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One chart a quantity of the log; "losses" is opened up."""
+    return [line_chart(curve.name, [curve], x_name="step", y_name="") for curve in training_curves(log)]
+
+
+def training_curves(log: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    """Every "loss" of the log over its "step", the total first, then the terms of "losses"."""
+    points: dict[str, list[tuple[float, float]]] = {}
+    for line in log:
+        for name, value in {"loss": line.get("loss"), **line.get("losses", {})}.items():
+            if value is not None:
+                points.setdefault(name, []).append((line["step"], value))
+    return [Curve(name, *zip(*pairs, strict=True)) for name, pairs in points.items()]
+
+
+def percent(value: float | None) -> str | None:
+    return None if value is None or math.isnan(value) else f"{100 * value:.1f}"
+
+
+def show(cell: Cell) -> str:
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return "–"
+    if isinstance(cell, float):
+        return f"{cell:.4g}"
+    return f"{cell:,}" if isinstance(cell, int) else escape(cell)
