@@ -295,7 +295,7 @@ def _claim(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink()
+        path.unlink(missing_ok=True)
         with suppress(OSError):  # others still hold theirs
             path.parent.rmdir()
         os.close(claim)

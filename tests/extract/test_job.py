@@ -1,0 +1,255 @@
+"""Videos end up in the store, whole, once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from barcode import nearest, number_in, write_video
+
+from stvr.extract.job import _ahead, extract
+from stvr.extract.progress import Step, shown
+from stvr.store import FeatureStore
+from stvr.structures import ClipSpec, Span
+
+CLIP = ClipSpec(image_size=64)
+
+
+class Reader:
+    """A backbone whose features say what it saw: (B, time 2, row 3, column 4, channel 8), by its own rule.
+
+    It writes the number on the first frame of each clip to a log, so that a clip computed twice is there twice.
+    """
+
+    name, weights, weights_digest, endpoint, precision = "reader", "none", "00", "bars", "float32"
+
+    def __init__(self, log: Path | None = None, seconds: float = 0.0) -> None:
+        self.log, self.seconds = log, seconds
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.seconds)
+        shown = [[number_in(picture) for picture in clip.numpy()] for clip in frames]
+        if self.log:
+            with self.log.open("a") as log:
+                log.write("".join(f"{clip[0]}\n" for clip in shown if any(clip)))  # not the black one
+        time_step, row, column = (torch.arange(size) for size in (2, 3, 4))
+        place = time_step[:, None, None, None] + row[:, None, None] * 10 + column[:, None] / 8
+        batch = len(frames)  # a network's last bits may depend on the batch: make that visible here
+        return torch.tensor(shown)[:, None, None, None, :] + place + batch
+
+    def logged(self) -> list[int]:
+        return [int(line) for line in self.log.read_text().split()] if self.log and self.log.exists() else []
+
+
+def write_clock(path: Path, num_clips: int, first_number: int = 8) -> Path:
+    """24 frames a second: clip n begins with the frame that shows first_number + 8 n."""
+    return write_video(path, range(num_clips * 8), Fraction(1, 24), 1, first_number=first_number)
+
+
+def quiet(step: Step) -> None:
+    pass
+
+
+def run(videos, store, backbone, **options):
+    return extract(videos, store, backbone, CLIP, **{"batch_size": 3, "clips_per_shard": 4, "report": quiet} | options)
+
+
+def test_features_and_timestamps_are_those_of_the_frames(tmp_path):
+    video = write_video(tmp_path / "video.mp4", range(60), Fraction(1, 30), 1)
+    report = run([video], tmp_path / "store", Reader())
+    assert (report.done, report.clips_computed, report.clips_reused) == (["video"], 6, 0)
+    store = FeatureStore.open(tmp_path / "store")
+    expected = np.array(nearest([Fraction(n, 30) for n in range(60)], Fraction(2), 24)).reshape(6, 8)
+    maps = store.read(Span("video", 0, 6))
+    assert maps.shape == (6, 3, 4, 2, 8)  # clip, row, column, time, channel
+    sizes = torch.tensor([3, 3, 3, 1, 2, 2])  # batches of at most 3 that begin anew at each shard of 4
+    np.testing.assert_array_equal(maps[:, 0, 0, 0], (torch.tensor(expected) + sizes[:, None]).half())
+    assert maps[0, 2, 1, 1, 0] == 0 + 20 + 1 / 8 + 1 + 3
+    seconds = store.ticks("video") * Fraction(store.info("video")["time_base"])
+    assert seconds.tolist() == [[Fraction(number, 30) for number in clip] for clip in expected.tolist()]
+    info = store.info("video")
+    assert (info["width"], info["height"], info["duration_seconds"]) == (64, 64, 2.0)
+    assert (info["source"], info["num_clips"], info["decode_errors"]) == ("video.mp4", 6, 0)
+
+
+def test_a_second_run_computes_nothing(tmp_path):
+    video, reader = write_clock(tmp_path / "video.mp4", 5), Reader(tmp_path / "log")
+    run([video], tmp_path / "store", reader)
+    report = run([video], tmp_path / "store", reader)
+    assert (report.done, report.skipped) == ([], ["video"])
+    assert (report.clips_computed, report.clips_reused) == (0, 5)
+    assert reader.logged() == [8, 16, 24, 32, 40]
+
+
+def test_a_video_that_cannot_be_extracted_does_not_stop_the_others(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty.mp4").touch()
+    videos = [
+        write_clock(tmp_path / "first.mp4", 2),
+        tmp_path / "text.mp4",
+        tmp_path / "empty.mp4",
+        tmp_path / "missing.mp4",
+        write_video(tmp_path / "short.mp4", range(7), Fraction(1, 24), 1),
+        write_clock(tmp_path / "last.mp4", 2),
+    ]
+    report = run(videos, tmp_path / "store", Reader())
+    assert report.done == ["first", "last"]
+    assert list(report.failed) == ["text", "empty", "missing", "short"]
+    for name, reason in report.failed.items():
+        assert str(tmp_path / f"{name}.mp4") in reason
+    assert FeatureStore.open(tmp_path / "store").videos() == ["first", "last"]
+    write_clock(tmp_path / "text.mp4", 2)  # a good file in its place is taken
+    assert run([tmp_path / "text.mp4"], tmp_path / "store", Reader()).done == ["text"]
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.mp4 and .*b/a\.mkv would both be 'a'"):
+        run([tmp_path / "a.mp4", tmp_path / "b/a.mkv"], tmp_path / "store", Reader())
+
+
+def test_another_file_of_a_name_in_the_store_is_refused(tmp_path):
+    video = write_clock(tmp_path / "video.mp4", 2)
+    run([video], tmp_path / "store", Reader())
+    write_clock(video, 2, first_number=800)
+    report = run([video], tmp_path / "store", Reader())
+    assert "made from another file: video.mp4 with digest" in report.failed["video"]
+
+
+def test_a_store_of_another_backbone_is_refused(tmp_path):
+    video, other = write_clock(tmp_path / "video.mp4", 2), Reader()
+    run([video], tmp_path / "store", Reader())
+    other.endpoint = "Mixed_4c"
+    with pytest.raises(ValueError, match="endpoint is 'bars', not 'Mixed_4c'"):
+        run([video], tmp_path / "store", other)
+
+
+def test_features_that_do_not_fit_float16_are_refused(tmp_path):
+    video = write_clock(tmp_path / "video.mp4", 2)
+    report = run([video], tmp_path / "store", Loud())
+    assert "not finite in float16" in report.failed["video"]
+
+
+class Loud(Reader):
+    def __call__(self, frames):
+        return super().__call__(frames) * (1.0 if frames.max() == 0 else 1e5)
+
+
+class Fails(Reader):
+    def __call__(self, frames):
+        if len(self.logged()) >= 6:
+            raise RuntimeError("out of memory")
+        return super().__call__(frames)
+
+
+def test_when_the_network_fails_the_run_ends_and_the_next_goes_on(tmp_path):
+    video, threads = write_clock(tmp_path / "video.mp4", 20), threading.active_count()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run([video], tmp_path / "store", Fails(tmp_path / "log"))
+    assert threading.active_count() <= threads + 1  # zarr keeps one
+    report = run([video], tmp_path / "store", Reader(tmp_path / "log"))
+    assert (report.done, report.clips_computed, report.clips_reused) == (["video"], 16, 4)
+
+
+def test_decoding_runs_ahead_but_not_far(tmp_path):
+    made = []
+
+    def count():
+        for number in range(10):
+            made.append(number)
+            yield number
+
+    ahead = _ahead(count(), 2)
+    assert next(ahead) == 0
+    time.sleep(0.05)
+    assert made == [0, 1, 2]
+    assert list(ahead) == list(range(1, 10))
+
+
+def test_an_error_in_the_decoding_thread_arrives(tmp_path):
+    def breaks():
+        yield 1
+        raise OSError("disk gone")
+
+    ahead = _ahead(breaks(), 2)
+    assert next(ahead) == 1
+    with pytest.raises(OSError, match="disk gone"):
+        next(ahead)
+
+
+def test_progress_never_goes_back_and_ends_at_the_end(tmp_path, capsys):
+    videos, steps = [write_clock(tmp_path / f"{name}.mp4", 6) for name in "ab"], []
+    run(videos, tmp_path / "store", Reader(), report=steps.append)
+    fractions = [step.fraction for step in steps]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert [steps[-1].clips, steps[-1].number, steps[-1].num_videos] == [12, 2, 2]
+    with shown(every_seconds=0) as tell:  # standard error is no terminal here
+        tell(Step("a", 1, 2, clips=30, fraction=0.25, seconds=10.0, seconds_left=30.0))
+    captured = capsys.readouterr()
+    assert captured.err == " 25% 1/2 a  30 clips  3.0 clips/s  0:00:30 left\n"
+    assert captured.out == ""
+
+
+def extract_slowly(videos: list[Path], store: Path, log: Path) -> None:
+    torch.set_num_threads(1)
+    run(videos, store, Reader(log, seconds=0.02))
+
+
+def test_killed_at_any_moment_and_started_again_it_ends_as_if_undisturbed(tmp_path):
+    videos = [write_clock(tmp_path / "a.mp4", 30), write_clock(tmp_path / "b.mp4", 21, first_number=512)]
+    run(videos, tmp_path / "undisturbed", Reader())
+    forks, chance = multiprocessing.get_context("forkserver"), random.Random(3)
+    forks.set_forkserver_preload(["stvr.extract.job"])
+    logs = []
+    for kill in range(6):
+        log = tmp_path / f"log{kill}"
+        reader = Reader(log)
+        process = forks.Process(target=extract_slowly, args=(videos, tmp_path / "store", log))
+        process.start()
+        if kill < 5:
+            enough = chance.randint(3, 12)
+            while len(reader.logged()) < enough and process.is_alive():
+                time.sleep(0.002)
+            time.sleep(chance.random() * 0.03)
+            os.kill(process.pid, signal.SIGKILL)
+        process.join(60)
+        assert process.exitcode == (-signal.SIGKILL if kill < 5 else 0)
+        logs.append(reader.logged())
+
+    store, undisturbed = (FeatureStore.open(tmp_path / name) for name in ("store", "undisturbed"))
+    for name, num_clips in (("a", 30), ("b", 21)):
+        span = Span(name, 0, num_clips)
+        np.testing.assert_array_equal(store.read(span).numpy(), undisturbed.read(span).numpy())
+        np.testing.assert_array_equal(store.ticks(name), undisturbed.ticks(name))
+    assert set().union(*logs) == {*range(8, 8 + 240, 8), *range(512, 512 + 168, 8)}
+    shard = {number: (video, index // 4) for video, first in (("a", 8), ("b", 512)) for index, number in
+             enumerate(range(first, first + 240, 8))}  # fmt: skip
+    for run_number, log in enumerate(logs):
+        again = set(log) & set().union(*logs[run_number + 1 :])
+        assert len({shard[number] for number in again}) <= 1  # the one that was open when the kill came
+        assert max(Counter(log).values()) == 1
+    assert sum(map(len, logs)) > 51  # so the kills did hit open shards
+
+
+def test_two_runs_on_one_store_do_not_write_one_video_twice(tmp_path):
+    video = write_clock(tmp_path / "a.mp4", 12)
+    forks = multiprocessing.get_context("forkserver")
+    process = forks.Process(target=extract_slowly, args=([video], tmp_path / "store", tmp_path / "log"))
+    process.start()
+    while not Reader(tmp_path / "log").logged():
+        time.sleep(0.002)
+    report = run([video], tmp_path / "store", Reader())
+    process.join(60)
+    assert f"'a' is being written by process {process.pid} on " in report.failed["a"]
+    assert process.exitcode == 0
+    assert "a" in FeatureStore.open(tmp_path / "store")
