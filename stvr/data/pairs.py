@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
-from stvr.data.labelled import AnnotatedTubelet, Label, cover, cut, free_runs
+from stvr.data.labelled import AnnotatedTubelet, Label, Taken, cover, cut, free_runs
 from stvr.data.pairs_file import read_pairs, summary, write_pairs
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 
@@ -18,7 +19,23 @@ Protocol = Literal["debiased", "released"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 QUERY_SECONDS = 10  # longer queries are cut to a random window (the program's training sampling)
 REFERENCE_SECONDS = (10, 60)  # debiased references
+ABSENT_TRIES = 50  # then the pair gets a target: a label that is everywhere cannot be missing
 PADDED_BELOW_SECONDS = 10  # released: shorter targets get background before and after
+
+
+class Annotated:
+    """The annotated tubelets of one video, found by time."""
+
+    def __init__(self, tubelets: Sequence[AnnotatedTubelet]) -> None:
+        self.tubelets = tubelets
+        self.start = np.array([tubelet.span.start for tubelet in tubelets])
+        self.stop = np.array([tubelet.span.stop for tubelet in tubelets])
+
+    def within(self, span: Span) -> list[AnnotatedTubelet]:
+        """The parts that lie in `span`."""
+        near = np.flatnonzero((self.start < span.stop) & (self.stop > span.start))
+        parts = (self.tubelets[index].within(span) for index in near.tolist())
+        return [part for part in parts if part is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +48,7 @@ class Pool:
 
     split: str
     queries: Sequence[AnnotatedTubelet]
-    everyone: Mapping[str, Sequence[AnnotatedTubelet]]
+    everyone: Mapping[str, Annotated]
     stretches: Mapping[str, Sequence[Span]]
 
     def stretch_of(self, span: Span) -> Span:
@@ -57,7 +74,7 @@ def build_pairs(
             label is present is seen in training.
         protocol: "released" as Feng et al.'s program: a random tubelet of the same label, itself included, padded by
             its own length; "debiased": never the query's own video, 10 to 60 s with the target anywhere.
-        absent_share: of the debiased pairs, whose reference is a video without the label.
+        absent_share: of the debiased pairs, whose reference is a span of another video without the label.
         train_videos: videos that only train, while the others only evaluate; None: every video does both.
     Raises: ValueError for labels in two splits, an unknown protocol, a share outside [0, 1].
     """
@@ -101,16 +118,13 @@ def _pools(tubelets: Sequence[AnnotatedTubelet], extents: Mapping[str, Span],
         yield Pool(split, queries, _by_video(evaluated), {video: [extents[video]] for video in evaluates})
 
 
-Draw = Callable[[Pool, np.random.Generator, ClipSpec, float], Iterator[tuple[AnnotatedTubelet, Span]]]
-
-
 def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
               ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
     """A target of n seconds, n below 10, with n seconds before and after as far as the video goes."""
     by_label = _by_label(pool.queries)
     for query in pool.queries:
         group = by_label[query.label]
-        target = group[rng.integers(len(group))].span
+        target = group[int(rng.integers(len(group)))].span
         stretch = pool.stretch_of(target)
         around = len(target) if len(target) < _clips(PADDED_BELOW_SECONDS, spec) else 0
         yield query, Span(target.video, max(target.start - around, stretch.start),
@@ -119,18 +133,40 @@ def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
 
 def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share: float,
               ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
-    """A window around a target in another video, or in a video that shows other labels alone."""
-    by_label = _by_label(pool.queries)
-    videos_of = {label: {tubelet.video for tubelet in group} for label, group in by_label.items()}
-    strangers = {label: [t for t in pool.queries if t.video not in videos] for label, videos in videos_of.items()}
+    """A window around a target in another video, or one that shows other labels alone."""
+    by_label = _by_label(sorted(pool.queries, key=lambda tubelet: tubelet.video))
+    taken = {label: cover(group) for label, group in by_label.items()}  # where each label is
+    videos = {label: [tubelet.video for tubelet in group] for label, group in by_label.items()}  # sorted
     for query in pool.queries:
-        if len(videos_of[query.label]) < 2:
+        group, there = by_label[query.label], videos[query.label]
+        first, after = bisect_left(there, query.video), bisect_right(there, query.video)  # the query's own video
+        elsewhere = len(group) - (after - first)
+        if not elsewhere:
             continue
-        group = [tubelet for tubelet in by_label[query.label] if tubelet.video != query.video]
-        if strangers[query.label] and rng.random() < absent_share:
-            group = strangers[query.label]
-        target = group[rng.integers(len(group))].span
+        if rng.random() < absent_share:
+            reference = _absent(pool, query, taken[query.label], rng, spec)
+            if reference is not None:
+                yield query, reference
+                continue
+        index = int(rng.integers(elsewhere))
+        target = group[index if index < first else index + after - first].span
         yield query, _window(target, pool.stretch_of(target), rng, spec)
+
+
+def _absent(pool: Pool, query: AnnotatedTubelet, taken: Taken, rng: np.random.Generator, spec: ClipSpec,
+            ) -> Span | None:
+    """A window around a tubelet of another label, clear of the query's label; None where none is found."""
+    for _ in range(ABSENT_TRIES):
+        stranger = pool.queries[int(rng.integers(len(pool.queries)))].span
+        if stranger.video == query.video:
+            continue
+        stretch = pool.stretch_of(stranger)
+        wanted = min(_clips(REFERENCE_SECONDS[0], spec), len(stretch))
+        for run in free_runs(stretch, taken):
+            shared = run.overlap(stranger)
+            if shared is not None and len(run) >= wanted:
+                return _window(shared, run, rng, spec)
+    return None
 
 
 def _window(target: Span, stretch: Span, rng: np.random.Generator, spec: ClipSpec) -> Span:
@@ -157,7 +193,7 @@ def _cut_query(query: Tubelet, rng: np.random.Generator, spec: ClipSpec, protoco
 
 
 def _pair(pool: Pool, query: Tubelet, label: Label, reference: Span) -> Pair:
-    shown = [part for t in pool.everyone[reference.video] if (part := t.within(reference)) is not None]
+    shown = pool.everyone[reference.video].within(reference)
     targets = tuple(part.tubelet for part in shown if part.label == label)
     others = tuple(part.tubelet for part in shown if part.label != label)
     return Pair(query, reference, targets, label_text(label), others, pool.split)
@@ -167,11 +203,11 @@ def _clips(seconds: int, spec: ClipSpec) -> int:
     return spec.index_at(seconds)
 
 
-def _by_video(tubelets: Sequence[AnnotatedTubelet]) -> dict[str, list[AnnotatedTubelet]]:
+def _by_video(tubelets: Sequence[AnnotatedTubelet]) -> dict[str, Annotated]:
     groups: dict[str, list[AnnotatedTubelet]] = {}
     for tubelet in tubelets:
         groups.setdefault(tubelet.video, []).append(tubelet)
-    return groups
+    return {video: Annotated(group) for video, group in groups.items()}
 
 
 def _by_label(tubelets: Sequence[AnnotatedTubelet]) -> dict[Label, list[AnnotatedTubelet]]:
