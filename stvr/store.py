@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,6 @@ from torch import Tensor
 from zarr.codecs import ZstdCodec
 from zarr.storage import LocalStore
 
-from stvr import __version__
 from stvr.structures import ClipSpec, Span
 
 FORMAT = 1
@@ -76,7 +76,7 @@ class FeatureStore:
         path = Path(path)
         if path.exists() and any(not entry.name.endswith(".partial") for entry in path.iterdir()):
             raise FileExistsError(f"{path} is not empty. Name a folder that is new, or open the store that is there.")
-        values = {"format": FORMAT, "stvr": __version__, "spec": spec.to_json(), "clips_per_shard": clips_per_shard}
+        values = {"format": FORMAT, "stvr": version("stvr"), "spec": spec.to_json(), "clips_per_shard": clips_per_shard}
         zarr.create_group(LocalStore(path), attributes={"stvr": values})
         return cls(path, spec, clips_per_shard)
 
@@ -221,7 +221,7 @@ class VideoWriter:
         if self._waiting:
             self._flush()
         ticks.resize((self.num_clips, self._frames_per_clip))
-        values = {"state": "complete", "num_clips": self.num_clips, "stvr": __version__, **self._info, **notes}
+        values = {"state": "complete", "num_clips": self.num_clips, "stvr": version("stvr"), **self._info, **notes}
         zarr.open_group(LocalStore(self._path), mode="r+").attrs["stvr"] = values
 
     def _resume(self) -> None:

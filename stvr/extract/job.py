@@ -104,7 +104,7 @@ class Extractor:
     def __init__(self, store: FeatureStore, backbone: Backbone, batch_size: int = 8) -> None:
         self.store, self.backbone, self.batch_size = store, backbone, batch_size
         clip = store.spec.clip
-        black = np.zeros((1, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
+        black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
         self.map_shape = tuple(self._features(black).shape[1:])  # row, column, time, channel
 
     def __call__(self, path: Path, tell: Callable[[int, float], None] = lambda computed, share: None) -> Outcome:

@@ -1,0 +1,34 @@
+"""What must be known of video files before their annotations can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stvr.extract.decode import VideoError, probe
+from stvr.structures import ClipSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """By video name: frames a second, (width, height) in pixels, whole clips; failed says why a file is left out."""
+
+    rates: dict[str, float] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    clips: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def probe_videos(paths: Sequence[Path], spec: ClipSpec | None = None) -> Probed:
+    """Demuxes every file; nothing but the first frame is decoded."""
+    found = Probed()
+    for path in paths:
+        try:
+            info = probe(path)
+            found.clips[path.stem] = info.count_clips(spec or ClipSpec())
+            found.rates[path.stem] = len(info.ticks) / float(info.duration)
+            found.sizes[path.stem] = (info.width, info.height)
+        except VideoError as error:
+            found.failed[path.stem] = str(error)
+    return found
