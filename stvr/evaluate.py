@@ -46,13 +46,14 @@ def evaluate(
     split: str | None = None,
     out: Path | None = None,
     seed: int = 0,
+    limit: int | None = None,
     device: str = "cpu",
     report: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Asks every pair of a split and scores the answers; writes OUT/eval.json. report(done, total) tells of progress.
 
     split: None takes "test" where the pairs have it, else all of them. Pairs whose videos are not in the store are
-    left out and counted. Percentages are never used: every figure is in [0, 1], NaN becomes null.
+    left out and counted. limit: a sample of so many pairs, drawn by the seed. Percentages are never used: every figure is in [0, 1], NaN becomes null.
     """
     checkpoint, store = load_head(checkpoint_path, device), FeatureStore.open(store_path)
     check_spec(checkpoint, store)
@@ -60,6 +61,9 @@ def evaluate(
     pairs = [pair for pair in every if pair.query.span.video in store and pair.reference.video in store]
     if not pairs:
         raise LookupError(f"none of the {len(every)} pairs has both videos in {store_path}. Run `stvr extract` first.")
+    if limit is not None and limit < len(pairs):
+        drawn = np.random.default_rng(seed).choice(len(pairs), limit, replace=False)
+        pairs = [pairs[index] for index in sorted(drawn)]
     answers = []
     for pair_answers in answer_pairs(checkpoint.head, store, pairs, seed, device):
         answers.append(pair_answers)
@@ -200,6 +204,39 @@ def thinned(recall: Any, precision: Any, points: int = 200) -> dict[str, list[fl
         "recall": [round(float(recall[i]), 4) for i in keep],
         "precision": [round(float(precision[i]), 4) for i in keep],
     }
+
+
+def text_table(results: Mapping[str, Any]) -> str:
+    """For a terminal: a row a label, the mean, the probe beside it; frame-mAP in percent."""
+    table, probe = results["frame_map"], results["shuffled_query"]
+    thresholds = list(table["mean"])
+    head = f"{'label':<24}" + "".join(f"{'IoU ' + t:>9}" for t in thresholds) + f"{'pairs':>7}{'boxes':>8}"
+    rows = [
+        text_row(label, values, thresholds) + f"{table['pairs'][label]:>7}{table['boxes'][label]:>8}"
+        for label, values in table["per_label"].items()
+    ]
+    rows.append(text_row("frame-mAP", table["mean"], thresholds))
+    if probe:
+        rows.append(text_row("  with a shuffled query", probe["mean"], thresholds))
+        gains = {t: subtract(table["mean"][t], probe["mean"][t]) for t in thresholds}
+        rows.append(text_row("  owed to the query", gains, thresholds))
+    else:
+        rows.append("(no shuffled-query probe: all pairs have one label)")
+    recall = ", ".join(f"{k}: " + " / ".join(show(v) for v in row.values())
+                       for k, row in results["proposal_recall"].items())
+    return "\n".join([head, *rows, f"proposal recall at IoU .5 / .7, of the first {recall}", results["evaluated"]])
+
+
+def text_row(name: str, values: Mapping[str, float | None], thresholds: Sequence[str]) -> str:
+    return f"{name:<24}" + "".join(f"{show(values[t]):>9}" for t in thresholds)
+
+
+def show(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def subtract(value: float | None, other: float | None) -> float | None:
+    return None if value is None or other is None else value - other
 
 
 def write_results(out: Path, results: Mapping[str, Any]) -> None:

@@ -192,11 +192,56 @@ def maps_of(backbone: Backbone, clips: Sequence[np.ndarray]) -> Tensor:
     return features.permute(0, 2, 3, 1, 4).flatten(-2).half().float()
 
 
-def write_answers(out: Path, answers: Sequence[Mapping[str, Any]]) -> Path:
-    """JSON Lines, one tubelet a line, the best of all references first."""
+@dataclass(frozen=True, slots=True)
+class LocateReport:
+    """Where the tubelets were written, how many there are, and which references could not be read."""
+
+    path: Path
+    num_tubelets: int
+    num_references: int
+    failed: Mapping[str, str]
+
+
+def locate_files(
+    checkpoint: Path,
+    query: Path,
+    box: Sequence[float],
+    at: float,
+    references: Sequence[Path],
+    out: Path,
+    *,
+    span: tuple[float, float] | None = None,
+    weights: Path | None = None,
+    device: str = "cpu",
+    on_answer: Callable[[Answer], None] | None = None,
+    report: Callable[[Path, int, int], None] | None = None,
+) -> LocateReport:
+    """Locates and writes OUT/tubelets.jsonl, one tubelet a line, the best of all references first.
+
+    on_answer is told of each reference's answer as it comes (to render it, say). A reference that cannot be read is
+    left out and named in the report; when none can be read, ValueError says why.
+    """
+    failed: dict[str, str] = {}
+    lines: list[dict[str, Any]] = []
+    answers = locate(
+        checkpoint, query, box, at, references, span=span, weights=weights, device=device, report=report,
+        on_failure=lambda path, error: failed.__setitem__(str(path), str(error)),
+    )  # fmt: skip
+    count = 0
+    for found in answers:
+        count += 1
+        lines += found.to_json()
+        if on_answer:
+            on_answer(found)
+    if not count:
+        raise ValueError(f"no reference could be read: {next(iter(failed.values()), 'none was given')}")
+    return LocateReport(write_lines(out, lines), len(lines), count, failed)
+
+
+def write_lines(out: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     path, partial = out / "tubelets.jsonl", out / "tubelets.jsonl.partial"
-    ranked = sorted(answers, key=lambda each: -each["score"])
-    partial.write_text("".join(json.dumps(each) + "\n" for each in ranked))
+    ranked = sorted(lines, key=lambda each: -each["score"])
+    partial.write_text("".join(json.dumps(line) + "\n" for line in ranked))
     os.replace(partial, path)
     return path

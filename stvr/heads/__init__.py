@@ -45,7 +45,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "width": 128, "proposal_width": 128, "attention_width": 64, "bottleneck": 64, "tail_width": 64,
         "tail_units": 2, "tail_norm": "group", "contrast": "rms", "fuse": "compare", "add_truth": True,
-        "sample_size": 32,
+        "sample_size": 16,
     },
 }  # fmt: skip
 

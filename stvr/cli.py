@@ -1,0 +1,368 @@
+"""The command line: flags, one call, one line that says where the result lies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="stvr", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Where and when does this happen? Ask with an example: find the tubelets that do what a query does.",
+)  # fmt: skip
+prepare_app = typer.Typer(no_args_is_help=True, help="Annotations -> linked tubelets -> pairs.")
+app.add_typer(prepare_app, name="prepare")
+
+Videos = Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", show_default=False)]
+Store = Annotated[Path, typer.Option(help="The folder of the feature store.", show_default=False)]
+Pairs = Annotated[Path, typer.Option(help="A pairs file of `stvr prepare`.", show_default=False)]
+CheckpointFile = Annotated[Path, typer.Option(help="A head.safetensors, or a run's folder.", show_default=False)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
+Weights = Annotated[Path | None, typer.Option(help="Backbone weights: .safetensors or rgb_imagenet.pt; analytic if none.")]
+Protocol = Annotated[str, typer.Option(help="released: as the authors built pairs. debiased: without its shortcuts.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+AbsentShare = Annotated[float, typer.Option(help="Share of the debiased pairs whose reference holds no target.")]
+HeldOut = Annotated[str | None, typer.Option(help="Labels kept for testing: names or ids, or a file with one a line.")]
+PairsOut = Annotated[Path, typer.Option("--out", help="The pairs file to write.", show_default=False)]
+VideosDir = Annotated[Path | None, typer.Option("--videos", help="The folder of the video files.")]
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"}
+
+
+def main() -> None:
+    """Runs a command; a fault of the user's is one line on standard error and exit status 2."""
+    try:
+        app()
+    except (ValueError, LookupError, OSError) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        print("stopped; start the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+def fail(error: BaseException) -> NoReturn:
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    print(f"stvr: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    seed: Seed = 0,
+) -> None:
+    """The whole job on a world that it makes itself: synth, extract, train, eval, locate, one HTML report."""
+    from stvr.demo import demo as run_demo
+
+    done(run_demo(out, seed=seed), "open the report in a browser")
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
+    size: Annotated[str, typer.Option(help="tiny, or small.")] = "small",
+    seed: Seed = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; every core if not given.")] = None,
+) -> None:
+    """Write the synthetic action world: mp4 files and AVA-format annotations."""
+    from stvr.data.synthetic import write_world
+
+    write_world(out, size=size, seed=seed, workers=workers)
+    done(out, "videos, train.csv, test.csv, actions.pbtxt, held_out.txt")
+
+
+@prepare_app.command("ava")
+def prepare_ava_command(
+    csvs: Annotated[list[Path], typer.Argument(help="AVA-format CSV files.", show_default=False)],
+    out: PairsOut,
+    train: Annotated[list[Path] | None, typer.Option(help="CSV files whose videos only train.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="The label map (.pbtxt).")] = None,
+    excluded: Annotated[Path | None, typer.Option(help="Excluded timestamps (.csv).")] = None,
+    held_out: HeldOut = None,
+    videos: VideosDir = None,
+    offset_seconds: Annotated[int, typer.Option(help="900 if the videos were cut to AVA's fifteen minutes.")] = 0,
+    protocol: Protocol = "debiased",
+    absent_share: AbsentShare = 0.2,
+    seed: Seed = 0,
+) -> None:
+    """AVA-format annotations. Without --held-out, the authors' 27 + 27 labels are kept for val and test."""
+    from stvr.data.ava import read_label_map
+    from stvr.data.prepare import PairOptions, prepare_ava
+
+    names = read_label_map(labels) if labels else {}
+    lengths = probe_folder(videos).clips if videos else None
+    summary = prepare_ava(
+        csvs, out, train_csvs=train or (), label_map=labels, excluded=excluded, held_out=held_out_labels(held_out, names),
+        seconds_offset=offset_seconds, video_clips=lengths,
+        options=PairOptions(protocol=protocol, seed=seed, absent_share=absent_share),  # type: ignore[arg-type]
+    )  # fmt: skip
+    say_summary(out, summary)
+
+
+@prepare_app.command("ucf101-24")
+def prepare_ucf_command(
+    annotations: Annotated[Path, typer.Argument(help="pyannot.pkl; read by a restricted unpickler.", show_default=False)],
+    out: PairsOut,
+    videos: Annotated[Path, typer.Option(help="The folder of the video files: their rates are read.", show_default=False)],
+    held_out: HeldOut = None,
+    protocol: Protocol = "debiased",
+    absent_share: AbsentShare = 0.2,
+    seed: Seed = 0,
+) -> None:
+    """UCF101-24, for the videos that are in the folder. Without --held-out: 5 + 5 classes if all 24 are there, else none."""
+    from stvr.data.prepare import PairOptions, prepare_ucf101_24
+    from stvr.data.ucf101_24 import CLASSES
+
+    found = probe_folder(videos)
+    names = dict(enumerate(CLASSES, start=1))
+    summary = prepare_ucf101_24(
+        annotations, out, frame_rates=found.rates, video_clips=found.clips,
+        held_out=held_out_labels(held_out, names),
+        options=PairOptions(protocol=protocol, seed=seed, absent_share=absent_share),  # type: ignore[arg-type]
+    )  # fmt: skip
+    say_summary(out, summary)
+
+
+@prepare_app.command("table")
+def prepare_table_command(
+    table: Annotated[Path, typer.Argument(help="CSV: video,seconds,x1,y1,x2,y2,person,label.", show_default=False)],
+    out: PairsOut,
+    videos: VideosDir = None,
+    held_out: HeldOut = None,
+    protocol: Protocol = "debiased",
+    absent_share: AbsentShare = 0.2,
+    seed: Seed = 0,
+) -> None:
+    """Your own annotations; boxes in [0, 1], or in pixels of the videos in --videos."""
+    from stvr.data.prepare import PairOptions, prepare_table
+
+    found = probe_folder(videos) if videos else None
+    summary = prepare_table(
+        table, out, sizes=found.sizes if found else None, video_clips=found.clips if found else None,
+        held_out=held_out_labels(held_out, {}),
+        options=PairOptions(protocol=protocol, seed=seed, absent_share=absent_share),  # type: ignore[arg-type]
+    )  # fmt: skip
+    say_summary(out, summary)
+
+
+@app.command()
+def extract(
+    videos: Videos,
+    store: Store,
+    pairs: Annotated[Path | None, typer.Option(help="Only the videos that a pairs file names.")] = None,
+    backbone: Annotated[str, typer.Option(help="A name on the menu of backbones.")] = "i3d",
+    weights: Weights = None,
+    endpoint: Annotated[str, typer.Option(help="Where the backbone is cut.")] = "Mixed_4c",
+    image_size: Annotated[int, typer.Option(min=32, help="Side of the square that frames are resized to, pixels.")] = 320,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips that go through the backbone together.")] = 8,
+    device: Device = "cpu",
+) -> None:
+    """Stage one: videos -> backbone -> store. Start it again after a stop and it goes on."""
+    from stvr.backbones import load_backbone
+    from stvr.extract.job import extract as run_extract
+    from stvr.structures import ClipSpec
+
+    paths = video_files(videos)
+    if pairs is not None:
+        paths = named_in(pairs, paths)
+    network = load_backbone(backbone, weights, endpoint, precision, device)
+    report = run_extract(paths, store, network, ClipSpec(image_size=image_size), batch_size=batch_size)
+    for name, reason in report.failed.items():
+        print(f"stvr: {name}: {reason}", file=sys.stderr)
+    done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), {len(report.skipped)} were there, "
+                f"{len(report.failed)} failed")
+    if report.failed:
+        sys.exit(1)
+
+
+@app.command()
+def train(
+    store: Store,
+    pairs: Pairs,
+    out: Annotated[Path, typer.Option(help="The folder of the run.", show_default=False)],
+    frozen_backbone: Annotated[bool, typer.Option("--frozen-backbone", help="Train on cached features; said for clarity.")] = True,
+    head: Annotated[str | None, typer.Option(help="A name on the menu of heads.")] = None,
+    propagation: Annotated[str | None, typer.Option(help="none, conv_lstm or warp_lstm.")] = None,
+    preset: Annotated[str, typer.Option(help="paper: its sizes and schedule. small: two cores.")] = "paper",
+    config: Annotated[Path | None, typer.Option(help="Options in a TOML file; flags win.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run was stopped.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="How many steps in all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd or adamw.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="step or cosine.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same result.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Stage two: train a head on cached features."""
+    from stvr.progress import shown_steps
+    from stvr.train import train as run_train
+    from stvr.train import train_options
+
+    chosen = options_of(name=head, propagation=propagation)
+    flags = options_of(steps=steps, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, seed=seed)
+    options = train_options(preset, config, {**flags, **({"head": chosen} if chosen else {})})
+    with shown_steps("training") as tell:
+        report = run_train(store, pairs, out, options, resume=resume, device=device, report=tell)
+    losses = ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items()) or "nothing left to do"
+    done(out / "head.safetensors", f"{report.steps} steps, {report.steps_now} of them now; {losses}")
+
+
+@app.command("eval")
+def evaluate_command(
+    checkpoint: CheckpointFile,
+    store: Store,
+    pairs: Pairs,
+    split: Annotated[str | None, typer.Option(help="train, val or test; test if there is one, else all pairs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many pairs, drawn by the seed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for eval.json.")] = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Metrics, per label, with the shuffled-query probe beside them."""
+    from stvr.evaluate import evaluate, text_table
+    from stvr.progress import shown_steps
+
+    with shown_steps("evaluating") as tell:
+        results = evaluate(
+            checkpoint, store, pairs, split=split, out=out, seed=seed, limit=limit, device=device,
+            report=lambda done, total: tell(done, total, {}),
+        )  # fmt: skip
+    print(text_table(results))
+    if out:
+        done(out / "eval.json", results["evaluated"])
+
+
+@app.command()
+def locate(
+    references: Annotated[list[Path], typer.Argument(help="The videos to look in.", show_default=False)],
+    checkpoint: CheckpointFile,
+    query: Annotated[Path, typer.Option(help="The video that shows it.", show_default=False)],
+    box: Annotated[str, typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].", show_default=False)],
+    at: Annotated[float, typer.Option(help="When, in seconds.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder for tubelets.jsonl.", show_default=False)],
+    span: Annotated[str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")] = None,
+    weights: Weights = None,
+    render: Annotated[bool, typer.Option("--render", help="Write an annotated mp4 of each reference.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Where and when: JSON Lines of tubelets in seconds and pixels, best first; annotated video."""
+    from stvr.locate import Answer, locate_files
+    from stvr.progress import shown_steps
+
+    def write_video(answer: Answer) -> None:
+        from stvr.render.video import render_tubelets
+
+        if render:
+            render_tubelets(answer.path, answer.tubelets, out / f"{answer.path.stem}.mp4", answer.clip)
+
+    with shown_steps("locating") as tell:
+        report = locate_files(
+            checkpoint, query, edges(box, 4, "--box X1,Y1,X2,Y2"), at, video_files(references), out,
+            span=seconds_pair(span), weights=weights, device=device, on_answer=write_video,
+            report=lambda path, done, total: tell(done, total, {}),
+        )  # fmt: skip
+    for path, reason in report.failed.items():
+        print(f"stvr: {path}: {reason}", file=sys.stderr)
+    done(report.path, f"{report.num_tubelets} tubelets in {report.num_references} references")
+    if report.failed:
+        sys.exit(1)
+
+
+@app.command()
+def info(path: Annotated[Path, typer.Argument(help="A store, a checkpoint, or a run's folder.", show_default=False)]) -> None:
+    """What is in a store or a checkpoint, as JSON."""
+    import json
+
+    from stvr.info import describe
+
+    print(json.dumps(describe(path), indent=1))
+
+
+def done(path: Path | str, what: str) -> None:
+    print(f"{path}: {what}")
+
+
+def video_files(paths: list[Path]) -> list[Path]:
+    """The files themselves; of a folder, every file in it that is named like a video."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
+        else:
+            files.append(path)
+    if not files:
+        raise FileNotFoundError(f"no video file in {', '.join(map(str, paths))}. Name files, or a folder of them.")
+    return files
+
+
+def named_in(pairs: Path, files: list[Path]) -> list[Path]:
+    """The files whose videos the pairs name; a video that has none is told of."""
+    from stvr.data.pairs import read_pairs
+
+    wanted = {span.video for pair in read_pairs(pairs)[0] for span in (pair.query.span, pair.reference)}
+    chosen = [file for file in files if file.stem in wanted]
+    if missing := sorted(wanted - {file.stem for file in chosen}):
+        print(f"stvr: {len(missing)} videos of {pairs} are not among the files, {missing[0]!r} first", file=sys.stderr)
+    if not chosen:
+        raise LookupError(f"none of the {len(files)} files is named in {pairs}.")
+    return chosen
+
+
+def probe_folder(folder: Path) -> Any:
+    """Rates, sizes and lengths of the videos in a folder; one that cannot be read is told of and left out."""
+    from stvr.extract.probing import probe_videos
+
+    found = probe_videos(video_files([folder]))
+    for name, reason in found.failed.items():
+        print(f"stvr: {name}: {reason}", file=sys.stderr)
+    return found
+
+
+def held_out_labels(text: str | None, names: dict[int, str]) -> Any:
+    """{"test": labels} from names or ids with commas between them, or a file with one a line; "none" holds out none."""
+    from stvr.data.prepare import parse_labels, read_labels
+
+    if text is None:
+        return None
+    if text == "none":
+        return {}
+    return {"test": read_labels(Path(text), names) if Path(text).is_file() else parse_labels(text.split(","), names)}
+
+
+def say_summary(out: Path, summary: dict[str, Any]) -> None:
+    for split, numbers in summary["splits"].items():
+        print(f"{split}: " + ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in numbers.items()))
+    if "test" not in summary["splits"]:
+        print("stvr: no label is held out; give --held-out to test on actions that were not trained on", file=sys.stderr)
+    total = sum(int(numbers["pairs"]) for numbers in summary["splits"].values())
+    done(out, f"{total} pairs of {summary['tubelets']} tubelets, {summary['labels']} labels")
+
+
+def edges(text: str, count: int, example: str) -> list[float]:
+    """Numbers with commas between them."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise ValueError(f"wanted {example}, came {text!r}. Give {count} numbers with commas between them.")
+    return numbers
+
+
+def seconds_pair(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    start, stop = edges(text, 2, "--span START,STOP in seconds")
+    return start, stop
+
+
+def options_of(**flags: Any) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+if __name__ == "__main__":
+    main()

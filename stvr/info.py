@@ -1,0 +1,27 @@
+"""What is in a store, a checkpoint or a pairs file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stvr.checkpoint import load_head
+from stvr.data.pairs import read_pairs, summary
+from stvr.store import FeatureStore
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """JSON values. Raises ValueError or FileNotFoundError for what is none of the three."""
+    if path.suffix == ".json" and path.is_file():
+        pairs, header = read_pairs(path)
+        return {"kind": "pairs", **header, "splits": summary(pairs)}
+    if (path / "zarr.json").is_file():
+        store = FeatureStore.open(path)
+        clips = {video: store.num_clips(video) for video in store.videos()}
+        return {"kind": "store", "spec": store.spec.to_json(), "videos": len(clips), "clips": sum(clips.values())}
+    checkpoint = load_head(path)
+    parameters = sum(parameter.numel() for parameter in checkpoint.head.parameters())
+    return {
+        "kind": "checkpoint", "parameters": parameters, "head": checkpoint.options.model_dump(),
+        "reads": checkpoint.spec.to_json(), "made_by": dict(checkpoint.provenance),
+    }  # fmt: skip
