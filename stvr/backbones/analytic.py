@@ -1,12 +1,15 @@
-"""Weights for I3D written by code: a pyramid of motion energy, for whoever has no trained weights.
+"""Weights for I3D written by code: a pyramid of motion and edge energy, for whoever has no trained weights.
 
-The first layer takes time differences of blurred blobs, plus and minus; the second adds the two signs, which leaves
-|dI/dt|; every later layer passes one input on, shifted by a cell or averaged over nine. Batch norm is the identity and
-the logits are zero. The numbers are the same on every machine and every version of torch and numpy.
+Half of the first layer takes time differences of blurred blobs, half takes differences between neighbouring places of
+one frame, each plus and minus; the second layer adds the two signs, which leaves |dI/dt| and |dI/dx|; every later layer
+passes one input on, shifted by a cell or averaged over nine. Batch norm is the identity and the logits are zero. The
+numbers are the same on every machine and every version of torch and numpy.
 
-Half of the detectors compare frames 2t and 2t + 1, half 2t + 1 and 2t + 2. The latter meet the padding after a clip's
-last frame, so a still scene is not quite dark there. Without them features were no better: nearest-neighbour AUC on
-unseen actions .68 against .71 with them, and after training an embedding .845 against .855, the mean of two seeds.
+Motion tells actions apart; edges show where a body ends that stands still. Measured on the action world: a proposal
+network of one size and training found 76 % of unseen actors with its first 8 boxes (IoU 0.5), 37 % on motion alone.
+
+Half of the motion detectors compare frames 2t and 2t + 1, half 2t + 1 and 2t + 2. The latter meet the padding after a
+clip's last frame, so a still scene is not quite dark there. Without them features were no better.
 """
 
 from __future__ import annotations
@@ -19,10 +22,16 @@ from torch import Tensor
 
 from stvr.backbones.i3d import EPSILON, I3D
 
-DETECTORS = [  # place and sigma of a blob in pixels, and the first of the two frames, of the kernel's seven
+MOTION = [  # place and sigma of a blob in pixels, and the first of the two frames, of the kernel's seven
     (x, y, sigma, frame) for frame in (2, 3) for sigma in (0.7, 1.3) for y in (-0.8, 0.8) for x in (-0.8, 0.8)
 ]
-GAIN = 6.0
+EDGES = [  # direction across the edge, half the distance of the two blobs in pixels, their sigma in pixels
+    (x, y, reach, sigma)
+    for reach in (1.0, 1.8)
+    for sigma in (0.7, 1.3)
+    for x, y in ((1.0, 0.0), (0.0, 1.0), (0.7, 0.7), (0.7, -0.7))
+]
+MOTION_GAIN, EDGE_GAIN = 6.0, 2.0
 GRID = 2.0**16  # weights are rounded to it: exp() may differ in the last bit between machines, a digest must not
 
 
@@ -45,23 +54,33 @@ def analytic_value(name: str, shape: tuple[int, ...]) -> Tensor:
 def unit_weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Weight [out, in, kT, kH, kW] of the layer `name`, float32."""
     if name == "Conv3d_1a_7x7":
-        return time_differences(shape)
+        return differences(shape)
     if name == "Conv3d_2b_1x1":
         return sums_of_signs(shape)
     return selections(name, shape)
 
 
-def time_differences(shape: tuple[int, ...]) -> np.ndarray:
-    """Even outputs answer to what gets darker, odd ones to what gets lighter."""
-    rows, columns = np.mgrid[-3:4, -3:4]
+def differences(shape: tuple[int, ...]) -> np.ndarray:
+    """Even outputs answer to one sign and odd ones to the other; the first half to motion, the second to edges."""
     weight = np.zeros(shape, np.float32)
     for output in range(shape[0]):
-        x, y, sigma, frame = DETECTORS[output // 2 % len(DETECTORS)]
-        blob = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
-        blob = np.round(GAIN * blob / blob.sum() * GRID) / GRID
-        sign = 1 if output % 2 else -1
-        weight[output, :, frame], weight[output, :, frame + 1] = -sign * blob, sign * blob
-    return weight
+        number, sign = output // 2, 1 if output % 2 else -1
+        if number < len(MOTION):
+            x, y, sigma, frame = MOTION[number]
+            part = sign * MOTION_GAIN * blob(x, y, sigma)
+            weight[output, :, frame], weight[output, :, frame + 1] = -part, part
+        else:
+            x, y, reach, sigma = EDGES[number - len(MOTION)]
+            ends = blob(reach * x, reach * y, sigma) - blob(-reach * x, -reach * y, sigma)
+            weight[output, :, shape[2] // 2] = sign * EDGE_GAIN * ends
+    return np.round(weight * GRID) / GRID
+
+
+def blob(x: float, y: float, sigma: float) -> np.ndarray:
+    """A Gaussian around (x, y) pixels off the middle, (7, 7), summing to one."""
+    rows, columns = np.mgrid[-3:4, -3:4]
+    values = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+    return values / values.sum()
 
 
 def sums_of_signs(shape: tuple[int, ...]) -> np.ndarray:

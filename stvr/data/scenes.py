@@ -30,7 +30,7 @@ class WorldOptions(Options):
     height: tuple[float, float] = (0.44, 0.69)  # of an actor who stands
     period: tuple[float, float] = (0.8, 1.5)  # seconds of one repetition
     segment_seconds: tuple[int, int] = (2, 4)  # how long an actor keeps to one action
-    camera_speed: float = Field(default=0.1, ge=0)  # at most, image sides a second
+    camera_speed: float = Field(default=0.05, ge=0)  # at most, image sides a second
     drift: float = Field(default=0.0, ge=0)  # every actor also slides at this speed, image sides a second
 
     @field_validator("seconds", "actors", "height", "period", "segment_seconds")

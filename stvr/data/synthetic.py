@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 from stvr.config import fill
 from stvr.data.actions import ACTION_IDS, HELD_OUT
 from stvr.data.scenes import SPLITS, WorldOptions, render_scene
+from stvr.data.table import TABLE_COLUMNS
+
+TRACK_RATE = 3  # boxes a second in tracks.csv: one a clip
 
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {"num_train_videos": 4, "num_test_videos": 2, "image_size": 96, "seconds": (4, 4)},
@@ -31,7 +34,9 @@ X264 = {"crf": "18", "preset": "veryfast", "threads": "1",
 
 
 def write_world(out: Path, *, size: str = "small", workers: int | None = None, **dials: Any) -> WorldOptions:
-    """Writes OUT/videos/*.mp4, train.csv and test.csv (AVA format), actions.pbtxt, held_out.txt and world.json.
+    """Writes OUT/videos/*.mp4, train.csv and test.csv (AVA format), tracks.csv, actions.pbtxt, held_out.txt, world.json.
+
+    AVA has one box a second; tracks.csv has one for every third of a second, in the format of `stvr prepare table`.
 
     Args:
         out: a new or empty folder; one that already holds this very world is left as it is.
@@ -61,8 +66,9 @@ def _write_files(world: Path, options: WorldOptions, workers: int) -> None:
     with _mapper(workers) as mapper:
         rows = list(mapper(partial(_write_video, world / "videos", options), names))
     for split in SPLITS:
-        table = "".join(row for name, row in zip(names, rows, strict=True) if name.startswith(split))
+        table = "".join(row for name, (row, _) in zip(names, rows, strict=True) if name.startswith(split))
         (world / f"{split}.csv").write_text(table)
+    (world / "tracks.csv").write_text(f"{','.join(TABLE_COLUMNS)}\n" + "".join(track for _, track in rows))
     (world / "actions.pbtxt").write_text(
         "".join(f'item {{\n  name: "{name}"\n  id: {index}\n}}\n' for name, index in ACTION_IDS.items()))
     (world / "held_out.txt").write_text("".join(f"{ACTION_IDS[name]}\n" for name in HELD_OUT))
@@ -83,18 +89,25 @@ def write_video(path: Path, frames: NDArray[np.uint8], fps: int) -> None:
         container.mux(stream.encode())
 
 
-def _write_video(folder: Path, options: WorldOptions, name: str) -> str:
-    """Renders and encodes one video; returns its rows of the AVA table."""
+def _write_video(folder: Path, options: WorldOptions, name: str) -> tuple[str, str]:
+    """Renders and encodes one video; returns its rows of the AVA table and of tracks.csv."""
     split, index = name.split("_")
     scene = render_scene(options, split, int(index))
     write_video(folder / f"{name}.mp4", scene.frames, options.fps)
-    rows = []
+    rows, tracks = [], []
     for person, (boxes, timeline) in enumerate(zip(scene.boxes, scene.timelines, strict=True)):
         for segment in timeline:
             for second in range(segment.start, segment.stop):
-                box = ",".join(f"{edge:.4f}" for edge in boxes[second * options.fps + options.fps // 2])
+                box = _text(boxes[second * options.fps + options.fps // 2])
                 rows.append(f"{name},{second:04d},{box},{ACTION_IDS[segment.action]},{person}\n")
-    return "".join(rows)
+            for third in range(TRACK_RATE * segment.start, TRACK_RATE * segment.stop):
+                box = _text(boxes[(2 * third + 1) * options.fps // (2 * TRACK_RATE)])
+                tracks.append(f"{name},{third / TRACK_RATE:.4f},{box},{person},{segment.action}\n")
+    return "".join(rows), "".join(tracks)
+
+
+def _text(box: NDArray[np.float64]) -> str:
+    return ",".join(f"{edge:.4f}" for edge in box)
 
 
 def _counts(options: WorldOptions) -> tuple[int, int]:
