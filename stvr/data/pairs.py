@@ -19,7 +19,7 @@ Protocol = Literal["debiased", "released"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 QUERY_SECONDS = 10  # longer queries are cut to a random window (the program's training sampling)
 REFERENCE_SECONDS = (10, 60)  # debiased references
-ABSENT_TRIES = 50  # then the pair gets a target: a label that is everywhere cannot be missing
+ABSENT_TRIES = 50  # then there is no such pair: a label that is everywhere cannot be missing
 PADDED_BELOW_SECONDS = 10  # released: shorter targets get background before and after
 
 
@@ -66,7 +66,7 @@ def build_pairs(
     train_videos: Collection[str] | None = None,
     spec: ClipSpec | None = None,
 ) -> list[Pair]:
-    """One pair for every tubelet that can be a query; the same pairs for the same seed.
+    """A pair with a target for every tubelet that can be a query, and pairs without one; the same for the same seed.
 
     Args:
         extents: the clips of each video that a reference may show; every tubelet lies in its own.
@@ -74,14 +74,15 @@ def build_pairs(
             label is present is seen in training.
         protocol: "released" as Feng et al.'s program: a random tubelet of the same label, itself included, padded by
             its own length; "debiased": never the query's own video, 10 to 60 s with the target anywhere.
-        absent_share: of the debiased pairs, whose reference is a span of another video without the label.
+        absent_share: of the debiased pairs, those that come in addition and whose reference, a span of another video,
+            does not show the label: for each pair with a target, share / (1 - share) of them.
         train_videos: videos that only train, while the others only evaluate; None: every video does both.
-    Raises: ValueError for labels in two splits, an unknown protocol, a share outside [0, 1].
+    Raises: ValueError for labels in two splits, an unknown protocol, a share outside [0, 1).
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"the protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}.")
-    if not 0 <= absent_share <= 1:
-        raise ValueError(f"the share of pairs without a target lies in [0, 1], not at {absent_share}.")
+    if not 0 <= absent_share < 1:
+        raise ValueError(f"the share of pairs without a target lies in [0, 1), not at {absent_share}.")
     rng, spec = np.random.default_rng(seed), spec or ClipSpec()
     draw = _released if protocol == "released" else _debiased
     pairs = []
@@ -133,7 +134,8 @@ def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
 
 def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share: float,
               ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
-    """A window around a target in another video, or one that shows other labels alone."""
+    """A window around a target in another video; now and then another window too, without the query's label."""
+    owed = rng.random()  # pairs without a target
     by_label = _by_label(sorted(pool.queries, key=lambda tubelet: tubelet.video))
     taken = {label: cover(group) for label, group in by_label.items()}  # where each label is
     videos = {label: [tubelet.video for tubelet in group] for label, group in by_label.items()}  # sorted
@@ -143,14 +145,15 @@ def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share
         elsewhere = len(group) - (after - first)
         if not elsewhere:
             continue
-        if rng.random() < absent_share:
-            reference = _absent(pool, query, taken[query.label], rng, spec)
-            if reference is not None:
-                yield query, reference
-                continue
         index = int(rng.integers(elsewhere))
         target = group[index if index < first else index + after - first].span
         yield query, _window(target, pool.stretch_of(target), rng, spec)
+        owed += absent_share / (1 - absent_share)
+        for _ in range(int(owed)):
+            owed -= 1
+            reference = _absent(pool, query, taken[query.label], rng, spec)
+            if reference is not None:
+                yield query, reference
 
 
 def _absent(pool: Pool, query: AnnotatedTubelet, taken: Taken, rng: np.random.Generator, spec: ClipSpec,

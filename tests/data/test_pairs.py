@@ -107,7 +107,7 @@ def annotated(draw: st.DrawFn) -> list[AnnotatedTubelet]:
 
 
 @settings(deadline=None, max_examples=40)
-@given(annotated(), st.integers(0, 5), st.integers(150, 400), st.floats(0, 1))
+@given(annotated(), st.integers(0, 5), st.integers(150, 400), st.floats(0, 0.8))
 def test_debiased_pairs_keep_their_promises(found: list[AnnotatedTubelet], seed: int, stop: int, absent: float):
     stop *= 3
     pairs = build_pairs(found, extents(found, stop), held_out={"val": {(3,)}, "test": {(4,)}}, seed=seed,
@@ -166,7 +166,25 @@ def test_the_middle_third_no_longer_knows_where_the_target_is():
 def test_a_share_of_debiased_pairs_has_no_target(share: float):
     found = many(1000)
     pairs = build_pairs(found, extents(found), held_out={}, absent_share=share)
-    assert np.mean([not pair.targets for pair in pairs]) == pytest.approx(share, abs=0.05)
+    assert np.mean([not pair.targets for pair in pairs]) == pytest.approx(share, abs=0.002)
+
+
+@settings(deadline=None, max_examples=30)
+@given(annotated(), st.integers(0, 5), st.floats(0, 0.8))
+def test_pairs_without_a_target_take_none_away(found: list[AnnotatedTubelet], seed: int, absent: float):
+    alone, among = (
+        [p.query.span for p in build_pairs(found, extents(found), held_out={}, seed=seed, absent_share=share)
+         if p.targets] for share in (0, absent))
+    assert len(alone) == len(among)
+    assert {span.video for span in alone} == {span.video for span in among}
+
+
+def test_a_set_of_two_pairs_keeps_both():
+    found = [tubelet("v", 10, 14), tubelet("w", 20, 24), tubelet("x", 30, 34, (2,))]
+    for seed in range(40):
+        pairs = build_pairs(found, extents(found), held_out={}, seed=seed)
+        shown = [(p.query.span.video, p.reference.video) for p in pairs if p.targets]
+        assert shown == [("v", "w"), ("w", "v")]
 
 
 def test_a_label_that_is_in_every_video_can_still_be_missing_from_a_span():
@@ -211,7 +229,7 @@ def test_a_label_cannot_be_held_out_twice():
         build_pairs([], {}, held_out={"val": {(1, 2)}, "test": {(1, 2)}})
 
 
-@pytest.mark.parametrize(("options", "says"), [({"protocol": "fair"}, "not 'fair'"), ({"absent_share": 1.2}, "1.2")])
+@pytest.mark.parametrize(("options", "says"), [({"protocol": "fair"}, "not 'fair'"), ({"absent_share": 1.0}, "1.0")])
 def test_options_that_cannot_be_are_refused(options: dict, says: str):
     with pytest.raises(ValueError, match=says):
         build_pairs([], {}, held_out={}, **options)

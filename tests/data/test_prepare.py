@@ -9,6 +9,7 @@ from stvr.data.pairs import read_pairs
 from stvr.data.prepare import (
     PairOptions,
     draw_held_out,
+    parse_held_out,
     prepare_ava,
     prepare_table,
     prepare_ucf101_24,
@@ -60,12 +61,23 @@ def test_preparing_twice_gives_the_same_bytes(csv: Path, tmp_path: Path):
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
-def test_references_stay_in_the_fifteen_minutes_when_told(csv: Path, tmp_path: Path):
-    options = PairOptions(protocol="released", extent_seconds=(900, 1800))
-    prepare_ava([csv], tmp_path / "pairs.json", options=options)
+@pytest.mark.parametrize("offset", [0, 900])
+def test_released_references_of_ava_stay_in_its_fifteen_minutes(csv: Path, tmp_path: Path, offset: int):
+    said = prepare_ava([csv], tmp_path / "pairs.json", seconds_offset=offset, options=PairOptions(protocol="released"))
+    assert said["extent_seconds"] == (900 - offset, 1800 - offset)
     tests = [pair for pair in read_pairs(tmp_path / "pairs.json")[0] if pair.split == "test"]
     # seconds 902-904, n = 3: max(902 - 3, 900) to 904 + 3 + 1
-    assert {(pair.reference.start / 3, pair.reference.stop / 3) for pair in tests} == {(900, 908)}
+    assert {(offset + p.reference.start / 3, offset + p.reference.stop / 3) for p in tests} == {(900, 908)}
+
+
+def test_other_videos_than_avas_last_as_long_as_their_annotations(csv: Path, tmp_path: Path):
+    (tmp_path / "own.csv").write_text(csv.read_text().replace(",09", ",00"))
+    released = PairOptions(protocol="released")
+    for path, options in ((tmp_path / "own.csv", released), (csv, PairOptions())):
+        said = prepare_ava([path], tmp_path / "pairs.json", options=options)
+        assert said["extent_seconds"] is None
+    said = prepare_ava([csv], tmp_path / "pairs.json", video_clips=dict.fromkeys("abcdef", 2800), options=released)
+    assert said["extent_seconds"] is None
 
 
 def test_the_length_of_a_trimmed_video_bounds_its_references(csv: Path, tmp_path: Path):
@@ -104,6 +116,27 @@ def test_labels_to_hold_out_are_ids_or_names(tmp_path: Path):
         read_labels(tmp_path / "labels.txt", names)
 
 
+def test_labels_on_the_command_line_stand_between_semicolons(tmp_path: Path):
+    names = {1: "nod", 12: "stand", 80: "watch (e.g., a person)"}
+    assert parse_held_out("12,79; nod;watch (e.g., a person);1+12", names) == {"test": {(12, 79), (1,), (80,), (1, 12)}}
+    assert parse_held_out("none", names) == {}
+    (tmp_path / "labels.txt").write_text("nod\n12,80\n")
+    assert parse_held_out(str(tmp_path / "labels.txt"), names) == {"test": {(1,), (12, 80)}}
+    assert parse_held_out("7", {}) == {"test": {(7,)}}
+    for text in ("run", "12,run", "12,", "nod;run", "-1", "1.5", "x" * 5000):
+        with pytest.raises((ValueError, OSError)) as refusal:
+            parse_held_out(text, names)
+        assert "\n" not in str(refusal.value)
+
+
+def test_labels_to_hold_out_that_nobody_does_are_said(csv: Path, tmp_path: Path):
+    said = prepare_ava([csv], tmp_path / "pairs.json", held_out="4;5")
+    assert said["held_out"] == {"test": ["4"]}
+    assert said["unseen"] == ["5"]
+    with pytest.raises(LookupError, match=r"nobody does any of the 2 labels to hold out.*: 4; 12; 79\."):
+        prepare_ava([csv], tmp_path / "pairs.json", held_out="5;4,12")
+
+
 def test_five_of_24_labels_are_held_out_for_each_split():
     labels = [(index,) for index in range(1, 25)]
     held_out = draw_held_out(labels, seed=0)
@@ -125,12 +158,27 @@ def test_ucf101_24_becomes_pairs_of_14_5_and_5_classes(shared: Path, tmp_path: P
     assert all(pair.query.span.video != pair.reference.video for pair in pairs)
 
 
+def test_fewer_than_24_classes_hold_out_nothing_unless_told(shared: Path, tmp_path: Path):
+    annotations = shared / "data/annotations/ucf101-24"
+    rates = {line.strip().split("/")[-1]: 25.0 for line in (annotations / "testlist01.txt").read_text().split()}
+    some = {video: rate for video, rate in rates.items() if not video.startswith("v_Biking")}
+    said = prepare_ucf101_24(annotations / "pyannot.pkl", tmp_path / "pairs.json", frame_rates=some)
+    assert said["held_out"] == {}
+    assert set(said["splits"]) == {"train"}
+    said = prepare_ucf101_24(annotations / "pyannot.pkl", tmp_path / "pairs.json", frame_rates=some,
+                             held_out="Surfing;Diving")
+    assert said["held_out"] == {"test": ["Diving", "Surfing"]}
+
+
 def test_a_users_table_becomes_pairs(tmp_path: Path):
     rows = [f"{video},{second},.1,.2,.5,.9,a,{label}\n" for video in "abcd"
             for second, label in ((0, "nod"), (1, "wave"), (2, "bow"))]
     (tmp_path / "own.csv").write_text("video,seconds,x1,y1,x2,y2,person,label\n" + "".join(rows))
     said = prepare_table(tmp_path / "own.csv", tmp_path / "pairs.json")
-    assert {split: counts["pairs"] for split, counts in said["splits"].items()} == {"train": 4, "val": 4, "test": 4}
+    assert {split: counts["pairs"] for split, counts in said["splits"].items()} == {"train": 12}
+    said = prepare_table(tmp_path / "own.csv", tmp_path / "pairs.json", held_out="wave",
+                         options=PairOptions(absent_share=0))
+    assert {split: counts["pairs"] for split, counts in said["splits"].items()} == {"train": 8, "test": 4}
     assert read_pairs(tmp_path / "pairs.json")[1]["labels"] == {"1": "bow", "2": "nod", "3": "wave"}
 
 
