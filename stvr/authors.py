@@ -104,6 +104,7 @@ def batch_of(
         query_mask=torch.ones(1, num_queries, dtype=torch.bool, device=maps.device),
         target_boxes=boxes.to(maps).expand(1, num_clips, -1, -1),
         target_labels=(classes.long() + 1).to(maps.device).expand(1, num_clips, -1),
+        asked=torch.zeros(1, dtype=torch.long, device=maps.device),
     )
 
 
@@ -210,7 +211,9 @@ def xyxy(convert: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return swapped
 
 
-def layer_rules(ours: str, theirs: str, convert: Callable[[Tensor], Tensor], bias: Callable[[Tensor], Tensor] = plain) -> Rules:
+def layer_rules(
+    ours: str, theirs: str, convert: Callable[[Tensor], Tensor], bias: Callable[[Tensor], Tensor] = plain
+) -> Rules:
     return {f"{ours}.weight": ([f"{theirs}/weights"], convert), f"{ours}.bias": ([f"{theirs}/biases"], bias)}
 
 

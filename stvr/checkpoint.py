@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stvr.config import fill
 from stvr.heads import HeadOptions, MatchingHead, build_head
 from stvr.store import FeatureSpec
 
@@ -23,7 +25,7 @@ HEAD_FILE = "head.safetensors"  # in the folder of a run
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A head in eval mode, what it is made of, which features it reads, and what made it (config, versions, digests)."""
+    """A head in eval mode, its parts, the features it reads, and what made it (config, versions, digests)."""
 
     head: MatchingHead
     options: HeadOptions
@@ -45,10 +47,13 @@ def load_head(path: Path | str, device: str | torch.device = "cpu") -> Checkpoin
     tensors, header = read_tensors(path / HEAD_FILE if path.is_dir() else path)
     if header.get("format") != FORMAT or "head" not in header:
         raise ValueError(f"{path} holds no head of format {FORMAT}. Make one with `stvr train`.")
-    options = HeadOptions(**header["head"])
-    head = build_head(options)
-    head.load_state_dict(tensors)
-    return Checkpoint(head.eval().to(device), options, FeatureSpec.from_json(header["spec"]), header["provenance"])
+    try:
+        options, spec = fill(HeadOptions, header["head"]), FeatureSpec.from_json(header["spec"])
+        head = build_head(options)
+        head.load_state_dict(tensors)
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{path} holds no head that stvr {version('stvr')} can build: {error}") from None
+    return Checkpoint(head.eval().to(device), options, spec, header.get("provenance", {}))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -66,6 +71,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("stvr", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError) as error:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(header)  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path}: wanted a safetensors file of stvr; {error}") from None

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from stvr.checkpoint import Checkpoint, load_head
-from stvr.data.dataset import Item, collate, read_item
-from stvr.data.pairs import read_pairs
+from stvr.data.dataset import Item, collate, lacking, read_item, read_pairs_for
 from stvr.heads import MatchingHead
 from stvr.heads.matching import MatchingOutputs
 from stvr.store import FeatureStore
@@ -25,6 +24,7 @@ from stvr.structures import LABEL_NONE, LABEL_SAME, Pair
 from stvr.tubelets import ClipRecord, PairRecord, frame_map, of_label, precision_recall_curves, proposal_recall
 
 METRIC_VERSION = 1
+WIDTH = 32  # of the column of labels, in characters
 CLIPS_AT_ONCE = 30  # of a reference that go through the second stage together; bounds memory
 
 
@@ -52,15 +52,18 @@ def evaluate(
 ) -> dict[str, Any]:
     """Asks every pair of a split and scores the answers; writes OUT/eval.json. report(done, total) tells of progress.
 
-    split: None takes "test" where the pairs have it, else all of them. Pairs whose videos are not in the store are
-    left out and counted. limit: a sample of so many pairs, drawn by the seed. Percentages are never used: every figure is in [0, 1], NaN becomes null.
+    split: None takes "test" where the pairs have it, else all of them. limit: a sample of so many pairs, drawn by the
+    seed. Pairs whose clips are not all in the store are left out and counted. Every figure is in [0, 1]; NaN is null.
     """
     checkpoint, store = load_head(checkpoint_path, device), FeatureStore.open(store_path)
     check_spec(checkpoint, store)
-    every = choose_split(read_pairs(pairs_path)[0], split)
-    pairs = [pair for pair in every if pair.query.span.video in store and pair.reference.video in store]
+    read, header = read_pairs_for(pairs_path, store)
+    every = choose_split(read, split)
+    reasons = lacking(every, store)
+    pairs = [pair for index, pair in enumerate(every) if index not in reasons]
     if not pairs:
-        raise LookupError(f"none of the {len(every)} pairs has both videos in {store_path}. Run `stvr extract` first.")
+        first = next(iter(reasons.values()), "the file holds no pair")
+        raise LookupError(f"none of the {len(every)} pairs can be evaluated: {first}. Run `stvr extract` first.")
     if limit is not None and limit < len(pairs):
         drawn = np.random.default_rng(seed).choice(len(pairs), limit, replace=False)
         pairs = [pairs[index] for index in sorted(drawn)]
@@ -74,6 +77,7 @@ def evaluate(
         "split": sorted({pair.split for pair in pairs}),
         "evaluated": f"{len(pairs)} of {len(every)} pairs",
         **score(answers),
+        "labels": dict(header.get("labels", {})),
         "checkpoint": dict(checkpoint.provenance),
         "pairs_digest": f"sha256:{hashlib.sha256(pairs_path.read_bytes()).hexdigest()}",
         "store_spec": store.spec.to_json(),
@@ -199,7 +203,7 @@ def named(values: Mapping[float, float]) -> dict[str, float | None]:
 
 def thinned(recall: Any, precision: Any, points: int = 200) -> dict[str, list[float]]:
     """At most `points` points of a curve, the last one among them."""
-    keep = np.unique(np.linspace(0, max(len(recall) - 1, 0), points).round().astype(int)) if len(recall) else []
+    keep = np.unique(np.linspace(0, len(recall) - 1, min(points, len(recall))).round().astype(int))
     return {
         "recall": [round(float(recall[i]), 4) for i in keep],
         "precision": [round(float(precision[i]), 4) for i in keep],
@@ -208,11 +212,11 @@ def thinned(recall: Any, precision: Any, points: int = 200) -> dict[str, list[fl
 
 def text_table(results: Mapping[str, Any]) -> str:
     """For a terminal: a row a label, the mean, the probe beside it; frame-mAP in percent."""
-    table, probe = results["frame_map"], results["shuffled_query"]
+    table, probe, names = results["frame_map"], results["shuffled_query"], results["labels"]
     thresholds = list(table["mean"])
-    head = f"{'label':<24}" + "".join(f"{'IoU ' + t:>9}" for t in thresholds) + f"{'pairs':>7}{'boxes':>8}"
+    head = f"{'label':<{WIDTH}}" + "".join(f"{'IoU ' + t:>9}" for t in thresholds) + f"{'pairs':>7}{'boxes':>8}"
     rows = [
-        text_row(label, values, thresholds) + f"{table['pairs'][label]:>7}{table['boxes'][label]:>8}"
+        f"{text_row(named_label(label, names), values, thresholds)}{table['pairs'][label]:>7}{table['boxes'][label]:>8}"
         for label, values in table["per_label"].items()
     ]
     rows.append(text_row("frame-mAP", table["mean"], thresholds))
@@ -227,8 +231,14 @@ def text_table(results: Mapping[str, Any]) -> str:
     return "\n".join([head, *rows, f"proposal recall at IoU .5 / .7, of the first {recall}", results["evaluated"]])
 
 
+def named_label(label: str, names: Mapping[str, str]) -> str:
+    """ "1,3" as "nod + wave", cut to the width of its column."""
+    name = " + ".join(names.get(part, part) for part in label.split(","))
+    return name if len(name) < WIDTH else f"{name[: WIDTH - 4]}..."
+
+
 def text_row(name: str, values: Mapping[str, float | None], thresholds: Sequence[str]) -> str:
-    return f"{name:<24}" + "".join(f"{show(values[t]):>9}" for t in thresholds)
+    return f"{name:<{WIDTH}}" + "".join(f"{show(values[t]):>9}" for t in thresholds)
 
 
 def show(value: float | None) -> str:

@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from stvr.data.pairs_file import clip_spec, read_pairs
 from stvr.store import FeatureStore
 from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Batch, Pair, Span, Tubelet
 
-MAX_QUERY_SECONDS = 10  # longer queries are cut to a random window (the program's training sampling)
 PRESENT_SHARE = 0.75  # of the windows that are placed so that they touch a target
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Item:
-    """One pair, read: reference (T, H, W, C), query (Q, H, W, C), query_boxes (Q, 4), boxes (T, G, 4), labels (T, G)."""
+    """One pair, read: reference (T, H, W, C), query (Q, H, W, C), query_boxes (Q, 4), boxes (T, G, 4), labels (T, G).
+
+    asked: what the query shows, as a number.
+    """
 
     reference: Tensor
     query: Tensor
     query_boxes: Tensor
     boxes: Tensor
     labels: Tensor
+    asked: int
+
+
+def read_pairs_for(path: Path, store: FeatureStore) -> tuple[list[Pair], dict[str, Any]]:
+    """As `read_pairs`; ValueError when the file counts other clips than the store holds."""
+    pairs, header = read_pairs(path)
+    holds = store.spec.clip
+    try:
+        counts = clip_spec(header, holds.image_size)
+    except (KeyError, TypeError):
+        raise ValueError(f"{path} does not say how its clips are cut. Write it again with `stvr prepare`.") from None
+    if counts != holds:
+        raise ValueError(f"{path} counts clips of {counts.frames_per_clip} frames at {counts.fps} a second, the store "
+                         f"{store.path} holds clips of {holds.frames_per_clip} at {holds.fps}. Prepare the pairs anew.")
+    return pairs, header
+
+
+def lacking(pairs: Sequence[Pair], store: FeatureStore) -> dict[int, str]:
+    """Of the pairs that need clips which the store does not have: their index, and what is not there."""
+    videos = {span.video for pair in pairs for span in (pair.query.span, pair.reference)}
+    lengths = {video: store.num_clips(video) for video in videos if video in store}
+    reasons: dict[int, str] = {}
+    for index, pair in enumerate(pairs):
+        for span in (pair.query.span, pair.reference):
+            if span.video not in lengths:
+                reasons[index] = f"{span.video!r} is not in {store.path}"
+            elif span.stop > lengths[span.video]:
+                reasons[index] = f"{span.video!r} has {lengths[span.video]} clips in {store.path}, not {span.stop}"
+    return reasons
 
 
 def read_maps(store: FeatureStore, span: Span) -> Tensor:
@@ -36,7 +73,9 @@ def read_maps(store: FeatureStore, span: Span) -> Tensor:
 def read_item(store: FeatureStore, pair: Pair) -> Item:
     boxes, labels = truth_of(pair)
     query = pair.query
-    return Item(read_maps(store, pair.reference), read_maps(store, query.span), query.boxes.float(), boxes, labels)
+    asked = zlib.crc32(pair.label.encode())  # the same number for the same label in any file
+    maps = read_maps(store, pair.reference)
+    return Item(maps, read_maps(store, query.span), query.boxes.float(), boxes, labels, asked)
 
 
 def truth_of(pair: Pair) -> tuple[Tensor, Tensor]:
@@ -69,6 +108,7 @@ def collate(items: Sequence[Item]) -> Batch:
         query_mask=pad([torch.ones(len(item.query), dtype=torch.bool) for item in items]),
         target_boxes=pad(boxes),
         target_labels=pad(labels),
+        asked=torch.tensor([item.asked for item in items]),
     )
 
 
@@ -77,7 +117,7 @@ def pad(tensors: list[Tensor]) -> Tensor:
 
 
 class TrainingBatches:
-    """Batch k of a training run, a function of (seed, k) alone, so that a resumed run sees what an unbroken one sees.
+    """Batch k of a training run, a function of (seed, k) alone: a resumed run sees what an unbroken one sees.
 
     window: clips of a training reference. windows: "context" places it anywhere, background and all, as test
     references are; "targets" stays within the targets, as the program's 2 s windows do.
@@ -102,8 +142,8 @@ class TrainingBatches:
 
     def draw_one(self, count: int) -> Pair:
         epoch, position = divmod(count, len(self.pairs))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.pairs))
-        return self.cut(self.pairs[order[position]], np.random.default_rng([self.seed, epoch, position]))
+        pair = self.pairs[shuffled(len(self.pairs), self.seed, epoch)[position]]
+        return self.cut(pair, np.random.default_rng([self.seed, epoch, position]))
 
     def cut(self, pair: Pair, random: np.random.Generator) -> Pair:
         reference = self.cut_reference(pair, random)
@@ -124,6 +164,12 @@ class TrainingBatches:
             return whole
         start = whole.start + int(random.integers(len(whole) - self.window + 1))
         return Span(whole.video, start, start + self.window)
+
+
+@lru_cache(maxsize=2)  # a batch may lie across two epochs
+def shuffled(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of an epoch, (count,)."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def cut_query(query: Tubelet, longest: int, random: np.random.Generator) -> Tubelet:

@@ -1,0 +1,115 @@
+"""The folder of a training run: how it was begun, its head, the state to go on from, its log."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stvr.checkpoint import HEAD_FILE, read_tensors, save_head, write_tensors
+from stvr.heads import HeadOptions, MatchingHead
+from stvr.store import FeatureSpec
+
+STATE_FILE, LOG_FILE, CONFIG_FILE = "state.safetensors", "log.jsonl", "config.json"
+COMPARED = ("train", "spec", "pairs_digest", "num_pairs")  # of the provenance: what a resumed run must share
+
+
+class Run:
+    """A run in `out`. made_by: JSON values that say what the head is made of and from; kept beside it and in it."""
+
+    def __init__(self, out: Path, made_by: Mapping[str, Any], log_every: int) -> None:
+        self.out, self.made_by, self.log_every = out, json.loads(json.dumps(made_by)), log_every
+        self.started, self.steps_since = time.monotonic(), 0
+
+    def begin(self, resume: bool) -> None:
+        """Makes the folder. Refuses to write over anything, or to go on with what was begun in another way."""
+        config = self.out / CONFIG_FILE
+        there = [path for path in self.out.iterdir() if path.suffix != ".partial"] if self.out.is_dir() else []
+        if there and not resume:
+            raise ValueError(f"{self.out} is not empty. Go on with the run in it by --resume, or choose another --out.")
+        if there:
+            self.compare(config)
+        self.out.mkdir(parents=True, exist_ok=True)
+        write_whole(config, json.dumps(self.made_by, indent=1) + "\n")
+
+    def compare(self, config: Path) -> None:
+        """Refuses where the run was begun with other options, features or pairs."""
+        try:
+            made = json.loads(config.read_text())
+            changed = [name for name in COMPARED[1:] if made[name] != self.made_by[name]]
+            options = self.made_by["train"]
+            changed = [name for name in options if made["train"].get(name) != options[name]] + changed
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            raise ValueError(f"{self.out} is not empty and holds no run to resume. Choose another --out.") from None
+        if changed:
+            raise ValueError(f"{self.out} was begun with other {', '.join(changed)}. "
+                             "Resume with the same options, or choose another --out.")
+
+    def restore(self, head: MatchingHead, optimizer: torch.optim.Optimizer) -> int:
+        """Weights and optimizer as they were saved; returns the steps done, 0 when nothing was saved yet."""
+        done = 0
+        if (self.out / STATE_FILE).exists():
+            tensors, header = read_tensors(self.out / STATE_FILE)
+            done = int(header["step"])
+            head.load_state_dict({name[5:]: tensor for name, tensor in tensors.items() if name.startswith("head/")})
+            optimizer.load_state_dict(unflatten_optimizer(tensors, optimizer))
+        self.cut_log(done)
+        return done
+
+    def save(
+        self, step: int, head: MatchingHead, options: HeadOptions, spec: FeatureSpec, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """The state comes last: whatever stops between the two, a resumed run writes the head again."""
+        save_head(self.out / HEAD_FILE, head, options, spec, {**self.made_by, "step": step})
+        weights = {f"head/{name}": tensor for name, tensor in head.state_dict().items()}
+        write_tensors(self.out / STATE_FILE, {**weights, **flatten_optimizer(optimizer)}, {"step": step})
+
+    def log(self, step: int, losses: Mapping[str, float], last: bool) -> None:
+        """One line of JSON every `log_every` steps, and for the last."""
+        self.steps_since += 1
+        if step % self.log_every and not last:
+            return
+        rate = self.steps_since / max(time.monotonic() - self.started, 1e-9)
+        line = {"step": step, **{name: round(value, 6) for name, value in losses.items()}, "steps_a_second": rate}
+        with (self.out / LOG_FILE).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def cut_log(self, step: int) -> None:
+        """Takes out what was logged after the state that training goes on from."""
+        path = self.out / LOG_FILE
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        write_whole(path, "".join(f"{line}\n" for line in kept))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """All at once or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """optimizer/<parameter>/<name> -> tensor."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer/{index}/{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def unflatten_optimizer(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer/"):
+            _, index, name = key.split("/")
+            state.setdefault(int(index), {})[name] = tensor
+    return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
