@@ -12,6 +12,8 @@ from stvr.store import FeatureStore
 
 def describe(path: Path) -> dict[str, Any]:
     """JSON values. Raises ValueError or FileNotFoundError for what is none of the three."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there. Name a store, a checkpoint, a run's folder or a pairs file.")
     if path.suffix == ".json" and path.is_file():
         pairs, header = read_pairs(path)
         return {"kind": "pairs", **header, "splits": summary(pairs)}

@@ -89,12 +89,13 @@ def locate(
 def backbone_of(loaded: Checkpoint, weights: Path | None, device: str) -> Backbone:
     """The backbone that made the features which the head was trained on; refused when it is another."""
     spec = loaded.spec
+    way = "Leave --weights out" if spec.weights == "analytic" else f"Give the file {spec.weights!r} with --weights"
     if weights is None and spec.weights != "analytic":
-        raise ValueError(f"the head reads features of {spec.weights!r}. Give that file with --weights.")
+        raise ValueError(f"the head reads features that were made with weights. {way}.")
     backbone = load_backbone(spec.backbone, weights, spec.endpoint, device=device)
     if backbone.weights_digest != spec.weights_digest:
         raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
-                         f"but {backbone.weights!r} are others ({backbone.weights_digest[:19]}). Give the first.")
+                         f"but {backbone.weights!r} are others ({backbone.weights_digest[:19]}). {way}.")
     return backbone
 
 
@@ -106,10 +107,15 @@ def read_query(
     """The query's clips, pooled in the box: asked of many references."""
     spec, info = loaded.spec.clip, probe(path)
     clips = query_span(spec, info, at, span)
-    boxes = query_box(box, info).expand(len(clips), 4)
-    maps = torch.cat([maps for _, maps in feature_maps(backbone, path, spec, info, clips.start, clips.stop)])
-    regions = loaded.head.encode_query(maps[None], boxes[None].to(maps.device))[0]
-    return Query(Tubelet(clips, boxes), regions)
+    edges = query_box(box, info)
+    parts = [maps for _, maps in feature_maps(backbone, path, spec, info, clips.start, clips.stop)]
+    if not parts:
+        raise ValueError(f"{path} cannot be decoded from {spec.seconds_at(clips.start):.2f} s on. "
+                         "Give a query that lies before.")
+    maps = torch.cat(parts)  # (Q, H, W, C); fewer than asked for where the stream ends early
+    tubelet = Tubelet(Span(clips.video, clips.start, clips.start + len(maps)), edges.expand(len(maps), 4))
+    regions = loaded.head.encode_query(maps[None], tubelet.boxes[None].to(maps.device))[0]
+    return Query(tubelet, regions)
 
 
 def query_span(spec: ClipSpec, info: VideoInfo, at: float, span: tuple[float, float] | None) -> Span:

@@ -1,8 +1,12 @@
 """Fixtures for every room."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from stvr.cli import main
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -13,3 +17,27 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the reference data at {SHARED.name}/ beside the project, which is not here")
     return SHARED
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a command left: its exit status and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def stvr(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs the command line in this process: stvr("info", path)."""
+
+    def run(*words: object) -> Ended:
+        monkeypatch.setattr("sys.argv", ["stvr", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capfd.readouterr()
+        return Ended(int(left.value.code or 0), said.out, said.err)
+
+    return run

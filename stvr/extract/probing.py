@@ -21,9 +21,11 @@ class Probed:
 
 
 def probe_videos(paths: Sequence[Path], spec: ClipSpec | None = None) -> Probed:
-    """Demuxes every file; nothing but the first frame is decoded."""
-    found = Probed()
+    """Demuxes every file; nothing but the first frame is decoded. ValueError when two files have one name."""
+    found, seen = Probed(), dict[str, Path]()
     for path in paths:
+        if seen.setdefault(path.stem, path) != path:
+            raise ValueError(f"{seen[path.stem]} and {path} would both be {path.stem!r}. Rename one, or leave it out.")
         try:
             info = probe(path)
             found.clips[path.stem] = info.count_clips(spec or ClipSpec())

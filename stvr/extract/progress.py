@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+
+from stvr import progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +30,5 @@ class Step:
 @contextmanager
 def shown(every_seconds: float = 10.0) -> Iterator[Callable[[Step], None]]:
     """A bar on a terminal; elsewhere a plain line now and then."""
-    if not sys.stderr.isatty():
-        yield _lines(every_seconds)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda step: bar.update(task, completed=step.fraction, description=str(step))
-
-
-def _lines(every_seconds: float) -> Callable[[Step], None]:
-    last = time.monotonic()
-
-    def tell(step: Step) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every_seconds:
-            last = time.monotonic()
-            print(f"{step.fraction:4.0%} {step}", file=sys.stderr, flush=True)
-
-    return tell
+    with progress.shown(every_seconds) as tell:
+        yield lambda step: tell(step.fraction, str(step))
