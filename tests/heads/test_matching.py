@@ -1,0 +1,122 @@
+"""The matching head: what padding, batches and streaming must not change, and suppression held to the authors' API."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny import HEAD
+
+from stvr.config import fill
+from stvr.data.dataset import Item, collate
+from stvr.heads import PRESETS, HeadOptions, build_head
+from stvr.heads.boxes import encode
+
+YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
+
+
+@pytest.fixture(scope="module", params=["paper", "small"])
+def head(request):
+    torch.manual_seed(0)
+    sizes = {**HEAD, "width": None, "embedding_width": None} if request.param == "paper" else HEAD
+    options = fill(HeadOptions, PRESETS[request.param], flags={"feature_channels": 8, **sizes})
+    return build_head(options).eval()
+
+
+def item(seed: int, num_clips: int = 3, num_queries: int = 2) -> Item:
+    draw = torch.Generator().manual_seed(seed)
+    maps, query = (torch.rand(count, 10, 10, 8, generator=draw) for count in (num_clips, num_queries))
+    box = torch.tensor([0.2, 0.1, 0.6, 0.9])
+    labels = torch.full((num_clips, 1), 2)
+    return Item(maps, query, box.repeat(num_queries, 1), box.repeat(num_clips, 1, 1), labels, seed)
+
+
+def assert_same_detections(ours, theirs):
+    assert len(ours) == len(theirs)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.boxes, other.boxes, atol=1e-5, rtol=0)
+        torch.testing.assert_close(one.scores, other.scores, atol=1e-5, rtol=0)
+        assert one.labels.tolist() == other.labels.tolist()
+
+
+@torch.no_grad()
+def test_an_answer_does_not_depend_on_its_neighbours_in_the_batch(head):
+    alone, crowded = item(0), [item(0), item(1, num_clips=5, num_queries=4)]
+    together = head.detect(head(collate(crowded)))
+    assert_same_detections(together[:3], head.detect(head(collate([alone]))))
+
+
+@torch.no_grad()
+def test_a_streamed_reference_gives_the_same_answer(head):
+    batch = collate([item(0, num_clips=5)])
+    query, mask = head.encode_query(batch.query, batch.query_boxes), batch.query_mask
+    found, state = [], None
+    for part in batch.reference.split([2, 1, 2], 1):
+        maps, state = head.propagation.stream(head.adapter(part), state)
+        found += head.detect(head.match(maps, head.propose(maps), query, mask))
+    assert_same_detections(found, head.detect(head(batch)))
+
+
+@torch.no_grad()
+def test_attention_is_a_share_of_the_real_clips_of_the_query(head):
+    outputs = head(collate([item(0, num_queries=2), item(1, num_queries=4)]))
+    real = outputs.attention[:3][outputs.mask[:3]]
+    torch.testing.assert_close(real.sum(-1), torch.ones(len(real), dtype=real.dtype))
+    assert (real[:, 2:] == 0).all()
+
+
+@torch.no_grad()
+def test_detections_lie_in_the_picture_best_first(head):
+    for found in head.detect(head(collate([item(0)]))):
+        assert 0 < len(found.boxes) <= 30
+        assert found.boxes.min() >= 0
+        assert found.boxes.max() <= 1
+        assert (found.boxes[:, :2] < found.boxes[:, 2:]).all()
+        assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
+        assert set(found.labels.tolist()) <= {1, 2}
+
+
+@torch.no_grad()
+def test_padded_clips_are_counted_in_the_second_stage_alone(head):
+    """The program divides by all clips, padded ones too: twice as many clips, half the loss. The proposals' stays."""
+    head.train()
+    try:
+        batch = collate([item(0, num_clips=3)])
+        padded = collate([item(0, num_clips=3), item(1, num_clips=3)])
+        padded = replace(padded, reference_mask=torch.tensor([[True] * 3, [False] * 3]))
+        alone, both = (head.losses(head(each, "first"), each) for each in (batch, padded))
+    finally:
+        head.eval()
+    for name in ("box", "class"):
+        torch.testing.assert_close(both[name], alone[name] / 2)
+    for name in ("rpn_box", "rpn_objectness"):
+        torch.testing.assert_close(both[name], alone[name])
+
+
+@torch.no_grad()
+def test_detections_are_suppressed_as_theirs(shared):
+    """Of 80 regions 70 are real. Two scores may sum to more than 1, so all are halved: a softmax can say that."""
+    theirs = np.load(shared / "data/reference_values/od_api_reference_values.npz")
+    head = build_head(fill(HeadOptions, PRESETS["paper"], flags={"feature_channels": 8, **HEAD})).eval()
+    batch = collate([replace(item(0, 1), reference=torch.rand(1, 20, 20, 8), query=torch.rand(2, 20, 20, 8),
+                             query_boxes=torch.rand(2, 4))])
+    regions = torch.from_numpy(theirs["nms_boxes"][:, YX])
+    wanted = torch.from_numpy(theirs["nms_boxes_per_class"][0][..., YX])  # (80, 2, 4)
+    half = torch.from_numpy(theirs["nms_scores"]) / 2
+    outputs = replace(
+        head(batch), boxes=regions[None], mask=torch.arange(80)[None] < 70,
+        codes=encode(wanted, regions[:, None])[None],
+        logits=torch.cat([1 - half.sum(1, keepdim=True), half], 1).log()[None],
+    )  # fmt: skip
+    found = head.detect(outputs)[0]
+    assert len(found.boxes) == theirs["det_nms_n"][0]
+    np.testing.assert_allclose(found.scores * 2, theirs["det_nms_scores"][0], atol=1e-6)
+    np.testing.assert_array_equal(found.labels - 1, theirs["det_nms_classes"][0])
+    np.testing.assert_allclose(found.boxes, theirs["det_nms_boxes"][0][:, YX], atol=1e-4)
+
+
+def test_a_head_of_another_name_is_refused_with_the_menu():
+    with pytest.raises(LookupError, match=r"'hydra' is no head.*matching"):
+        build_head(HeadOptions(name="hydra"))

@@ -1,0 +1,59 @@
+"""Regions, held to TensorFlow's crop_and_resize and to torchvision's roi_align."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torchvision.ops import roi_align
+
+from stvr.heads import regions
+from stvr.heads.regions import CROP_SIZE, crop_regions
+
+YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
+INSIDE = [0, 1, 2, 4, 5]  # of their boxes; the other one sticks out of the picture
+
+
+@pytest.fixture(scope="module")
+def theirs(shared):
+    return np.load(shared / "data/reference_values/od_api_reference_values.npz")
+
+
+def test_regions_are_theirs(theirs):
+    maps, boxes = torch.from_numpy(theirs["crop_feature"]), torch.from_numpy(theirs["crop_boxes"][INSIDE][:, YX])
+    np.testing.assert_allclose(crop_regions(maps, boxes[None])[0], theirs["crop7"][INSIDE], atol=1e-4)
+
+
+def test_the_samples_before_pooling_are_theirs(theirs, monkeypatch):
+    monkeypatch.setattr(regions, "POOL", 1)
+    monkeypatch.setattr(regions, "REGION_SIZE", CROP_SIZE)
+    maps, boxes = torch.from_numpy(theirs["crop_feature"]), torch.from_numpy(theirs["crop_boxes"][INSIDE][:, YX])
+    np.testing.assert_allclose(crop_regions(maps, boxes[None])[0], theirs["crop14"][INSIDE], atol=1e-4)
+
+
+def test_a_box_is_cut_to_the_picture():
+    maps = torch.rand(1, 6, 5, 3)
+    outside, cut = torch.tensor([[[-0.2, 0.1, 0.6, 1.3]]]), torch.tensor([[[0.0, 0.1, 0.6, 1.0]]])
+    torch.testing.assert_close(crop_regions(maps, outside), crop_regions(maps, cut))
+
+
+@pytest.mark.parametrize("size", [(20, 20), (10, 7)])
+def test_roi_align_on_a_box_wider_by_half_a_bin_gives_the_same(size):
+    """Its samples stand in the middle of 14 bins, ours on 14 points from edge to edge."""
+    height, width = size
+    draw = torch.Generator().manual_seed(0)
+    maps = torch.rand(2, height, width, 5, dtype=torch.float64, generator=draw)
+    low, high = torch.rand(2, 4, 2, dtype=torch.float64, generator=draw) / 2, 0.6
+    boxes = torch.cat([low, low + 0.1 + (high - 0.2) * torch.rand(2, 4, 2, dtype=torch.float64, generator=draw)], -1)
+    cells = boxes * torch.tensor([width - 1, height - 1] * 2)  # the outermost samples, in cells
+    half = (cells[..., 2:] - cells[..., :2]) / (CROP_SIZE - 1) / 2
+    wider = torch.cat([cells[..., :2] - half, cells[..., 2:] + half], -1)
+    crops = roi_align(maps.permute(0, 3, 1, 2), list(wider + 0.5), CROP_SIZE, sampling_ratio=1, aligned=True)
+    pooled = torch.nn.functional.max_pool2d(crops, 2).permute(0, 2, 3, 1).unflatten(0, (2, 4))
+    torch.testing.assert_close(crop_regions(maps, boxes), pooled)
+
+
+def test_gradients_reach_the_maps():
+    maps = torch.rand(1, 4, 4, 2, dtype=torch.float64, requires_grad=True)
+    boxes = torch.tensor([[[0.1, 0.2, 0.7, 0.9]]], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda m: crop_regions(m, boxes), maps)
