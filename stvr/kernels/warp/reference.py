@@ -107,7 +107,8 @@ def bilinear_taps(positions: Tensor, height: int, width: int) -> tuple[Tensor, T
     """The four cells around each position (B, H, W, 2) and their weights: (B, HW, 4) int64 and float."""
     positions = positions.flatten(1, 2)
     last = positions.new_tensor([height - 2, width - 2])
-    corner = torch.minimum(positions.detach().floor().clamp_min(0), last)  # (B, HW, 2)
+    whole = positions.detach().floor().nan_to_num(0.0)  # a NaN goes on in the weights, it must not become an index
+    corner = torch.minimum(whole.clamp_min(0), last)  # (B, HW, 2)
     down, right = (positions - corner).clamp(0, 1).unbind(-1)
     top_left = (corner[..., 0] * width + corner[..., 1]).long()
     index = torch.stack([top_left, top_left + 1, top_left + width, top_left + width + 1], -1)
