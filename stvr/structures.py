@@ -119,6 +119,7 @@ class Batch:
     reference (B, T, H, W, C), reference_mask (B, T) bool: False on padding.
     query (B, Q, H, W, C), query_boxes (B, Q, 4) xyxy in [0, 1], query_mask (B, Q) bool.
     target_boxes (B, T, G, 4), target_labels (B, T, G) int64: 0 no box here, 1 another action, 2 the query's action.
+    asked (B,) int64: what each query shows, as a number; equal numbers are equal labels.
     """
 
     reference: Tensor
@@ -128,6 +129,7 @@ class Batch:
     query_mask: Tensor
     target_boxes: Tensor
     target_labels: Tensor
+    asked: Tensor
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
         """Moves every tensor; `dtype` is for the feature maps alone."""

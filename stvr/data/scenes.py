@@ -21,8 +21,8 @@ class WorldOptions(Options):
     """The dials. Lengths are shares of the image side, times are seconds; pairs are (smallest, largest)."""
 
     seed: int = Field(default=0, ge=0)
-    num_train_videos: int = Field(default=220, ge=1)
-    num_test_videos: int = Field(default=60, ge=1)
+    num_train_videos: int = Field(default=150, ge=1)
+    num_test_videos: int = Field(default=48, ge=1)
     image_size: int = Field(default=160, ge=32, multiple_of=2)
     fps: int = Field(default=24, ge=1)
     seconds: tuple[int, int] = (6, 8)

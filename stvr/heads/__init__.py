@@ -10,6 +10,7 @@ from torch import nn
 
 from stvr.config import Options
 from stvr.heads.adapter import Project
+from stvr.heads.embedding import Embedding
 from stvr.heads.matching import Attention, MatchingHead
 from stvr.heads.proposals import ProposalNetwork
 from stvr.heads.tail import Tail
@@ -23,10 +24,13 @@ class HeadOptions(Options):
 
     name: str = "matching"
     propagation: str = "warp_lstm"
-    feature_channels: int = Field(1024, ge=1)  # 2 time steps x 512 of Mixed_4c
-    width: int | None = Field(None, ge=1)  # None reads the features as they are
+    feature_channels: int = Field(default=1024, ge=1)  # 2 time steps x 512 of Mixed_4c
+    width: int | None = Field(default=None, ge=1)  # None reads the features as they are
     proposal_width: int = 512
     num_proposals: int = 32
+    proposal_context: int = 0  # residual convolutions that widen what a cell sees
+    proposal_summary: int = 0  # channels of what the proposal network saw that the second stage is told
+    proposal_positive_from: float = 0.7
     attention_width: int = 128
     bottleneck: int = 128
     spline_order: int = 2
@@ -38,35 +42,45 @@ class HeadOptions(Options):
     fuse: Literal["concat", "compare"] = "concat"
     add_truth: bool = False
     sample_size: int = 16
+    embedding_width: int | None = None
+    nms_iou: float = 0.6
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {
-        "width": 128, "proposal_width": 128, "attention_width": 64, "bottleneck": 64, "tail_width": 64,
-        "tail_units": 2, "tail_norm": "group", "contrast": "rms", "fuse": "compare", "add_truth": True,
-        "sample_size": 16,
+        "width": 64, "proposal_width": 96, "proposal_context": 3, "proposal_summary": 32,
+        "proposal_positive_from": 0.5, "attention_width": 64,
+        "bottleneck": 64, "tail_width": 64, "tail_units": 2, "tail_norm": "group", "contrast": "rms",
+        "fuse": "compare", "add_truth": True, "embedding_width": 128, "nms_iou": 0.4,
     },
 }  # fmt: skip
 
 
 def build_matching(options: HeadOptions) -> MatchingHead:
     channels = options.width or options.feature_channels
+    tail_channels = 2 * channels + options.proposal_summary
     cell: dict[str, Any] = {"bottleneck": options.bottleneck, "norm": options.lstm_norm}
     if options.propagation == "warp_lstm":
         cell["order"] = options.spline_order
     return MatchingHead(
         adapter=Project(options.feature_channels, options.width) if options.width else nn.Identity(),
         propagation=build_propagation(options.propagation, channels, **cell),
-        proposals=ProposalNetwork(channels, options.proposal_width, options.num_proposals),
+        proposals=ProposalNetwork(
+            channels, options.proposal_width, options.num_proposals,
+            context_units=options.proposal_context, summary_width=options.proposal_summary,
+            positive_from=options.proposal_positive_from,
+        ),
         attention=Attention(channels, options.attention_width),
-        tail=Tail(2 * channels, options.tail_width, options.tail_units, options.tail_norm),
-        tail_channels=2 * channels,
+        tail=Tail(tail_channels, options.tail_width, options.tail_units, options.tail_norm),
+        tail_channels=tail_channels,
         contrast=options.contrast,
         fuse=options.fuse,
         add_truth=options.add_truth,
         sample_size=options.sample_size,
-    )
+        nms_iou=options.nms_iou,
+        embedding=Embedding(channels, options.embedding_width) if options.embedding_width else None,
+    )  # fmt: skip
 
 
 HEADS: dict[str, Callable[[HeadOptions], MatchingHead]] = {"matching": build_matching}

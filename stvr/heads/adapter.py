@@ -5,26 +5,30 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+MIN_SPREAD = 1e-3  # a channel that says nothing is not blown up
+
 
 class Project(nn.Module):
-    """Maps (..., C_in) -> (..., width): each channel brought to unit spread, then a linear map.
+    """Maps (..., C_in) -> (..., width): the logarithm, each channel brought to mean 0 and spread 1, a linear map.
 
-    The spread is measured once, on training features, by `calibrate`; without a bias, so that zero stays zero and
-    the strength of a motion stays a factor that "rms" contrast can divide out.
+    log(1 + x) evens out motion energies that differ by orders of magnitude. Mean and spread are measured once, on
+    training features, by `calibrate`.
     """
 
+    mean: Tensor
     spread: Tensor
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("spread", torch.ones(channels))
         self.linear = nn.Linear(channels, width, bias=False)
-        nn.init.orthogonal_(self.linear.weight)
 
     def calibrate(self, maps: Tensor) -> None:
-        """Sets the spread of every channel from maps (..., C_in)."""
-        spread = maps.float().flatten(0, -2).std(0)
-        self.spread.copy_(spread.clamp_min(1e-3 * float(spread.max()) + 1e-12))
+        """Sets mean and spread of every channel from maps (..., C_in) >= 0."""
+        spread, mean = torch.std_mean(torch.log1p(maps.float()).flatten(0, -2), 0)
+        self.mean.copy_(mean)
+        self.spread.copy_(spread.clamp_min(MIN_SPREAD))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.linear(maps / self.spread.to(maps.dtype))
+        return self.linear((torch.log1p(maps.clamp_min(0)) - self.mean) / self.spread)

@@ -13,15 +13,18 @@ from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image, nms
 
 from stvr.heads.boxes import POSITIVE, assign, decode, encode, has_area, sample
+from stvr.heads.embedding import Embedding, contrastive_loss
 from stvr.heads.proposals import STRIDE, ProposalNetwork, ProposalOutputs
 from stvr.heads.regions import crop_regions
 from stvr.heads.tail import Tail
 from stvr.propagation import Propagation
-from stvr.structures import LABEL_NONE, Batch, Detections
+from stvr.structures import LABEL_NONE, LABEL_SAME, Batch, Detections
 
 NUM_CLASSES = 3
 POSITIVE_FROM = 0.5  # IoU with a true box
 SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE = 16, 0.25
+LIKENESS_SCALE = 10.0  # of a cosine, before training
+EMBEDDING_WEIGHT = 0.5
 NMS_IOU, MAX_PER_CLASS, MAX_DETECTIONS = 0.6, 15, 30
 
 
@@ -31,6 +34,7 @@ class MatchingOutputs:
 
     boxes (N, K, 4) zero padded, mask (N, K) bool; codes (N, K, 2, 4): refinement if another / if the same action;
     logits (N, K, 3); attention (N, K, Q). image_size: (height, width) in pixels. sampler: how losses may sample.
+    embeddings (N, K, D) and query_embeddings (B, D): unit vectors, None for a head without.
     """
 
     proposals: ProposalOutputs
@@ -41,6 +45,8 @@ class MatchingOutputs:
     attention: Tensor
     image_size: tuple[int, int]
     sampler: str
+    embeddings: Tensor | None
+    query_embeddings: Tensor | None
 
 
 class Attention(nn.Module):
@@ -65,6 +71,7 @@ class MatchingHead(nn.Module):
     adapter: feature maps (..., C_in) -> (..., C). contrast: "none", or "rms": each region divided by its own size, so
     that a bright or fast actor weighs no more than a dim or slow one. fuse: "concat" of proposal and query (eq. 10
     onwards), or "compare": their product and absolute difference. add_truth: true boxes join the training regions.
+    embedding: regions (..., 7, 7, C) -> (..., D); their likeness to the query's is added to the logit of "same".
     """
 
     endpoint = "Mixed_4c"
@@ -83,8 +90,13 @@ class MatchingHead(nn.Module):
         fuse: str = "concat",
         add_truth: bool = False,
         sample_size: int = SAMPLE_SIZE,
+        embedding: Embedding | None = None,
+        nms_iou: float = NMS_IOU,
     ) -> None:
         super().__init__()
+        self.nms_iou = nms_iou
+        self.embedding = embedding
+        self.likeness_scale = nn.Parameter(torch.tensor(LIKENESS_SCALE)) if embedding else None
         self.adapter, self.propagation, self.proposals = adapter, propagation, proposals
         self.attention, self.tail = attention, tail
         self.box = nn.Linear(tail_channels, 2 * 4)
@@ -130,13 +142,30 @@ class MatchingHead(nn.Module):
         regions = regions.reshape(batch, -1, *regions.shape[2:])  # (B, P, 7, 7, C) with P = T * K
         weights = self.attention(query.mean((2, 3)), regions.mean((2, 3)), query_mask)  # (B, P, Q)
         attended = torch.einsum("bpq,bqhwc->bphwc", weights, query)
-        hidden = self.tail(fuse(regions, attended, self.fuse).flatten(0, 1))  # (B * P, D)
+        hidden = fuse(regions, attended, self.fuse).flatten(0, 1)  # (B * P, 7, 7, 2C)
+        if proposals.summary is not None:
+            hidden = torch.cat([hidden, crop_regions(proposals.summary, boxes / scale).flatten(0, 1)], -1)
+        hidden = self.tail(hidden)  # (B * P, D)
         shape = (batch * num_clips, boxes.shape[1])
         codes, logits = self.box(hidden).float(), self.classifier(hidden).float()
+        embeddings, query_embeddings, likeness = self.compare(regions, query, query_mask)
+        logits = logits + likeness.reshape(-1, 1) * logits.new_tensor([0.0, -0.5, 0.5])
         return MatchingOutputs(
             proposals, boxes, mask, codes.reshape(*shape, 2, 4), logits.reshape(*shape, NUM_CLASSES),
             weights.reshape(*shape, -1), size, sampler,
+            None if embeddings is None else embeddings.reshape(*shape, -1), query_embeddings,
         )  # fmt: skip
+
+    def compare(
+        self, regions: Tensor, query: Tensor, query_mask: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        """Unit vectors of regions (B, P, D) and of queries (B, D), and their scaled cosine (B, P); zero without."""
+        if self.embedding is None or self.likeness_scale is None:
+            return None, None, regions.new_zeros(regions.shape[:2])
+        each = self.embedding(query) * query_mask[..., None]  # (B, Q, D)
+        asked = F.normalize(each.sum(1) / query_mask.sum(1, keepdim=True), dim=-1)
+        found = F.normalize(self.embedding(regions), dim=-1)
+        return found, asked, self.likeness_scale * torch.einsum("bpd,bd->bp", found, asked)
 
     def normalise(self, regions: Tensor) -> Tensor:
         """(..., 7, 7, C) -> the same."""
@@ -163,20 +192,26 @@ class MatchingHead(nn.Module):
         truth = pixel_truth(batch, outputs.image_size)
         valid = batch.reference_mask.flatten()
         losses = self.proposals.losses(outputs.proposals, [boxes for boxes, _ in truth], valid, outputs.sampler)
-        box_terms, class_terms = [], []
-        for clip in valid.nonzero()[:, 0].tolist():
-            box, entropy = region_losses(outputs, clip, *truth[clip])
-            count = outputs.mask[clip].sum().clamp_min(1) * len(valid)  # padded clips are counted, as in the program
-            box_terms.append(box / count)
-            class_terms.append(entropy / count)
-        nothing = outputs.logits.sum() * 0.0
-        losses["box"] = 2.0 * sum(box_terms, nothing)
-        losses["class"] = sum(class_terms, nothing)
+        classes, wanted = assign_regions(outputs, truth)
+        clips = valid.nonzero()[:, 0]
+        count = outputs.mask.sum(1).clamp_min(1) * len(valid)  # padded clips are counted, as in the program
+        entropy = F.cross_entropy(outputs.logits.flatten(0, 1), classes.flatten(), ignore_index=-1, reduction="none")
+        matched = outputs.codes.gather(2, (classes - 1).clamp_min(0)[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+        distance = F.huber_loss(matched, wanted, reduction="none").sum(-1) * (classes > 0)  # of the matched class alone
+        losses["box"] = 2.0 * (distance.sum(1) / count)[clips].sum()
+        losses["class"] = (entropy.view_as(classes).sum(1) / count)[clips].sum()
+        if outputs.embeddings is not None and outputs.query_embeddings is not None:
+            seen = (classes > 0) & valid[:, None]
+            owner = torch.arange(len(batch.asked), device=seen.device).repeat_interleave(batch.reference.shape[1])
+            losses["embedding"] = EMBEDDING_WEIGHT * contrastive_loss(
+                outputs.query_embeddings, batch.asked, outputs.embeddings[seen],
+                owner[:, None].expand_as(seen)[seen], classes[seen] == LABEL_SAME,
+            )  # fmt: skip
         return losses
 
     def detect(self, outputs: MatchingOutputs) -> list[Detections]:
         """One Detections a clip, at most 30 boxes: class 1 is another action, class 2 the query's."""
-        return [detect_clip(outputs, clip) for clip in range(len(outputs.boxes))]
+        return [detect_clip(outputs, clip, self.nms_iou) for clip in range(len(outputs.boxes))]
 
 
 def fuse(regions: Tensor, attended: Tensor, how: str) -> Tensor:
@@ -198,24 +233,24 @@ def pixel_truth(batch: Batch, size: tuple[int, int]) -> list[tuple[Tensor, Tenso
     return [(box[label != LABEL_NONE], label[label != LABEL_NONE]) for box, label in zip(boxes, labels, strict=True)]
 
 
-def region_losses(outputs: MatchingOutputs, clip: int, boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums over the clip's regions: Huber on the box of the matched class, cross-entropy over the three classes."""
-    real = outputs.mask[clip]
-    regions, codes, logits = outputs.boxes[clip, real], outputs.codes[clip, real], outputs.logits[clip, real]
-    state, index = assign(regions, boxes, POSITIVE_FROM, POSITIVE_FROM, force=False)
-    positive = state == POSITIVE
-    classes = torch.zeros_like(index)
-    if len(boxes):
-        classes[positive] = labels[index[positive]]
-    entropy = F.cross_entropy(logits, classes, reduction="sum")
-    if not positive.any():
-        return codes.sum() * 0.0, entropy
-    matched = codes[positive, classes[positive] - 1]  # (P, 4)
-    wanted = encode(boxes[index[positive]], regions[positive])
-    return F.huber_loss(matched, wanted, reduction="sum"), entropy
+def assign_regions(outputs: MatchingOutputs, truth: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """What every region is: classes (N, K), -1 for padding, and the box codes it should have, (N, K, 4)."""
+    classes = torch.full(outputs.mask.shape, -1, device=outputs.boxes.device)
+    wanted = torch.zeros_like(outputs.boxes)
+    for clip, (boxes, labels) in enumerate(truth):
+        real = outputs.mask[clip]
+        regions = outputs.boxes[clip, real]
+        state, index = assign(regions, boxes, POSITIVE_FROM, POSITIVE_FROM, force=False)
+        found = torch.zeros_like(index)
+        if len(boxes):
+            positive = state == POSITIVE
+            found[positive] = labels[index[positive]]
+            wanted[clip, real] = torch.where(positive[:, None], encode(boxes[index], regions), 0.0)
+        classes[clip, real] = found
+    return classes, wanted
 
 
-def detect_clip(outputs: MatchingOutputs, clip: int) -> Detections:
+def detect_clip(outputs: MatchingOutputs, clip: int, nms_iou: float) -> Detections:
     """NMS a class on unclipped boxes, the classes joined, sorted, clipped, boxes without area dropped."""
     real = outputs.mask[clip]
     regions, height_width = outputs.boxes[clip, real], outputs.image_size
@@ -223,7 +258,7 @@ def detect_clip(outputs: MatchingOutputs, clip: int) -> Detections:
     found = []
     for label in range(1, NUM_CLASSES):
         boxes = decode(outputs.codes[clip, real, label - 1], regions)
-        kept = nms(boxes, scores[:, label], NMS_IOU)[:MAX_PER_CLASS]
+        kept = nms(boxes, scores[:, label], nms_iou)[:MAX_PER_CLASS]
         kept = kept[scores[kept, label] > 0]
         found.append((boxes[kept], scores[kept, label], torch.full_like(kept, label)))
     boxes, joined, labels = (torch.cat(parts) for parts in zip(*found, strict=True))

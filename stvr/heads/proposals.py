@@ -27,6 +27,7 @@ class ProposalOutputs:
 
     features: what was read, (N, H, W, C). anchors (A, 4), codes (N, A, 4), logits (N, A, 2): class 0 is background.
     boxes (N, K, 4) padded with zeros, scores (N, K), mask (N, K) bool: which are real.
+    summary (N, H, W, S): what the network saw around each cell, None when nobody asked for it.
     """
 
     features: Tensor
@@ -36,25 +37,36 @@ class ProposalOutputs:
     boxes: Tensor
     scores: Tensor
     mask: Tensor
+    summary: Tensor | None
 
 
 class ProposalNetwork(nn.Module):
-    """Feature maps (N, H, W, C) -> at most `num_proposals` boxes a clip, best first."""
+    """Feature maps (N, H, W, C) -> at most `num_proposals` boxes a clip, best first.
 
-    def __init__(self, channels: int, width: int = 512, num_proposals: int = NUM_PROPOSALS) -> None:
+    context_units: residual 3x3 convolutions after the first one, for features whose cells see little around them.
+    summary_width: channels of what is told of each cell to the second stage, 0 for nothing.
+    positive_from: IoU with a true box from which an anchor stands for it.
+    """
+
+    def __init__(
+        self, channels: int, width: int = 512, num_proposals: int = NUM_PROPOSALS, *,
+        context_units: int = 0, summary_width: int = 0, positive_from: float = POSITIVE_FROM,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.num_proposals = num_proposals
+        self.num_proposals, self.positive_from = num_proposals, positive_from
         num_anchors = len(ANCHOR_SCALES) * len(ANCHOR_RATIOS)
         self.features = nn.Conv2d(channels, width, 3, padding=1)
         self.box = nn.Conv2d(width, 4 * num_anchors, 1)
         self.objectness = nn.Conv2d(width, 2 * num_anchors, 1)
+        self.context = nn.Sequential(*[ContextUnit(width) for _ in range(context_units)])
+        self.summary = nn.Conv2d(width, summary_width, 1) if summary_width else None
         for layer in (self.features, self.box, self.objectness):
             nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.02, b=0.02)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, maps: Tensor) -> ProposalOutputs:
         num_clips, height, width, _ = maps.shape
-        hidden = F.relu6(self.features(maps.permute(0, 3, 1, 2)))
+        hidden = self.context(F.relu6(self.features(maps.permute(0, 3, 1, 2))))
         codes = self.box(hidden).permute(0, 2, 3, 1).reshape(num_clips, -1, 4)  # (N, A, 4), cells row-major
         logits = self.objectness(hidden).permute(0, 2, 3, 1).reshape(num_clips, -1, 2)
         anchors = build_anchors(height, width).to(maps.device)
@@ -65,7 +77,8 @@ class ProposalNetwork(nn.Module):
         else:
             anchors = clip_boxes_to_image(anchors, window)
         boxes, scores, mask = self.propose(codes.detach().float(), logits.detach().float(), anchors, window)
-        return ProposalOutputs(maps, anchors, codes.float(), logits.float(), boxes, scores, mask)
+        summary = None if self.summary is None else self.summary(hidden).permute(0, 2, 3, 1)
+        return ProposalOutputs(maps, anchors, codes.float(), logits.float(), boxes, scores, mask, summary)
 
     def propose(
         self, codes: Tensor, logits: Tensor, anchors: Tensor, window: tuple[int, int]
@@ -89,7 +102,7 @@ class ProposalNetwork(nn.Module):
         """truth: boxes (G, 4) in pixels for each clip, of any class; valid (N,) bool: padded clips are left out."""
         box_terms, objectness_terms = [], []
         for clip in valid.nonzero()[:, 0].tolist():
-            state, index = assign(outputs.anchors, truth[clip], POSITIVE_FROM, NEGATIVE_BELOW, force=True)
+            state, index = assign(outputs.anchors, truth[clip], self.positive_from, NEGATIVE_BELOW, force=True)
             chosen = sample(state, SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE, sampler) & (state != IGNORED)
             count = chosen.sum().clamp_min(1)
             positive = chosen & (state == POSITIVE)
@@ -104,8 +117,20 @@ class ProposalNetwork(nn.Module):
         }
 
 
+class ContextUnit(nn.Module):
+    """x + relu(norm(conv 3x3)): each one lets a cell see one cell further."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(min(8, width), width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.relu(self.norm(self.conv(x)))
+
+
 def build_anchors(height: int, width: int) -> Tensor:
-    """(H * W * 12, 4) xyxy in pixels: cells row-major, in each the ratio outside and the scale inside, centres at 16 i."""
+    """(H * W * 12, 4) xyxy in pixels, centres at 16 i: cells row-major, in each the ratio outside, the scale inside."""
     base = ANCHOR_BASE * STRIDE * max(height, width)
     ratios = torch.tensor(ANCHOR_RATIOS).repeat_interleave(len(ANCHOR_SCALES))
     scales = torch.tensor(ANCHOR_SCALES).repeat(len(ANCHOR_RATIOS))

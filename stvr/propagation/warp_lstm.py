@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stvr.kernels import spline_warp
 
@@ -48,11 +47,11 @@ class WarpLSTMCell(nn.Module):
         self.depthwise = nn.Conv2d(both, both, 3, padding=1, groups=both, bias=False)
         self.pointwise = nn.Conv2d(both, bottleneck, 1)
         self.expand = nn.Conv2d(bottleneck, 4 * channels, 1)
+        self.gate_norm: nn.Module = nn.Identity()
+        self.memory_norm: nn.Module = nn.Identity()
         if norm == "layer":
             self.gate_norm = nn.GroupNorm(4, 4 * channels, eps=LAYER_NORM_EPSILON)  # each gate over (H, W, C)
             self.memory_norm = nn.GroupNorm(1, channels, eps=LAYER_NORM_EPSILON)
-        else:
-            self.gate_norm = self.memory_norm = nn.Identity()
         xavier_uniform_(self.depthwise.weight, 9 * both, 9)
         xavier_uniform_(self.pointwise.weight, both, bottleneck)
         xavier_uniform_(self.expand.weight, bottleneck, 4 * channels)

@@ -120,5 +120,5 @@ def read_rgb(path):
      ([(1, 2, 7, 7)], (2, 2), (1, 1, 2)), ([(1, 2, 1, 7)], (1, 2), (1, 1, 2))],
 )  # fmt: skip
 def test_sizes_that_do_not_fit_are_refused(shapes, points, displacement):
-    with pytest.raises(ValueError, match="must|wanted|need"):
+    with pytest.raises(ValueError, match=r"must|wanted|need"):
         spline_warp([torch.zeros(shape) for shape in shapes], torch.ones(points), torch.zeros(displacement))
