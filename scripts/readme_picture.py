@@ -39,12 +39,12 @@ def draw(places: Places, pair: Pair, name: str) -> str:
     clips = [span.start + (2 * n + 1) * len(span) // (2 * NUM_CLIPS) for n in range(NUM_CLIPS)]
     video = places.videos / f"{span.video}.mp4"
     times = [spec.seconds_at(clip) + 0.5 * spec.frames_per_clip / spec.fps for clip in clips]
-    best, parts = read_answer(places, pair, spec), []
+    best, store, parts = read_answer(places, pair, spec), FeatureStore.open(places.store), []
     parts.append(words(LEFT, 24, "Stage one: videos -> I3D -> feature store (once)", "head"))
     for column, (clip, seconds) in enumerate(zip(clips, times, strict=True)):
         x = LEFT + column * (SIDE + GAP)
         parts.append(image(x, 40, still(video, seconds)))
-        parts.append(image(x, 40 + SIDE + 26, energy(FeatureStore.open(places.store), Span(span.video, clip, clip + 1))))
+        parts.append(image(x, 40 + SIDE + 26, energy(store, Span(span.video, clip, clip + 1))))
         parts.append(words(x, 40 + SIDE + 16, f"{seconds:.1f} s", "note"))
     note = LEFT + NUM_CLIPS * (SIDE + GAP) + 10
     parts.append(words(note, 100, "clips of 8 frames, 24 a second", "note"))
@@ -62,7 +62,8 @@ def draw(places: Places, pair: Pair, name: str) -> str:
         parts.append(image(x, top + 16, answered(video, seconds, Span(span.video, clip, clip + 1), best, pair)))
         parts.append(words(x, top + SIDE + 32, f"{seconds:.1f} s", "note"))
     height = top + SIDE + 64
-    parts.append(words(LEFT + 40 + SIDE + GAP, height - 12, "solid: the first answer, with its score; dashed: the truth", "note"))
+    legend = "solid: the first answer, with its score; dashed: the truth"
+    parts.append(words(LEFT + 40 + SIDE + GAP, height - 12, legend, "note"))
     style = ".head{font:600 17px sans-serif;fill:#246}.note{font:12px sans-serif;fill:#667}"
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}">'
             f'<style>{style}</style><rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n')

@@ -34,7 +34,7 @@ X264 = {"crf": "18", "preset": "veryfast", "threads": "1",
 
 
 def write_world(out: Path, *, size: str = "small", workers: int | None = None, **dials: Any) -> WorldOptions:
-    """Writes OUT/videos/*.mp4, train.csv and test.csv (AVA format), tracks.csv, actions.pbtxt, held_out.txt, world.json.
+    """Writes OUT/videos/*.mp4, train.csv, test.csv (AVA format), tracks.csv, actions.pbtxt, held_out.txt, world.json.
 
     AVA has one box a second; tracks.csv has one for every third of a second, in the format of `stvr prepare table`.
 

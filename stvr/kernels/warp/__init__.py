@@ -21,9 +21,10 @@ def spline_warp(
 ) -> list[Tensor]:
     """Warps every state so that `points` land on `points + displacement` (Feng et al. 2019, eq. 2 and 3).
 
-    states: maps (B, C, H, W) of one size, warped by one flow; points (N, 2) and displacement (B, N, 2) in cells, (y, x).
-    order: of the polyharmonic spline, 1 or 2 in the paper. num_boundary_points: unmoved points along an edge, 0 for none.
-    Returns maps as they came. Raises ValueError when sizes do not fit; torch.linalg.LinAlgError when two points collide.
+    states: maps (B, C, H, W) of one size, warped by one flow. points (N, 2), displacement (B, N, 2): cells, (y, x).
+    order: of the polyharmonic spline, 1 or 2 in the paper. num_boundary_points: unmoved points along an edge.
+    Returns maps as they came. Raises ValueError when sizes do not fit, torch.linalg.LinAlgError when two moved points
+    meet.
     """
     if not states:
         return []
