@@ -38,7 +38,7 @@ def spline_flow(
 def interpolate_spline(
     centres: Tensor, values: Tensor, queries: Tensor, *, order: int, regularization: float = 0.0
 ) -> Tensor:
-    """Polyharmonic interpolation, eq. 3: values (B, N, K) at centres (B, N, D), read at queries (B, M, D), (B, M, K)."""
+    """Polyharmonic interpolation, eq. 3: values (B, N, K) at centres (B, N, D), read at queries (B, M, D): (B, M, K)"""
     batch, num_centres, dims = centres.shape
     kernel = radial_basis(squared_distances(centres, centres), order)  # (B, N, N)
     kernel = kernel + regularization * torch.eye(num_centres).to(kernel)
