@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from stvr.data.pairs import read_pairs
 from stvr.demo import IMAGE_SIZE, Places, choose_questions, title_of
@@ -16,6 +17,7 @@ from stvr.render import still
 from stvr.render.video import jpeg
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.tubelets import tube_iou
 
 SIDE, GAP, LEFT, WIDTH = 112, 10, 20, 900
 NUM_CLIPS = 5
@@ -29,7 +31,8 @@ def main() -> None:
     places = Places(arguments.demo)
     pairs, header = read_pairs(places.pairs)
     results = json.loads((places.evaluation / "eval.json").read_text())
-    pair = choose_questions(pairs, results)[0]
+    asked = choose_questions(pairs, results)
+    pair = max(asked, key=lambda pair: overlap(read_answer(places, pair, ClipSpec(image_size=IMAGE_SIZE)), pair))
     arguments.svg.parent.mkdir(parents=True, exist_ok=True)
     arguments.svg.write_text(draw(places, pair, title_of(pair.label, header["labels"])))
 
@@ -71,8 +74,6 @@ def draw(places: Places, pair: Pair, name: str) -> str:
 
 def read_answer(places: Places, pair: Pair, spec: ClipSpec) -> Tubelet | None:
     """The best tubelet of the demo's own answer to the pair."""
-    import torch
-
     for path in sorted(places.answers.glob(f"*{pair.query.span.video}_in_{pair.reference.video}/tubelets.jsonl")):
         for line in path.read_text().splitlines():
             found = json.loads(line)
@@ -81,6 +82,11 @@ def read_answer(places: Places, pair: Pair, spec: ClipSpec) -> Tubelet | None:
             boxes = boxes / torch.tensor([found["width"], found["height"]]).repeat(2)
             return Tubelet(Span(pair.reference.video, start, start + len(boxes)), boxes, found["score"])
     return None
+
+
+def overlap(best: Tubelet | None, pair: Pair) -> float:
+    """How right the answer is: the picture shows the best of the demo's answers, its report shows all."""
+    return max((tube_iou(best, target) for target in pair.targets), default=0.0) if best else 0.0
 
 
 def answered(video: Path, seconds: float, moment: Span, best: Tubelet | None, pair: Pair) -> np.ndarray:

@@ -34,14 +34,18 @@ from stvr.render import (
     still,
     write_report,
 )
+from stvr.runs import LOG_FILE
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
-from stvr.train import LOG_FILE, train, train_options
+from stvr.train import train, train_options
 
 IMAGE_SIZE = 160
 NUM_ANSWERS = 4
 NUM_STILLS = 5
 MAX_EVAL_PAIRS = 150  # of the test pairs, drawn by the seed: keeps two cores below a few minutes
+
+
+NOT_LOSSES = ("step", "total", "gradient_norm", "lr", "steps_a_second")  # in a line of the training log
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +231,8 @@ def names_text(results: Mapping[str, Any]) -> str:
 
 
 def training_line(line: Mapping[str, float]) -> dict[str, Any]:
-    parts = ("rpn_box", "rpn_objectness", "box", "class")
-    return {"step": line["step"], "loss": line["total"], "losses": {part: line[part] for part in parts}}
+    parts = {name: value for name, value in line.items() if name not in NOT_LOSSES}
+    return {"step": line["step"], "loss": line["total"], "losses": parts}
 
 
 def map_table(results: Mapping[str, Any], names: Mapping[str, str]) -> Table:

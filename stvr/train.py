@@ -53,7 +53,7 @@ class TrainOptions(Options):
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"head": HEAD_PRESETS["paper"]},
     "small": {
-        "head": HEAD_PRESETS["small"], "steps": 400, "batch_size": 12, "optimizer": "adamw", "lr": 1e-3,
+        "head": HEAD_PRESETS["small"], "steps": 350, "batch_size": 12, "optimizer": "adamw", "lr": 1e-3,
         "weight_decay": 0.01, "schedule": "cosine", "warmup_steps": 25, "window_seconds": 4 / 3,
         "max_query_seconds": 2.0, "save_every": 50,
     },

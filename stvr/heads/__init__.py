@@ -52,7 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "width": 64, "proposal_width": 96, "proposal_context": 3, "proposal_summary": 32,
         "proposal_positive_from": 0.5, "attention_width": 64,
         "bottleneck": 64, "tail_width": 64, "tail_units": 2, "tail_norm": "group", "contrast": "rms",
-        "fuse": "compare", "add_truth": True, "embedding_width": 128, "nms_iou": 0.4,
+        "fuse": "compare", "add_truth": True, "embedding_width": 64, "nms_iou": 0.4, "sample_size": 12,
     },
 }  # fmt: skip
 
