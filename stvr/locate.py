@@ -43,12 +43,12 @@ class Answer:
                 "reference": str(self.path),
                 "rank": rank,
                 "score": round(tubelet.score, 6),
-                "start_seconds": round(self.clip.seconds_at(span.start), 4),
-                "stop_seconds": round(min(self.clip.seconds_at(span.stop), self.duration_seconds), 4),
+                "start_seconds": self.clip.seconds_at(span.start),
+                "stop_seconds": min(self.clip.seconds_at(span.stop), self.duration_seconds),
                 "width": self.width,
                 "height": self.height,
                 "boxes": [
-                    {"seconds": round(self.clip.seconds_at(clip), 4), "box": [round(float(edge), 2) for edge in box]}
+                    {"seconds": self.clip.seconds_at(clip), "box": [round(float(edge), 2) for edge in box]}
                     for clip, box in zip(range(span.start, span.stop), boxes, strict=True)
                 ],
             }
