@@ -242,6 +242,7 @@ def evaluate_command(
     store: Store,
     pairs: Pairs,
     split: Annotated[str | None, typer.Option(help="train, val or test; test if there is one, else all pairs.")] = None,
+    audit: Annotated[bool, typer.Option("--audit", help="Add rankings that never look at the query.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many pairs, drawn by the seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for eval.json.")] = None,
     seed: Seed = 0,
@@ -253,7 +254,7 @@ def evaluate_command(
 
     with shown_steps("evaluating") as tell:
         results = evaluate(
-            checkpoint, store, pairs, split=split, out=out, seed=seed, limit=limit, device=usable(device),
+            checkpoint, store, pairs, split=split, out=out, seed=seed, limit=limit, audit=audit, device=usable(device),
             report=lambda done, total: tell(done, total, {}),
         )  # fmt: skip
     print(text_table(results))

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,21 @@ import torch
 from torch import Tensor
 
 from stvr.checkpoint import Checkpoint, load_head
-from stvr.data.dataset import Item, collate, lacking, read_item, read_pairs_for
+from stvr.data.dataset import Item, collate, lacking, read_item, read_maps, read_pairs_for
 from stvr.heads import MatchingHead
 from stvr.heads.matching import MatchingOutputs
+from stvr.heads.proposals import ProposalOutputs
 from stvr.store import FeatureStore
 from stvr.structures import LABEL_NONE, LABEL_SAME, Pair
-from stvr.tubelets import ClipRecord, PairRecord, frame_map, of_label, precision_recall_curves, proposal_recall
+from stvr.tubelets import (
+    ClipRecord,
+    PairRecord,
+    frame_map,
+    of_label,
+    precision_recall_curves,
+    probe_records,
+    proposal_recall,
+)
 
 METRIC_VERSION = 1
 WIDTH = 32  # of the column of labels, in characters
@@ -30,12 +39,16 @@ CLIPS_AT_ONCE = 30  # of a reference that go through the second stage together; 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairAnswers:
-    """What the head said of one pair: with its own query, with another's, and its proposals a clip (N, 4) in [0, 1]."""
+    """What the head said of one pair: with its own query, with another's, and its proposals a clip (N, 4) in [0, 1].
+
+    truth: all annotated boxes a clip. probes: what other rankings of these say, for an audit.
+    """
 
     own: PairRecord
     shuffled: PairRecord | None
     proposals: Sequence[Tensor]
     truth: Sequence[Tensor]
+    probes: Mapping[str, PairRecord] = field(default_factory=dict)
 
 
 def evaluate(
@@ -47,11 +60,13 @@ def evaluate(
     out: Path | None = None,
     seed: int = 0,
     limit: int | None = None,
+    audit: bool = False,
     device: str = "cpu",
     report: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Asks every pair of a split and scores the answers; writes OUT/eval.json. report(done, total) tells of progress.
 
+    audit: rankings of the true boxes that never look at the query, and the head's own ranking of them, are scored too.
     split: None takes "test" where the pairs have it, else all of them. limit: a sample of so many pairs, drawn by the
     seed. Pairs whose clips are not all in the store are left out and counted. Every figure is in [0, 1]; NaN is null.
     """
@@ -68,7 +83,7 @@ def evaluate(
         drawn = np.random.default_rng(seed).choice(len(pairs), limit, replace=False)
         pairs = [pairs[index] for index in sorted(drawn)]
     answers = []
-    for pair_answers in answer_pairs(checkpoint.head, store, pairs, seed, device):
+    for pair_answers in answer_pairs(checkpoint.head, store, pairs, seed, device, audit):
         answers.append(pair_answers)
         if report:
             report(len(answers), len(pairs))
@@ -94,6 +109,7 @@ def score(answers: Sequence[PairAnswers]) -> dict[str, Any]:
     table, probe = frame_map(own), frame_map(shuffled) if shuffled else None
     recall = proposal_recall([p for a in answers for p in a.proposals], [t for a in answers for t in a.truth])
     curves = precision_recall_curves(own)
+    audited = {name: frame_map([answer.probes[name] for answer in answers]) for name in answers[0].probes}
     return {
         "frame_map": {
             "mean": named(table.mean),
@@ -107,48 +123,87 @@ def score(answers: Sequence[PairAnswers]) -> dict[str, Any]:
         }
         if probe
         else None,
+        "audit": {name: named(result.mean) for name, result in audited.items()},
         "proposal_recall": {str(k): named(values) for k, values in recall.items()},
         "curves": {label: thinned(recall_, precision) for label, (recall_, precision) in curves.items()},
     }
 
 
 def answer_pairs(
-    head: MatchingHead, store: FeatureStore, pairs: Sequence[Pair], seed: int, device: str
+    head: MatchingHead, store: FeatureStore, pairs: Sequence[Pair], seed: int, device: str, audit: bool = False
 ) -> Iterator[PairAnswers]:
     """Each pair asked with its own query and with one of another label; the reference is looked at once."""
-    strangers = draw_strangers(pairs, seed)
-    for pair, stranger in zip(pairs, strangers, strict=True):
+    random = np.random.default_rng([seed, 1])
+    for pair, stranger in zip(pairs, draw_strangers(pairs, seed), strict=True):
         item = read_item(store, pair)
-        items = [item] if stranger is None else [item, read_item_query(store, pair, stranger)]
-        yield answer_pair(head, pair, items, device)
-
-
-def read_item_query(store: FeatureStore, pair: Pair, stranger: Pair) -> Item:
-    """The query of `stranger`; its reference is not read."""
-    return read_item(store, Pair(stranger.query, pair.reference, (), pair.label))
+        items = [item]
+        if stranger is not None:
+            query = stranger.query
+            items.append(replace(item, query=read_maps(store, query.span), query_boxes=query.boxes.float()))
+        yield answer_pair(head, pair, items, device, random if audit else None)
 
 
 @torch.inference_mode()
-def answer_pair(head: MatchingHead, pair: Pair, items: Sequence[Item], device: str) -> PairAnswers:
-    batch = collate(items[:1]).to(device)
-    maps = head.propagation(head.adapter(batch.reference))  # (1, T, H, W, C)
-    truth = [boxes[labels == LABEL_SAME] for boxes, labels in zip(items[0].boxes, items[0].labels, strict=True)]
-    every = [boxes[labels != LABEL_NONE] for boxes, labels in zip(items[0].boxes, items[0].labels, strict=True)]
-    parts = [maps[:, first : first + CLIPS_AT_ONCE] for first in range(0, maps.shape[1], CLIPS_AT_ONCE)]
+def answer_pair(
+    head: MatchingHead, pair: Pair, items: Sequence[Item], device: str, random: np.random.Generator | None = None
+) -> PairAnswers:
+    """items: the pair with its own query, then with others. random: draws of the audit, which there is none without."""
+    maps = head.propagation(head.adapter(collate(items[:1]).to(device).reference))  # (1, T, H, W, C)
+    truth, every = (
+        [boxes[kept(labels)] for boxes, labels in zip(items[0].boxes, items[0].labels, strict=True)]
+        for kept in (lambda labels: labels == LABEL_SAME, lambda labels: labels != LABEL_NONE)
+    )
+    parts = maps.split(CLIPS_AT_ONCE, 1)
     found = [head.propose(part) for part in parts]
     records = []
     for item in items:
-        asked = collate([item]).to(device)
-        query = head.encode_query(asked.query, asked.query_boxes)
-        outputs = [
-            head.match(part, proposals, query, asked.query_mask)
-            for part, proposals in zip(parts, found, strict=True)
-        ]
+        outputs = match_parts(head, item, parts, found, device)
         records.append(PairRecord(pair.label, clip_records(head, outputs, truth)))
-    size = outputs[0].image_size
-    scale = outputs[0].boxes.new_tensor([size[1], size[0], size[1], size[0]])
+    scale = pixels(outputs[0])
     proposals = [(b[m] / scale).cpu() for p in found for b, m in zip(p.boxes, p.mask, strict=True)]
-    return PairAnswers(records[0], records[1] if len(records) > 1 else None, proposals, every)
+    probes = {}
+    if random is not None:
+        probes = probe_records(pair.label, every, truth, pair.query.boxes, random)
+        on_truth = [with_boxes(p, every[i * CLIPS_AT_ONCE :][: len(p.boxes)], scale) for i, p in enumerate(found)]
+        outputs = match_parts(head, items[0], parts, on_truth, device)
+        probes["true boxes, the model's match score"] = PairRecord(pair.label, box_records(outputs, every, truth))
+    return PairAnswers(records[0], records[1] if len(records) > 1 else None, proposals, every, probes)
+
+
+def match_parts(
+    head: MatchingHead, item: Item, parts: Sequence[Tensor], found: Sequence[ProposalOutputs], device: str
+) -> list[MatchingOutputs]:
+    """The reference, a few clips at a time, against the query of `item`."""
+    asked = collate([item]).to(device)
+    query = head.encode_query(asked.query, asked.query_boxes)
+    return [head.match(part, proposals, query, asked.query_mask) for part, proposals in zip(parts, found, strict=True)]
+
+
+def pixels(outputs: MatchingOutputs) -> Tensor:
+    """What turns boxes in [0, 1] into pixels, (4,)."""
+    height, width = outputs.image_size
+    return outputs.boxes.new_tensor([width, height, width, height])
+
+
+def with_boxes(proposals: ProposalOutputs, boxes: Sequence[Tensor], scale: Tensor) -> ProposalOutputs:
+    """The same with other boxes, (G, 4) in [0, 1] for each clip."""
+    counts = torch.tensor([len(each) for each in boxes], device=scale.device)
+    mask = torch.arange(max(int(counts.max()), 1), device=scale.device) < counts[:, None]  # (N, K)
+    padded = scale.new_zeros(*mask.shape, 4)
+    padded[mask] = torch.cat([each.to(scale) for each in boxes]) * scale
+    return replace(proposals, boxes=padded, mask=mask, scores=padded.new_zeros(mask.shape))
+
+
+def box_records(
+    outputs: Sequence[MatchingOutputs], every: Sequence[Tensor], truth: Sequence[Tensor]
+) -> list[ClipRecord]:
+    """The true boxes of everybody, each scored as the query's action."""
+    scores = [
+        logits[mask].softmax(-1)[:, LABEL_SAME].cpu()
+        for output in outputs
+        for logits, mask in zip(output.logits, output.mask, strict=True)
+    ]
+    return [ClipRecord(boxes, score, true) for boxes, score, true in zip(every, scores, truth, strict=True)]
 
 
 def clip_records(
@@ -226,6 +281,7 @@ def text_table(results: Mapping[str, Any]) -> str:
         rows.append(text_row("  owed to the query", gains, thresholds))
     else:
         rows.append("(no shuffled-query probe: all pairs have one label)")
+    rows += [text_row(f"  {name}"[:WIDTH], values, thresholds) for name, values in results["audit"].items()]
     recall = ", ".join(f"{k}: " + " / ".join(show(v) for v in row.values())
                        for k, row in results["proposal_recall"].items())
     return "\n".join([head, *rows, f"proposal recall at IoU .5 / .7, of the first {recall}", results["evaluated"]])

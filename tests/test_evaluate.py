@@ -17,7 +17,7 @@ from stvr.checkpoint import save_head
 from stvr.evaluate import PairAnswers, draw_strangers, evaluate, score, text_table, thinned
 from stvr.heads import HeadOptions, build_head
 from stvr.structures import ClipSpec
-from stvr.tubelets import ClipRecord, PairRecord
+from stvr.tubelets import PROBES, ClipRecord, PairRecord
 
 BOX, FAR = torch.tensor([[0.2, 0.1, 0.6, 0.9]]), torch.tensor([[0.7, 0.1, 0.9, 0.2]])
 
@@ -154,3 +154,17 @@ def test_a_curve_is_thinned_and_keeps_its_ends():
     curve = thinned(recall, recall[::-1], points=5)
     assert curve == {"recall": [0, 0.25, 0.5, 0.75, 1], "precision": [1, 0.75, 0.5, 0.25, 0]}
     assert thinned([], []) == {"recall": [], "precision": []}
+
+
+def test_an_audit_ranks_true_boxes_with_and_without_the_query(store: Path, pairs: Path, checkpoint: Path, monkeypatch):
+    results = evaluate(checkpoint, store, pairs, audit=True)
+    assert set(results["audit"]) == {*PROBES, "true boxes, the model's match score"}
+    assert all(0 < values["0.5"] <= 1 for values in results["audit"].values())  # true boxes overlap themselves
+    for name in results["audit"]:
+        assert name[:20] in text_table(results)
+    monkeypatch.setattr(stvr.evaluate, "CLIPS_AT_ONCE", 5)  # parts change nothing
+    assert evaluate(checkpoint, store, pairs, audit=True)["audit"] == results["audit"]
+
+
+def test_without_an_audit_there_is_none(store: Path, pairs: Path, checkpoint: Path):
+    assert evaluate(checkpoint, store, pairs)["audit"] == {}

@@ -16,9 +16,10 @@ from stvr.tubelets.metrics import (
     precision_recall_curves,
     proposal_recall,
 )
+from stvr.tubelets.probes import PROBES, probe_records
 
 __all__ = [
-    "COCO_THRESHOLDS", "THRESHOLDS", "ClipRecord", "FrameMAP", "PairRecord", "average_precision", "clip_boxes",
-    "frame_map", "link", "match_clip", "of_label", "precision_recall_curves", "proposal_recall", "to_pixels",
-    "tube_cover", "tube_iou", "tube_volume_iou",
+    "COCO_THRESHOLDS", "PROBES", "THRESHOLDS", "ClipRecord", "FrameMAP", "PairRecord", "average_precision",
+    "clip_boxes", "frame_map", "link", "match_clip", "of_label", "precision_recall_curves", "probe_records",
+    "proposal_recall", "to_pixels", "tube_cover", "tube_iou", "tube_volume_iou",
 ]  # fmt: skip
