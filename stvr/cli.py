@@ -208,7 +208,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The folder of the run.", show_default=False)],
     frozen_backbone: Annotated[bool, typer.Option("--frozen-backbone", help="On cached features; the default.")] = True,
     head: Annotated[str | None, typer.Option(help="A name on the menu of heads.")] = None,
-    propagation: Annotated[str | None, typer.Option(help="none, conv_lstm or warp_lstm.")] = None,
+    propagation: Annotated[str | None, typer.Option(help="none, conv_lstm, traj_lstm or warp_lstm.")] = None,
     preset: Annotated[str, typer.Option(help="paper: its sizes and schedule. small: two cores.")] = "paper",
     config: Annotated[Path | None, typer.Option(help="Options in a TOML file; flags win.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run was stopped.")] = False,

@@ -7,13 +7,16 @@ from typing import Any
 
 from stvr.propagation.none import NoPropagation
 from stvr.propagation.recurrent import Propagation, Recurrent
+from stvr.propagation.traj_lstm import TrajLSTMCell
 from stvr.propagation.warp_lstm import WarpLSTMCell
 
-__all__ = ["PROPAGATION", "NoPropagation", "Propagation", "Recurrent", "WarpLSTMCell", "build_propagation"]
+__all__ = ["PROPAGATION", "NoPropagation", "Propagation", "Recurrent", "TrajLSTMCell", "WarpLSTMCell",
+           "build_propagation"]
 
 PROPAGATION: dict[str, Callable[..., Propagation]] = {
     "none": lambda channels, **options: NoPropagation(),
     "conv_lstm": lambda channels, **options: Recurrent(WarpLSTMCell(channels, warp=False, **options)),
+    "traj_lstm": lambda channels, **options: Recurrent(TrajLSTMCell(channels, **options)),
     "warp_lstm": lambda channels, **options: Recurrent(WarpLSTMCell(channels, **options)),
 }
 

@@ -59,16 +59,21 @@ class WarpLSTMCell(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
-        hidden, memory = state or (torch.zeros_like(x), torch.zeros_like(x))
-        if self.offsets is not None:
-            points = control_points(*x.shape[-2:]).to(x.device)
-            hidden, memory = spline_warp([hidden, memory], points, self.displacement(x, hidden), order=self.order)
+        hidden, memory = self.align(x, *(state or (torch.zeros_like(x), torch.zeros_like(x))))
         gates = self.expand(self.pointwise(self.depthwise(torch.cat([x, hidden], 1))))
         input_gate, candidate, forget_gate, output_gate = self.gate_norm(gates).chunk(4, 1)
         memory = (forget_gate + self.forget_bias).sigmoid() * memory + input_gate.sigmoid() * candidate.tanh()
         memory = self.memory_norm(memory)
         hidden = memory.tanh() * output_gate.sigmoid() + x  # the skip is carried on
         return hidden, LSTMState(hidden, memory)
+
+    def align(self, x: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Brings the state of the last clip to where things are in this one."""
+        if self.offsets is None:
+            return hidden, memory
+        points = control_points(*x.shape[-2:]).to(x.device)
+        hidden, memory = spline_warp([hidden, memory], points, self.displacement(x, hidden), order=self.order)
+        return hidden, memory
 
     def displacement(self, x: Tensor, hidden: Tensor) -> Tensor:
         """How far each control point moves between two clips, (B, 9, 2) in cells, (y, x)."""

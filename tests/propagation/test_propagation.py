@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stvr.propagation import PROPAGATION, Recurrent, WarpLSTMCell, build_propagation
+from stvr.propagation import PROPAGATION, Recurrent, TrajLSTMCell, WarpLSTMCell, build_propagation
 
 GATES = ("input", "transform", "forget", "output")
 
@@ -101,3 +101,16 @@ def load_cell(cell, variable):
 def relative(ours, theirs):
     theirs = torch.as_tensor(theirs)
     return ((ours.detach() - theirs).norm() / theirs.norm()).item()
+
+
+def test_traj_lstm_reads_the_state_where_its_flows_point():
+    """Flows set to one cell to the right everywhere: hidden and memory are shifted, the border repeated."""
+    cell = TrajLSTMCell(2).double()
+    torch.nn.init.zeros_(cell.structure.flows.weight)
+    with torch.no_grad():
+        cell.structure.flows.bias.copy_(torch.tensor([0.0, 1.0]).repeat(5))  # (y, x) of every link
+    x, hidden, memory = torch.randn(3, 1, 2, 4, 5, dtype=torch.float64).unbind(0)
+    moved, remembered = cell.align(x, hidden, memory)
+    expected = torch.cat([hidden[..., :1], hidden[..., :-1]], -1)
+    torch.testing.assert_close(moved, expected)
+    torch.testing.assert_close(remembered, torch.cat([memory[..., :1], memory[..., :-1]], -1))
