@@ -18,6 +18,8 @@ app = typer.Typer(
 )  # fmt: skip
 prepare_app = typer.Typer(no_args_is_help=True, help="Annotations -> linked tubelets -> pairs.")
 app.add_typer(prepare_app, name="prepare")
+weights_app = typer.Typer(no_args_is_help=True, help="Trained backbone weights: what a file holds, and into our form.")
+app.add_typer(weights_app, name="weights")
 
 Videos = Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", show_default=False)]
 Store = Annotated[Path, typer.Option(help="The folder of the feature store.", show_default=False)]
@@ -25,7 +27,10 @@ Pairs = Annotated[Path, typer.Option(help="A pairs file of `stvr prepare`.", sho
 CheckpointFile = Annotated[Path, typer.Option(help="A head.safetensors, or a run's folder.", show_default=False)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Backbone weights: .safetensors or rgb_imagenet.pt; analytic if none.")
+    Path | None, typer.Option(help="Weights: .safetensors, rgb_imagenet.pt or model.ckpt; analytic if none.")
+]
+WeightsFile = Annotated[
+    Path, typer.Argument(help="A .safetensors, rgb_imagenet.pt, or model.ckpt of TensorFlow.", show_default=False)
 ]
 Protocol = Annotated[str, typer.Option(help="released: as the authors built pairs. debiased: without its shortcuts.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
@@ -171,6 +176,31 @@ def prepare_table_command(
         held_out=held_out, options=pair_options(protocol=protocol, seed=seed, absent_share=absent_share),
     )  # fmt: skip
     say_summary(out, summary)
+
+
+@weights_app.command("convert")
+def weights_convert_command(
+    source: WeightsFile,
+    out: Annotated[Path, typer.Option(help="The .safetensors to write.", show_default=False)],
+    endpoint: Annotated[str, typer.Option(help="The last layer to keep.")] = "Logits",
+) -> None:
+    """Check the names and shapes of I3D's weights, and write them as .safetensors."""
+    from stvr.backbones.convert import convert
+
+    held = convert(source, out, endpoint)
+    for cut, digest in held["digests"].items():
+        print(f"{cut} {digest}")
+    done(out, f"{held['parameters']} parameters in {held['variables']} tensors, {held['in_channels']} input channels")
+
+
+@weights_app.command("info")
+def weights_info_command(path: WeightsFile) -> None:
+    """What a file of weights holds, with its digest up to each usual endpoint, as JSON."""
+    import json
+
+    from stvr.backbones.convert import describe_weights
+
+    print(json.dumps(describe_weights(path), indent=1))
 
 
 @app.command()

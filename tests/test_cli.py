@@ -149,11 +149,11 @@ def test_help_shows_every_command_and_loads_no_torch():
             "print(status, sorted({'torch', 'numpy', 'pandas', 'av', 'zarr'} & set(sys.modules)))")
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "0 []"
-    for command in ("demo", "synth", "prepare", "extract", "train", "eval", "locate", "info"):
+    for command in ("demo", "synth", "prepare", "extract", "train", "eval", "locate", "info", "weights"):
         assert f" {command} " in said
 
 
-@pytest.mark.parametrize("command", [[], ["prepare"]])
+@pytest.mark.parametrize("command", [[], ["prepare"], ["weights"]])
 def test_without_a_command_the_help_is_shown(stvr, command):
     ended = stvr(*command)
     assert "Usage: stvr" in ended.out
@@ -162,7 +162,7 @@ def test_without_a_command_the_help_is_shown(stvr, command):
 
 @pytest.mark.parametrize("command", [
     ["synth"], ["extract"], ["train"], ["eval"], ["locate"], ["info"], ["demo"], ["prepare", "ava"],
-    ["prepare", "table"], ["prepare", "ucf101-24"],
+    ["prepare", "table"], ["prepare", "ucf101-24"], ["weights", "convert"], ["weights", "info"],
 ])
 def test_every_command_has_help(stvr, command):
     ended = stvr(*command, "--help")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.fold import fold
-from stvr.backbones.i3d import ENDPOINTS, I3D, NUM_CLASSES, scale
-from stvr.backbones.weights import digest, load_state, read_state
+from stvr.backbones.i3d import ENDPOINTS, I3D, scale
+from stvr.backbones.weights import digest, load_state, read_state, sizes
 
 __all__ = ["BACKBONES", "ENDPOINTS", "I3D", "PRECISIONS", "Backbone", "load_backbone"]
 
@@ -83,8 +83,7 @@ def load_i3d(weights: Path | None, endpoint: str) -> tuple[nn.Module, str, str]:
         load_state(model, analytic_state(model), "analytic")
     else:
         state = read_state(weights)
-        bias = state.get("logits.conv3d.bias")
-        model = I3D(endpoint, num_classes=NUM_CLASSES if bias is None else len(bias))
+        model = I3D(endpoint, num_classes=sizes(state)[1])
         load_state(model, state, str(weights))
     return fold(model), model.endpoint, digest(model.state_dict())
 
@@ -110,7 +109,7 @@ def warn_of_analytic_weights() -> None:
     """Once a process, one line."""
     logging.getLogger("stvr").warning(
         "no weights were given: the backbone uses analytic ones, which see motion but were never trained. "
-        "Give trained ones with --weights FILE (rgb_imagenet.pt or .safetensors)."
+        "Give trained ones with --weights FILE (rgb_imagenet.pt, .safetensors or TensorFlow's model.ckpt)."
     )
 
 

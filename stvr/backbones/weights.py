@@ -1,4 +1,4 @@
-"""Weights of I3D: read and checked by name and shape, saved, digested, translated from TensorFlow."""
+"""Weights of I3D in every form: read and checked by name and shape, saved, digested."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from stvr.backbones.i3d import I3D
+from stvr.backbones.i3d import I3D, NUM_CLASSES
+from stvr.backbones.tensorflow import is_checkpoint, read_checkpoint, read_index
 
 State = dict[str, Tensor]
 
 COUNTER = "num_batches_tracked"  # of training alone: may be absent, and is no part of a digest
+SLOT = "/Momentum"  # of TensorFlow's training alone
 SHOWN = 4  # names of each kind that one line of error shows
 
 BRANCHES = {  # between TensorFlow's layer and leaf, and ours
@@ -46,7 +48,7 @@ TENSORFLOW_NAME = re.compile(
 
 
 def load_weights(model: I3D, path: Path) -> None:
-    """Fills `model` from our safetensors or from the PyTorch layout (rgb_imagenet.pt). Code in a file is never run.
+    """Fills `model` from any form that `read_state` takes. Code in a file is never run.
 
     The file may hold more of I3D than `model` does, and batch counters may be absent. Raises FileNotFoundError, or
     ValueError in one line: not such a file, or the names that are missing, left over or of another shape.
@@ -56,10 +58,20 @@ def load_weights(model: I3D, path: Path) -> None:
 
 def load_state(model: I3D, state: Mapping[str, Tensor], source: str = "the given state") -> None:
     """Fills `model`, after the check that `load_weights` promises; `source` is named in its error."""
+    misfits = compare(state, model)
+    if any(misfits.values()):
+        told = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in misfits.items() if names)
+        raise ValueError(f"{source}: wanted the weights of I3D up to {model.endpoint}, came {told}. "
+                         "Give weights of that network, or an endpoint that they reach.")
+    model.load_state_dict({name: state.get(name, value) for name, value in model.state_dict().items()})
+
+
+def compare(state: Mapping[str, Tensor], model: I3D) -> dict[str, list[str]]:
+    """Names of `state` that do not fit `model`: "missing", "left over" (in no layer of I3D), "of another shape"."""
     wanted = model.state_dict()
     with torch.device("meta"):
         whole = I3D("Logits", model.in_channels, model.num_classes).state_dict()
-    misfits = {
+    return {
         "missing": [name for name in wanted if name not in state and not name.endswith(COUNTER)],
         "left over": [name for name in state if name not in whole],
         "of another shape": [
@@ -68,18 +80,25 @@ def load_state(model: I3D, state: Mapping[str, Tensor], source: str = "the given
             if name in state and state[name].shape != wanted[name].shape
         ],
     }
-    if any(misfits.values()):
-        told = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in misfits.items() if names)
-        raise ValueError(f"{source}: wanted the weights of I3D up to {model.endpoint}, came {told}. "
-                         "Give weights of that network, or an endpoint that they reach.")
-    model.load_state_dict({name: state.get(name, value) for name, value in wanted.items()})
+
+
+def sizes(state: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Channels that the first layer of `state` reads, classes that its last one tells; the published ones if absent."""
+    first, last = state.get("Conv3d_1a_7x7.conv3d.weight"), state.get("logits.conv3d.bias")
+    return (first.shape[1] if first is not None and first.ndim == 5 else 3,
+            len(last) if last is not None and last.ndim == 1 else NUM_CLASSES)
 
 
 def read_state(path: Path) -> State:
-    """Every tensor of a weights file, by name."""
+    """Every tensor of a weights file, by our names (those of the PyTorch layout, rgb_imagenet.pt).
+
+    path: our safetensors, a PyTorch state dict, or a checkpoint of TensorFlow (its prefix, its .index, its folder).
+    """
     path = Path(path)
+    if is_checkpoint(path):
+        return read_tensorflow(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: wanted a file of I3D weights, found none. Check --weights.")
+        raise FileNotFoundError(f"{path}: wanted a file of I3D weights, found none. Check the path.")
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
@@ -89,11 +108,23 @@ def read_state(path: Path) -> State:
         raise
     except Exception as error:  # the readers raise whatever a broken file leads them to
         raise ValueError(f"{path}: wanted .safetensors or a PyTorch file that holds tensors alone, came something "
-                         f"else ({type(error).__name__}). Convert it with `stvr weights convert`.") from None
+                         f"else ({type(error).__name__}). Give such a file, or TensorFlow's .index.") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"{path}: wanted a state dict, a flat dict of names and tensors. "
                          "Save `model.state_dict()` and give that file.")
     return state
+
+
+def read_tensorflow(path: Path) -> State:
+    """A checkpoint of TensorFlow under our names; its momentum is not read."""
+    try:
+        return from_tensorflow(read_checkpoint(path, [name for name in read_index(path) if not name.endswith(SLOT)]))
+    except NotOurs as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+class NotOurs(ValueError):
+    """Variables that are not those of one I3D."""
 
 
 def read_config(path: Path) -> dict[str, str | int]:
@@ -141,13 +172,14 @@ def from_tensorflow(variables: Mapping[str, np.ndarray]) -> State:
     """
     state: State = {}
     for name, value in variables.items():
-        if name.endswith("/Momentum"):
+        if name.endswith(SLOT):
             continue
         ours = translated(name)
         if ours in state:
-            raise ValueError(f"{name!r}: {ours} came twice. Give the variables of one network (RGB or Flow) at a time.")
+            raise NotOurs(f"{name!r}: {ours} came twice. Give the variables of one network (RGB or Flow) at a time.")
         tensor = torch.from_numpy(np.ascontiguousarray(value, np.float32))
-        state[ours] = tensor.permute(4, 3, 0, 1, 2).contiguous() if ours.endswith("conv3d.weight") else tensor.flatten()
+        is_filter = ours.endswith("conv3d.weight") and tensor.ndim == 5  # else its shape is told to be wrong
+        state[ours] = tensor.permute(4, 3, 0, 1, 2).contiguous() if is_filter else tensor.flatten()
         if ours.endswith("bn.bias"):
             state[ours.replace("bn.bias", "bn.weight")] = torch.ones(tensor.numel())
             state[ours.replace("bn.bias", f"bn.{COUNTER}")] = torch.tensor(0)
@@ -158,7 +190,7 @@ def translated(name: str) -> str:
     """`RGB/inception_i3d/Mixed_3b/Branch_1/Conv3d_0b_3x3/conv_3d/w` -> `Mixed_3b.b1b.conv3d.weight`."""
     found = TENSORFLOW_NAME.fullmatch(name)
     if found is None or found["branch"] not in BRANCHES or found["leaf"] not in LEAVES:
-        raise ValueError(f"{name!r} is no variable of I3D. Leave out what belongs to other networks.")
+        raise NotOurs(f"{name!r} is no variable of I3D. Leave out what belongs to other networks.")
     layer = "logits" if found["layer"] == "Logits" else found["layer"]
     return ".".join((layer, *BRANCHES[found["branch"]], LEAVES[found["leaf"]]))
 
