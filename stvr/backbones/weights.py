@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -142,11 +143,13 @@ def read_config(path: Path) -> dict[str, str | int]:
 
 
 def save_weights(model: I3D, path: Path) -> None:
-    """Writes safetensors whose header carries what `read_config` gives."""
+    """Writes safetensors whose header carries what `read_config` gives, all at once or not at all."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     config = {"backbone": "i3d", "endpoint": model.endpoint, "in_channels": model.in_channels,
               "num_classes": model.num_classes, "digest": digest(state)}
-    save_file(state, path, metadata={"stvr": json.dumps(config)})
+    partial = path.with_name(f"{path.name}.partial")
+    save_file(state, partial, metadata={"stvr": json.dumps(config)})
+    os.replace(partial, path)
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
