@@ -1,4 +1,4 @@
-"""Save a head with all that rebuilds it; load it back. One safetensors file, nothing pickled."""
+"""Save a head with all that rebuilds it; load it back; read the authors' variables. Nothing is pickled."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stvr.authors import EndToEnd, from_tensorflow
 from stvr.config import fill
 from stvr.heads import HeadOptions, MatchingHead, build_head
 from stvr.store import FeatureSpec
+
+__all__ = ["Checkpoint", "EndToEnd", "from_tensorflow", "load_head", "read_tensors", "save_head", "write_tensors"]
 
 FORMAT = 1
 HEAD_FILE = "head.safetensors"  # in the folder of a run
