@@ -30,6 +30,7 @@ from stvr.render import (
     Headline,
     ReportData,
     Table,
+    recall_table,
     render_tubelets,
     still,
     write_report,
@@ -205,7 +206,7 @@ def report_data(
             "that no training video shows, with one example each."
         ),
         headline=Headline("frame-mAP at IoU 0.5 on unseen actions", table["mean"]["0.5"], probe["mean"]["0.5"]),
-        tables=[map_table(results, names), recall_rows(results)],
+        tables=[map_table(results, names), recall_table(numbers(results["proposal_recall"]))],
         precision_recall={
             title_of(label, names): [Curve("model", curve["recall"], curve["precision"])]
             for label, curve in results["curves"].items()
@@ -250,16 +251,16 @@ def map_table(results: Mapping[str, Any], names: Mapping[str, str]) -> Table:
     return Table("Frame-mAP", columns, rows, "In percent, counted per clip of a third of a second.", len(rows) - 1)
 
 
+def numbers(recall: Mapping[str, Mapping[str, float | None]]) -> dict[int, dict[float, float]]:
+    """JSON's keys and nulls as they were."""
+    return {
+        int(k): {float(t): float("nan") if value is None else value for t, value in row.items()}
+        for k, row in recall.items()
+    }
+
+
 def percent(value: float | None) -> float | None:
     return None if value is None else round(100 * value, 1)
-
-
-def recall_rows(results: Mapping[str, Any]) -> Table:
-    recall = results["proposal_recall"]
-    thresholds = list(next(iter(recall.values())))
-    rows = [[f"first {k}", *(round(100 * (row[t] or 0.0), 1) for t in thresholds)] for k, row in recall.items()]
-    note = "Share of all true boxes that a proposal reaches, in percent; nothing is matched yet."
-    return Table("Proposal recall", ["proposals a clip", *(f"IoU {t}" for t in thresholds)], rows, note)
 
 
 def processor() -> str:
