@@ -12,7 +12,7 @@ from stvr.backbones import I3D
 from stvr.backbones.weights import from_tensorflow as backbone_from_tensorflow
 from stvr.backbones.weights import load_state
 from stvr.heads import HeadOptions, MatchingHead, build_head
-from stvr.heads.matching import MAX_DETECTIONS, MatchingOutputs
+from stvr.heads.matching import MAX_DETECTIONS, MatchingOutputs, in_pixels
 from stvr.kernels import spline_flow
 from stvr.propagation import Recurrent, WarpLSTMCell
 from stvr.propagation.warp_lstm import control_points
@@ -68,8 +68,7 @@ class EndToEnd(nn.Module):
         maps, query_maps = self.features(reference), self.features(query)
         batch = batch_of(maps, query_maps, query_boxes, ground_truth)
         outputs = self.head(batch, sampler)
-        height, width = outputs.image_size
-        scale = maps.new_tensor([width, height, width, height])
+        scale = in_pixels(outputs.image_size, maps)
         proposals = outputs.proposals
         stages = {
             "features": maps[0],

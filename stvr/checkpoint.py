@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from stvr.authors import EndToEnd, from_tensorflow
 from stvr.config import fill
+from stvr.files import whole
 from stvr.heads import HeadOptions, MatchingHead, build_head
 from stvr.store import FeatureSpec
 
@@ -61,10 +61,9 @@ def load_head(path: Path | str, device: str | torch.device = "cpu") -> Checkpoin
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Tensors and a JSON header in one safetensors file, put in place by a rename."""
-    partial = path.with_name(f"{path.name}.partial")
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, partial, metadata={"stvr": json.dumps(header)})
-    os.replace(partial, path)
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with whole(path) as partial:
+        save_file(ready, partial, metadata={"stvr": json.dumps(header)})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

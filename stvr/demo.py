@@ -22,6 +22,7 @@ from stvr.data.prepare import PairOptions, prepare_table
 from stvr.data.synthetic import write_world
 from stvr.evaluate import evaluate, text_table
 from stvr.extract.job import extract
+from stvr.files import whole
 from stvr.locate import locate_files
 from stvr.progress import shown_steps
 from stvr.render import (
@@ -112,9 +113,8 @@ class Clock:
 
     def __exit__(self, *error: object) -> None:
         self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.started
-        partial = self.path.with_name(f"{self.path.name}.partial")
-        partial.write_text(json.dumps(self.seconds, indent=1) + "\n")
-        os.replace(partial, self.path)
+        with whole(self.path) as partial:
+            partial.write_text(json.dumps(self.seconds, indent=1) + "\n")
 
 
 def prepare(places: Places, seed: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +16,9 @@ from torch import Tensor
 
 from stvr.checkpoint import Checkpoint, load_head
 from stvr.data.dataset import Item, collate, lacking, read_item, read_maps, read_pairs_for
+from stvr.files import whole
 from stvr.heads import MatchingHead
-from stvr.heads.matching import MatchingOutputs
+from stvr.heads.matching import MatchingOutputs, in_pixels
 from stvr.heads.proposals import ProposalOutputs
 from stvr.store import FeatureStore
 from stvr.structures import LABEL_NONE, LABEL_SAME, Pair
@@ -159,7 +159,7 @@ def answer_pair(
     for item in items:
         outputs = match_parts(head, item, parts, found, device)
         records.append(PairRecord(pair.label, clip_records(head, outputs, truth)))
-    scale = pixels(outputs[0])
+    scale = in_pixels(outputs[0].image_size, outputs[0].boxes)
     proposals = [(b[m] / scale).cpu() for p in found for b, m in zip(p.boxes, p.mask, strict=True)]
     probes = {}
     if random is not None:
@@ -177,12 +177,6 @@ def match_parts(
     asked = collate([item]).to(device)
     query = head.encode_query(asked.query, asked.query_boxes)
     return [head.match(part, proposals, query, asked.query_mask) for part, proposals in zip(parts, found, strict=True)]
-
-
-def pixels(outputs: MatchingOutputs) -> Tensor:
-    """What turns boxes in [0, 1] into pixels, (4,)."""
-    height, width = outputs.image_size
-    return outputs.boxes.new_tensor([width, height, width, height])
 
 
 def with_boxes(proposals: ProposalOutputs, boxes: Sequence[Tensor], scale: Tensor) -> ProposalOutputs:
@@ -307,6 +301,5 @@ def subtract(value: float | None, other: float | None) -> float | None:
 
 def write_results(out: Path, results: Mapping[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / "eval.json.partial"
-    partial.write_text(json.dumps(results, indent=1) + "\n")
-    os.replace(partial, out / "eval.json")
+    with whole(out / "eval.json") as partial:
+        partial.write_text(json.dumps(results, indent=1) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from stvr.backbones import Backbone, load_backbone
 from stvr.checkpoint import Checkpoint, load_head
 from stvr.extract.decode import VideoInfo, decode_clips, probe
+from stvr.files import whole
 from stvr.heads import MatchingHead
 from stvr.structures import ClipSpec, Detections, Query, Span, Tubelet
 from stvr.tubelets import link, to_pixels
@@ -246,8 +246,8 @@ def locate_files(
 
 def write_lines(out: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    path, partial = out / "tubelets.jsonl", out / "tubelets.jsonl.partial"
+    path = out / "tubelets.jsonl"
     ranked = sorted(lines, key=lambda each: -each["score"])
-    partial.write_text("".join(json.dumps(line) + "\n" for line in ranked))
-    os.replace(partial, path)
+    with whole(path) as partial:
+        partial.write_text("".join(json.dumps(line) + "\n" for line in ranked))
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stvr.checkpoint import HEAD_FILE, read_tensors, save_head, write_tensors
+from stvr.files import whole
 from stvr.heads import HeadOptions, MatchingHead
 from stvr.store import FeatureSpec
 
@@ -90,9 +90,8 @@ class Run:
 
 def write_whole(path: Path, text: str) -> None:
     """All at once or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    with whole(path) as partial:
+        partial.write_text(text)
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

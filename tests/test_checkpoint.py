@@ -45,7 +45,7 @@ def test_a_failed_write_leaves_the_old_file(saved: Path, monkeypatch: pytest.Mon
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("stvr.checkpoint.os.replace", fail)
+    monkeypatch.setattr("stvr.files.os.replace", fail)
     with pytest.raises(OSError, match="full"):
         write_tensors(saved, {"x": torch.zeros(1)}, {})
     assert saved.read_bytes() == before

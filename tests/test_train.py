@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from tiny import NUM_CLIPS, SPEC, pair, tiny_options, write_store, write_tiny_pairs
 
+import stvr.files
 import stvr.runs
 from stvr.checkpoint import load_head
 from stvr.structures import ClipSpec
@@ -102,7 +103,7 @@ def test_a_stop_between_any_two_files_does_no_harm(written, store, pairs, unbrok
         replace_file(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stvr.runs.os, "replace", replace_or_stop)
+        patch.setattr(stvr.files.os, "replace", replace_or_stop)
         with pytest.raises(Stopped):
             train(store, pairs, tmp_path / "run", tiny_options())
     train(store, pairs, tmp_path / "run", tiny_options(), resume=True)

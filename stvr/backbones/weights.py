@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from stvr.backbones.i3d import I3D, NUM_CLASSES
 from stvr.backbones.tensorflow import is_checkpoint, read_checkpoint, read_index
+from stvr.files import whole
 
 State = dict[str, Tensor]
 
@@ -147,9 +147,8 @@ def save_weights(model: I3D, path: Path) -> None:
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     config = {"backbone": "i3d", "endpoint": model.endpoint, "in_channels": model.in_channels,
               "num_classes": model.num_classes, "digest": digest(state)}
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(state, partial, metadata={"stvr": json.dumps(config)})
-    os.replace(partial, path)
+    with whole(path) as partial:
+        save_file(state, partial, metadata={"stvr": json.dumps(config)})
 
 
 def digest(state: Mapping[str, Tensor]) -> str:

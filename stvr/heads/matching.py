@@ -137,7 +137,7 @@ class MatchingHead(nn.Module):
         boxes, mask = proposals.boxes, proposals.mask
         if truth is not None:
             boxes, mask = self.sample_regions(boxes, mask, truth, sampler)
-        scale = boxes.new_tensor([size[1], size[0], size[1], size[0]])
+        scale = in_pixels(size, boxes)
         regions = self.normalise(crop_regions(maps.flatten(0, 1), boxes / scale))  # (N, K, 7, 7, C)
         regions = regions.reshape(batch, -1, *regions.shape[2:])  # (B, P, 7, 7, C) with P = T * K
         weights = self.attention(query.mean((2, 3)), regions.mean((2, 3)), query_mask)  # (B, P, Q)
@@ -226,9 +226,15 @@ def image_size(maps: Tensor) -> tuple[int, int]:
     return maps.shape[-3] * STRIDE, maps.shape[-2] * STRIDE
 
 
+def in_pixels(size: tuple[int, int], like: Tensor) -> Tensor:
+    """What turns boxes in [0, 1] into pixels of an image (height, width): (4,), of the kind of `like`."""
+    height, width = size
+    return like.new_tensor([width, height, width, height])
+
+
 def pixel_truth(batch: Batch, size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
     """The true boxes (G, 4) in pixels and labels (G,) of every clip of the batch, padding left out."""
-    scale = batch.target_boxes.new_tensor([size[1], size[0], size[1], size[0]])
+    scale = in_pixels(size, batch.target_boxes)
     boxes, labels = (batch.target_boxes * scale).flatten(0, 1), batch.target_labels.flatten(0, 1)
     return [(box[label != LABEL_NONE], label[label != LABEL_NONE]) for box, label in zip(boxes, labels, strict=True)]
 
@@ -265,5 +271,5 @@ def detect_clip(outputs: MatchingOutputs, clip: int, nms_iou: float) -> Detectio
     order = joined.argsort(descending=True, stable=True)
     boxes = clip_boxes_to_image(boxes[order], height_width)
     keep = has_area(boxes).nonzero()[:MAX_DETECTIONS, 0]
-    scale = boxes.new_tensor([height_width[1], height_width[0]]).repeat(2)
+    scale = in_pixels(height_width, boxes)
     return Detections(boxes[keep] / scale, joined[order][keep], labels[order][keep])

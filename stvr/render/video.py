@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import ArrayLike, NDArray
 
 from stvr.extract.decode import VideoError, VideoInfo, probe
+from stvr.files import whole
 from stvr.render.draw import TRUTH, Picture, colour_of, draw_box, with_time_bar
 from stvr.structures import ClipSpec, Tubelet
 
@@ -37,8 +38,7 @@ def render_tubelets(
     lanes = [(clips.seconds_at(each.span.start), clips.seconds_at(each.span.stop)) for each in tubelets]
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as target:
+    with whole(out) as partial, av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as target:
         writer = Writer(target, info)
         for tick, frame in frames(info):
             seconds, picture = float(tick * info.time_base), upright(frame, info)
@@ -48,7 +48,6 @@ def render_tubelets(
                     draw_box(picture, box, colour_of(index), title=name)
             writer.add(with_time_bar(picture, lanes, seconds, float(info.duration)), tick)
         writer.close()
-    partial.replace(out)
     return out
 
 
