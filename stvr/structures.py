@@ -120,6 +120,8 @@ class Batch:
     query (B, Q, H, W, C), query_boxes (B, Q, 4) xyxy in [0, 1], query_mask (B, Q) bool.
     target_boxes (B, T, G, 4), target_labels (B, T, G) int64: 0 no box here, 1 another action, 2 the query's action.
     asked (B,) int64: what each query shows, as a number; equal numbers are equal labels.
+    flow (B, T, H, W, 2): where each cell of a reference clip comes from in the clip before, (y, x) in cells; None
+    unless the store has it. seeds (B,) int64: of what is drawn at random for each item; None draws as torch does.
     """
 
     reference: Tensor
@@ -130,10 +132,13 @@ class Batch:
     target_boxes: Tensor
     target_labels: Tensor
     asked: Tensor
+    flow: Tensor | None = None
+    seeds: Tensor | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
         """Moves every tensor; `dtype` is for the feature maps alone."""
-        moved = {field.name: getattr(self, field.name).to(device) for field in fields(self)}
+        present = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {name: tensor.to(device) for name, tensor in present.items() if tensor is not None}
         for name in ("reference", "query"):
             moved[name] = moved[name].to(dtype or moved[name].dtype)
         return Batch(**moved)

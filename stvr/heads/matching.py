@@ -108,7 +108,7 @@ class MatchingHead(nn.Module):
 
     def forward(self, batch: Batch, sampler: str = "random") -> MatchingOutputs:
         regions = self.encode_query(batch.query, batch.query_boxes)
-        maps = self.propagation(self.adapter(batch.reference))  # (B, T, H, W, C)
+        maps = self.propagation(self.adapter(batch.reference), batch.flow)  # (B, T, H, W, C)
         truth = pixel_truth(batch, image_size(maps)) if self.training else None
         return self.match(maps, self.propose(maps), regions, batch.query_mask, truth, sampler)
 

@@ -10,5 +10,5 @@ from stvr.propagation.recurrent import Propagation
 class NoPropagation(Propagation):
     """Hands the features through."""
 
-    def stream(self, features: Tensor, state: None = None) -> tuple[Tensor, None]:
+    def stream(self, features: Tensor, state: None = None, flow: Tensor | None = None) -> tuple[Tensor, None]:
         return features, None

@@ -9,12 +9,18 @@ from torch import Tensor, nn
 
 
 class Propagation(nn.Module):
-    """Features (B, T, H, W, C) -> the same shape; clip t is told of the clips before it, never of those after."""
+    """Features (B, T, H, W, C) -> the same shape; clip t is told of the clips before it, never of those after.
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.stream(features, None)[0]
+    flow (B, T, H, W, 2): where each cell of clip t comes from in clip t - 1, (y, x) in cells. Only those whose
+    `needs_flow` is true read it; they cannot do without.
+    """
 
-    def stream(self, features: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    needs_flow = False
+
+    def forward(self, features: Tensor, flow: Tensor | None = None) -> Tensor:
+        return self.stream(features, None, flow)[0]
+
+    def stream(self, features: Tensor, state: Any = None, flow: Tensor | None = None) -> tuple[Tensor, Any]:
         """The same from where `state` left off; None is the start of a video. Returns features and the next state."""
         raise NotImplementedError(f"{type(self).__name__} must define stream().")
 
@@ -26,7 +32,7 @@ class Recurrent(Propagation):
         super().__init__()
         self.cell = cell
 
-    def stream(self, features: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def stream(self, features: Tensor, state: Any = None, flow: Tensor | None = None) -> tuple[Tensor, Any]:
         hidden = []
         for clip in features.permute(1, 0, 4, 2, 3):  # T of (B, C, H, W), channels last in memory
             answer, state = self.cell(clip, state)
