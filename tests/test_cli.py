@@ -13,7 +13,7 @@ import pytest
 from tiny import HEAD, SPEC, tiny_options, write_store, write_tiny_pairs
 
 from stvr.checkpoint import load_head, save_head
-from stvr.cli import edges, video_files
+from stvr.commands import edges, video_files
 from stvr.data.pairs import read_pairs
 from stvr.data.synthetic import write_world
 from stvr.heads import HeadOptions, build_head

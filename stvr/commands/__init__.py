@@ -1,0 +1,98 @@
+"""What the commands share: their common options, how a result and a fault are told, which files are meant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from stvr.structures import ClipSpec
+
+Videos = Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", show_default=False)]
+Store = Annotated[Path, typer.Option(help="The folder of the feature store.", show_default=False)]
+Pairs = Annotated[Path, typer.Option(help="A pairs file of `stvr prepare`.", show_default=False)]
+CheckpointFile = Annotated[Path, typer.Option(help="A head.safetensors, or a run's folder.", show_default=False)]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
+Weights = Annotated[
+    Path | None, typer.Option(help="Weights: .safetensors, rgb_imagenet.pt or model.ckpt; analytic if none.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"}
+
+
+def done(path: Path | str, what: str) -> None:
+    print(f"{path}: {what}")
+
+
+def video_files(paths: list[Path]) -> list[Path]:
+    """The files themselves; of a folder, every file in it that is named like a video."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
+        else:
+            files.append(path)
+    if not files:
+        raise FileNotFoundError(f"no video file in {', '.join(map(str, paths))}. Name files, or a folder of them.")
+    return files
+
+
+def named_in(pairs: Path, files: list[Path], image_size: int) -> tuple[list[Path], ClipSpec]:
+    """The files whose videos the pairs name, and how the pairs cut them; a video that has no file is told of."""
+    from stvr.data.pairs_file import clip_spec, read_pairs
+
+    read, header = read_pairs(pairs)
+    wanted = {span.video for pair in read for span in (pair.query.span, pair.reference)}
+    chosen = [file for file in files if file.stem in wanted]
+    if not chosen:
+        raise LookupError(f"none of the {len(files)} files is named in {pairs}. Name the files that it speaks of.")
+    if missing := sorted(wanted - {file.stem for file in chosen}):
+        print(f"stvr: {len(missing)} videos of {pairs} are not among the files, {missing[0]!r} first", file=sys.stderr)
+    return chosen, clip_spec(header, image_size)
+
+
+def usable(device: str) -> str:
+    """The device itself; ValueError where this machine or this build of torch has none of it."""
+    import torch
+
+    try:
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"the device {device!r} cannot be used here: {reason}. Give --device cpu.") from None
+    return device
+
+
+def exit_telling(failed: Mapping[str, str]) -> None:
+    """Exit status 1 when some of the videos could not be read, a line for each."""
+    for name, reason in failed.items():
+        print(f"stvr: {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
+    if failed:
+        sys.exit(1)
+
+
+def edges(text: str, count: int, example: str) -> list[float]:
+    """Numbers with commas between them."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise ValueError(f"wanted {example}, came {text!r}. Give {count} numbers with commas between them.")
+    return numbers
+
+
+def seconds_pair(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    start, stop = edges(text, 2, "--span START,STOP in seconds")
+    return start, stop
+
+
+def options_of(**flags: Any) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value is not None}

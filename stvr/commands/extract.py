@@ -1,0 +1,37 @@
+"""stvr extract: videos -> backbone -> store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stvr.commands import Device, Store, Videos, Weights, done, exit_telling, named_in, usable, video_files
+
+
+def extract(
+    videos: Videos,
+    store: Store,
+    pairs: Annotated[Path | None, typer.Option(help="Only the videos that a pairs file names.")] = None,
+    backbone: Annotated[str, typer.Option(help="A name on the menu of backbones.")] = "i3d",
+    weights: Weights = None,
+    endpoint: Annotated[str, typer.Option(help="Where the backbone is cut.")] = "Mixed_4c",
+    image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to a square of so many pixels.")] = 320,
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips that go through the backbone together.")] = 8,
+    device: Device = "cpu",
+) -> None:
+    """Stage one: videos -> backbone -> store. Start it again after a stop and it goes on."""
+    from stvr.backbones import load_backbone
+    from stvr.extract.job import extract as run_extract
+    from stvr.structures import ClipSpec
+
+    paths, clip = video_files(videos), ClipSpec(image_size=image_size)
+    if pairs is not None:
+        paths, clip = named_in(pairs, paths, image_size)
+    network = load_backbone(backbone, weights, endpoint, precision, usable(device))
+    report = run_extract(paths, store, network, clip, batch_size=batch_size)
+    done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
+                f"{len(report.skipped)} were there, {len(report.failed)} failed")
+    exit_telling(report.failed)

@@ -1,0 +1,41 @@
+"""stvr weights: what a file of backbone weights holds, and into our form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stvr.commands import done
+
+app = typer.Typer(no_args_is_help=True, help="Trained backbone weights: what a file holds, and into our form.")
+
+WeightsFile = Annotated[
+    Path, typer.Argument(help="A .safetensors, rgb_imagenet.pt, or model.ckpt of TensorFlow.", show_default=False)
+]
+
+
+@app.command("convert")
+def weights_convert_command(
+    source: WeightsFile,
+    out: Annotated[Path, typer.Option(help="The .safetensors to write.", show_default=False)],
+    endpoint: Annotated[str, typer.Option(help="The last layer to keep.")] = "Logits",
+) -> None:
+    """Check the names and shapes of I3D's weights, and write them as .safetensors."""
+    from stvr.backbones.convert import convert
+
+    held = convert(source, out, endpoint)
+    for cut, digest in held["digests"].items():
+        print(f"{cut} {digest}")
+    done(out, f"{held['parameters']} parameters in {held['variables']} tensors, {held['in_channels']} input channels")
+
+
+@app.command("info")
+def weights_info_command(path: WeightsFile) -> None:
+    """What a file of weights holds, with its digest up to each usual endpoint, as JSON."""
+    import json
+
+    from stvr.backbones.convert import describe_weights
+
+    print(json.dumps(describe_weights(path), indent=1))
