@@ -34,6 +34,7 @@ class HeadOptions(Options):
     attention_width: int = 128
     bottleneck: int = 128
     spline_order: int = 2
+    lstm_form: Literal["program", "plain"] = "program"  # plain: the paper's equations, no bottleneck, norm or skip
     lstm_norm: Literal["layer", "none"] = "layer"
     tail_width: int = 512
     tail_units: int = 3
@@ -60,7 +61,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 def build_matching(options: HeadOptions) -> MatchingHead:
     channels = options.width or options.feature_channels
     tail_channels = 2 * channels + options.proposal_summary
-    cell: dict[str, Any] = {"bottleneck": options.bottleneck, "norm": options.lstm_norm}
+    cell: dict[str, Any] = {"bottleneck": options.bottleneck, "norm": options.lstm_norm, "form": options.lstm_form}
     if options.propagation == "warp_lstm":
         cell["order"] = options.spline_order
     return MatchingHead(

@@ -2,32 +2,29 @@
 
 Where paper and released program differ this is the program: layer norm over (H, W, C) on each gate and on the
 memory, a forget bias of 1, a separable 3x3 to a bottleneck, and a carried hidden state that includes the skip.
+The form "plain" is equation 4 to the letter.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from stvr.kernels import spline_warp
+from stvr.propagation.conv_lstm import ConvLSTMCell, LSTMState
 
 LAYER_NORM_EPSILON = 1e-12  # tf.contrib.layers.layer_norm
 NUM_CONTROL_POINTS_A_SIDE = 3  # the program: cells 5, 10, 15 of 20 in both directions
 
 
-class LSTMState(NamedTuple):
-    """What the cell carries: hidden and memory, each (B, C, H, W)."""
-
-    hidden: Tensor
-    memory: Tensor
-
-
 class WarpLSTMCell(nn.Module):
     """One clip's step, on maps (B, C, H, W) -> hidden (B, C, H, W) and the state to carry.
 
-    warp: False makes it the paper's ConvLSTM. norm: "layer" as the program, "none" as eq. 4. order: of the spline.
+    warp: False makes it the paper's ConvLSTM. order: of the spline. form: "program", or "plain": after the warp the
+    gates of `ConvLSTMCell`, and nothing else (then bottleneck, norm and forget_bias say nothing). norm: "layer" as
+    the program, or "none".
     """
 
     def __init__(
@@ -39,11 +36,15 @@ class WarpLSTMCell(nn.Module):
         order: int = 2,
         norm: Literal["layer", "none"] = "layer",
         forget_bias: float = 1.0,
+        form: Literal["program", "plain"] = "program",
     ) -> None:
         super().__init__()
         self.channels, self.order, self.norm, self.forget_bias = channels, order, norm, forget_bias
         both = 2 * channels
         self.offsets = SeparableOffsets(both) if warp else None
+        self.plain = ConvLSTMCell(channels, channels) if form == "plain" else None
+        if self.plain is not None:
+            return
         self.depthwise = nn.Conv2d(both, both, 3, padding=1, groups=both, bias=False)
         self.pointwise = nn.Conv2d(both, bottleneck, 1)
         self.expand = nn.Conv2d(bottleneck, 4 * channels, 1)
@@ -60,6 +61,9 @@ class WarpLSTMCell(nn.Module):
 
     def forward(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
         hidden, memory = self.align(x, *(state or (torch.zeros_like(x), torch.zeros_like(x))))
+        if self.plain is not None:
+            answer: tuple[Tensor, LSTMState] = self.plain(x, LSTMState(hidden, memory))
+            return answer
         gates = self.expand(self.pointwise(self.depthwise(torch.cat([x, hidden], 1))))
         input_gate, candidate, forget_gate, output_gate = self.gate_norm(gates).chunk(4, 1)
         memory = (forget_gate + self.forget_bias).sigmoid() * memory + input_gate.sigmoid() * candidate.tanh()
