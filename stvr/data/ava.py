@@ -47,7 +47,7 @@ def read_ava(path: Path, *, names: Mapping[int, str] | None = None, excluded: se
 
 
 def read_label_map(path: Path) -> dict[int, str]:
-    """Reads a .pbtxt of either dialect: item {name id} or label {name label_id label_type}."""
+    """Reads a .pbtxt of either dialect, item {name id} or label {name label_id label_type}, or lines `14: walk`."""
     text = path.read_text(encoding="utf-8")
     names: dict[int, str] = {}
     for block in re.finditer(r"\b(?:item|label)\s*\{((?:[^{}\"']|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')*)\}", text):
@@ -57,6 +57,7 @@ def read_label_map(path: Path) -> dict[int, str]:
             line = text.count("\n", 0, block.start()) + 1
             raise ValueError(f"{path.name}, line {line}: wanted one name and one new id (or label_id) in each item.")
         names[int(index[1])] = re.sub(r"\\(.)", r"\1", name[1] if name[1] is not None else name[2])
+    names = names or {int(number): name for number, name in re.findall(r"^\s*(\d+)\s*:\s*(\S.*?)\s*$", text, re.M)}
     if not names:
         raise ValueError(f"{path.name} holds no action, wanted blocks like: item {{ name: \"walk\" id: 14 }}")
     return names
