@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,25 @@ class Annotations:
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """A file as it stands, before it is held against the picture: one row for each box and label.
+
+    table has the columns line (in the file), video and person (str), start and stop (seconds), label (int id) and
+    x1 y1 x2 y2 (float64; shares of the picture if the file is right). source: what to call the file.
+    """
+
+    source: str
+    table: pd.DataFrame
+    names: Mapping[int, str] = field(default_factory=dict)
+    extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def checked(self) -> Annotations:
+        """Boxes clipped, labels gathered. Raises ValueError, with the line, for the first row that does not fit."""
+        rows, num_clipped = clip_boxes(self.table, self.source)
+        return Annotations(gather_labels(rows, self.source), dict(self.names), num_clipped, dict(self.extents))
+
+
 def gather_labels(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     """Rows with one label each become one row for each person and moment.
 
@@ -41,9 +61,11 @@ def gather_labels(rows: pd.DataFrame, source: str) -> pd.DataFrame:
         first = rows.iloc[np.flatnonzero(moved)[0]]
         raise ValueError(f"{source}, line {first.line}: person {first.person} of {first.video!r} already has another "
                          f"box at {first.start:g} s. Give one box for each person and moment, and one row a label.")
-    groups = np.split(rows["label"].to_numpy(), np.flatnonzero(fresh)[1:]) if len(rows) else []
-    gathered = rows[fresh].copy()
-    gathered["labels"] = pd.Series([tuple(sorted({int(label) for label in group})) for group in groups],
+    repeated = (rows[[*moment, "label"]] == rows[[*moment, "label"]].shift()).all(axis=1).to_numpy()
+    labels, fresh = rows["label"].to_numpy()[~repeated].tolist(), fresh[~repeated]
+    edges = [*np.flatnonzero(fresh).tolist(), len(labels)]
+    gathered = rows[~repeated][fresh].copy()
+    gathered["labels"] = pd.Series([tuple(labels[first:after]) for first, after in pairwise(edges)],
                                    index=gathered.index, dtype=object)
     return gathered[COLUMNS].reset_index(drop=True)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
-from stvr.data.annotations import EDGES, Annotations, clip_boxes, gather_labels
+from stvr.data.annotations import EDGES, Annotations, Rows
 
 AVA_COLUMNS = ["video", "second", *EDGES, "label", "person"]
 
@@ -24,16 +26,21 @@ def read_ava(path: Path, *, names: Mapping[int, str] | None = None, excluded: se
         seconds_offset: taken from every second; 900 for files that were trimmed to AVA's fifteen minutes.
     Raises: ValueError with the line and column of whatever does not fit.
     """
-    table = _read_rows(path)
-    line = pd.Series(table.index + 1, index=table.index)
+    return ava_rows(path, names=names, excluded=excluded, seconds_offset=seconds_offset).checked()
+
+
+def ava_rows(path: Path, *, names: Mapping[int, str] | None = None, excluded: set[tuple[str, int]] | None = None,
+             seconds_offset: int = 0) -> Rows:
+    """The rows of `read_ava` as they stand."""
+    table = _read_cells(path)
     rows = pd.DataFrame({
-        "line": line,
-        "video": table["video"],
-        "person": table["person"],
+        "line": table.index + 1,
+        "video": table["video"].str.strip(),
+        "person": table["person"].str.strip(),
         "start": _whole(table, "second", path) - seconds_offset,
         "label": _whole(table, "label", path),
         **{edge: _number(table, edge, path) for edge in EDGES},
-    })
+    }, index=table.index)
     if (rows["start"] < 0).any():
         first = rows[rows["start"] < 0].iloc[0]
         raise ValueError(f"{path.name}, line {first.line}: second {first.start + seconds_offset} is before the offset "
@@ -41,9 +48,7 @@ def read_ava(path: Path, *, names: Mapping[int, str] | None = None, excluded: se
     if excluded:
         seconds = rows["start"] + seconds_offset
         rows = rows[[moment not in excluded for moment in zip(rows["video"], seconds, strict=True)]]
-    rows["stop"] = rows["start"] + 1
-    rows, num_clipped = clip_boxes(rows, path.name)
-    return Annotations(gather_labels(rows, path.name), dict(names or {}), num_clipped)
+    return Rows(path.name, rows.assign(stop=rows["start"] + 1), dict(names or {}))
 
 
 def read_label_map(path: Path) -> dict[int, str]:
@@ -76,15 +81,21 @@ def read_excluded(path: Path) -> set[tuple[str, int]]:
     return excluded
 
 
-def _read_rows(path: Path) -> pd.DataFrame:
-    """The file as text, by line; rows that say nothing are gone."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    cells = [[cell.strip() for cell in line.split(",")] for line in lines]
-    for number, row in enumerate(cells, start=1):
-        if len(row) != len(AVA_COLUMNS) and row != [""]:
-            raise ValueError(f"{path.name}, line {number}: {_why_not_eight(lines[number - 1], len(row))}")
-    table = pd.DataFrame([row if row != [""] else [""] * 8 for row in cells], columns=AVA_COLUMNS, dtype=object)
-    return table[(table[AVA_COLUMNS[2:]] != "").any(axis=1)]
+def _read_cells(path: Path) -> pd.DataFrame:
+    """The cells as text, indexed by line from 0; lines that say nothing are gone."""
+    text = path.read_text(encoding="utf-8-sig")
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if line.count(",") != len(AVA_COLUMNS) - 1 and line.strip():
+            raise ValueError(f"{path.name}, line {number}: {_why_not_eight(line, line.count(',') + 1)}")
+    if not any(lines):
+        raise ValueError(f"{path.name} is empty, wanted rows {','.join(AVA_COLUMNS)}.")
+    table = pd.read_csv(StringIO("\n".join(lines)), names=AVA_COLUMNS, dtype=str, keep_default_na=False, header=None,
+                        quoting=csv.QUOTE_NONE, skip_blank_lines=False, na_filter=False)
+    silent = table["label"].fillna("").str.strip() == ""
+    if silent.any():  # a video and a second without a box, or an empty line
+        silent &= (table[AVA_COLUMNS[2:]].fillna("").map(str.strip) == "").all(axis=1)
+    return table[~silent]
 
 
 def _why_not_eight(line: str, count: int) -> str:
@@ -92,7 +103,8 @@ def _why_not_eight(line: str, count: int) -> str:
     if "\t" in line:
         return f"{wanted} between commas, this line has tabs. Replace the tabs by commas."
     if count == 7:
-        return f"{wanted}, this line has 7: files without a person id (AVA v1.0, predictions) cannot be linked."
+        return (f"{wanted}, this line has 7: files without a person id (AVA v1.0, predictions) cannot be linked. Take "
+                "the files of AVA v2.1 or v2.2; predictions are held against them with `stvr score ava`.")
     return f"{wanted}, this line has {count}."
 
 

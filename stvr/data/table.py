@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stvr.data.annotations import EDGES, Annotations, clip_boxes, gather_labels
+from stvr.data.annotations import EDGES, Annotations, Rows
 
 TABLE_COLUMNS = ["video", "seconds", *EDGES, "person", "label"]
 LONGEST_SECONDS = 1.0  # a row stands until the next row of its person, at most this long
@@ -23,6 +23,11 @@ def read_table(path: Path, *, sizes: Mapping[str, tuple[int, int]] | None = None
     from 1.
     Raises: ValueError with the line and column of whatever does not fit.
     """
+    return table_rows(path, sizes=sizes).checked()
+
+
+def table_rows(path: Path, *, sizes: Mapping[str, tuple[int, int]] | None = None) -> Rows:
+    """The rows of `read_table` as they stand."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [column for column in TABLE_COLUMNS if column not in (reader.fieldnames or [])]
@@ -35,9 +40,8 @@ def read_table(path: Path, *, sizes: Mapping[str, tuple[int, int]] | None = None
     rows = pd.DataFrame(records)
     names = dict(enumerate(sorted(set(rows["name"])), start=1))
     rows["label"] = rows["name"].map({name: index for index, name in names.items()})
-    rows, num_clipped = clip_boxes(rows, path.name)
     rows["stop"] = _stops(rows)
-    return Annotations(gather_labels(rows, path.name), names, num_clipped)
+    return Rows(path.name, rows, names)
 
 
 def _read_record(row: Mapping[str, str | None], line: int, source: str,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stvr.data.annotations import COLUMNS, Annotations, clip_boxes
+from stvr.data.annotations import Annotations, Rows
 
 CLASSES = (
     "Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving", "Fencing", "FloorGymnastics",
@@ -30,6 +30,11 @@ def read_ucf101_24(path: Path, frame_rates: Mapping[str, float]) -> Annotations:
         frame_rates: frames a second by video name ("v_Biking_g01_c01"); only these videos are kept.
     Raises: ValueError where the file is not what it should be, LookupError where it holds none of the videos.
     """
+    return ucf101_24_rows(path, frame_rates).checked()
+
+
+def ucf101_24_rows(path: Path, frame_rates: Mapping[str, float]) -> Rows:
+    """The rows of `read_ucf101_24` as they stand; `line` is the frame."""
     videos = read_tubes(path)
     known = [video for video in videos if video in frame_rates]
     if not known:
@@ -41,8 +46,7 @@ def read_ucf101_24(path: Path, frame_rates: Mapping[str, float]) -> Annotations:
             raise ValueError(f"the frame rate of {video!r} is {rate}, wanted frames a second above 0.")
         extents[video] = (0.0, int(videos[video]["numf"]) / rate)
         parts += [tube_rows(video, person, tube, rate) for person, tube in enumerate(videos[video]["annotations"])]
-    rows, num_clipped = clip_boxes(pd.concat(parts, ignore_index=True), path.name)
-    return Annotations(rows[COLUMNS], dict(enumerate(CLASSES, start=1)), num_clipped, extents)
+    return Rows(path.name, pd.concat(parts, ignore_index=True), dict(enumerate(CLASSES, start=1)), extents)
 
 
 def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float) -> pd.DataFrame:
@@ -56,7 +60,7 @@ def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float) -> 
     rows = pd.DataFrame(corners, columns=["x1", "y1", "x2", "y2"])
     rows["video"], rows["person"], rows["line"] = video, str(person), frames
     rows["start"], rows["stop"] = frames / rate, (frames + 1) / rate
-    rows["labels"] = pd.Series([(int(tube["label"]) + 1,)] * len(rows), dtype=object)
+    rows["label"] = int(tube["label"]) + 1
     return rows
 
 
