@@ -9,19 +9,22 @@ from torch.nn import functional as F
 CROP_SIZE = 14
 POOL = 2
 REGION_SIZE = CROP_SIZE // POOL
+ROUNDING = 1e-6  # of an edge at 1 that floats carry past it: still in the picture
+FAR = 3.0  # where grid_sample finds nothing
 
 
 def crop_regions(maps: Tensor, boxes: Tensor) -> Tensor:
     """maps (N, H, W, C), boxes (N, K, 4) xyxy in [0, 1] -> regions (N, K, 7, 7, C).
 
     TensorFlow's `crop_and_resize` to 14x14, then a 2x2 maximum. Its samples stand on the corners of the box, as
-    `grid_sample` reads them. torchvision's `roi_align` on a box widened by half a bin gives the same numbers (a test
+    `grid_sample` reads them, and those outside the map are 0. torchvision's `roi_align` on a box widened by half a bin gives the same numbers (a test
     holds the two together), but its backward pass on a CPU is ten times slower.
     """
     num_boxes, channels = boxes.shape[1], maps.shape[-1]
-    low, high = (2 * boxes.clamp(0, 1) - 1).split(2, -1)  # (N, K, 2) (x, y): -1 and 1 are the outermost cells
+    low, high = (2 * boxes - 1).split(2, -1)  # (N, K, 2) (x, y): -1 and 1 are the outermost cells
     steps = torch.linspace(0, 1, CROP_SIZE, device=boxes.device, dtype=boxes.dtype)[:, None]
     along = low[..., None, :] + steps * (high - low)[..., None, :]  # (N, K, 14, 2)
+    along = torch.where(along.abs() <= 1 + ROUNDING, along.clamp(-1, 1), FAR)
     columns = along[..., 0][..., None, :].expand(-1, -1, CROP_SIZE, -1)  # (N, K, 14, 14)
     rows = along[..., 1][..., :, None].expand(-1, -1, -1, CROP_SIZE)
     grid = torch.stack([columns, rows], -1).flatten(1, 2)  # (N, K * 14, 14, 2)

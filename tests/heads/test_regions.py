@@ -11,7 +11,6 @@ from stvr.heads import regions
 from stvr.heads.regions import CROP_SIZE, crop_regions
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
-INSIDE = [0, 1, 2, 4, 5]  # of their boxes; the other one sticks out of the picture
 
 
 @pytest.fixture(scope="module")
@@ -20,21 +19,25 @@ def theirs(shared):
 
 
 def test_regions_are_theirs(theirs):
-    maps, boxes = torch.from_numpy(theirs["crop_feature"]), torch.from_numpy(theirs["crop_boxes"][INSIDE][:, YX])
-    np.testing.assert_allclose(crop_regions(maps, boxes[None])[0], theirs["crop7"][INSIDE], atol=1e-4)
+    maps, boxes = torch.from_numpy(theirs["crop_feature"]), torch.from_numpy(theirs["crop_boxes"][:, YX])
+    np.testing.assert_allclose(crop_regions(maps, boxes[None])[0], theirs["crop7"], atol=1e-4)
 
 
 def test_the_samples_before_pooling_are_theirs(theirs, monkeypatch):
     monkeypatch.setattr(regions, "POOL", 1)
     monkeypatch.setattr(regions, "REGION_SIZE", CROP_SIZE)
-    maps, boxes = torch.from_numpy(theirs["crop_feature"]), torch.from_numpy(theirs["crop_boxes"][INSIDE][:, YX])
-    np.testing.assert_allclose(crop_regions(maps, boxes[None])[0], theirs["crop14"][INSIDE], atol=1e-4)
+    maps, boxes = torch.from_numpy(theirs["crop_feature"]), torch.from_numpy(theirs["crop_boxes"][:, YX])
+    np.testing.assert_allclose(crop_regions(maps, boxes[None])[0], theirs["crop14"], atol=1e-4)
 
 
-def test_a_box_is_cut_to_the_picture():
-    maps = torch.rand(1, 6, 5, 3)
-    outside, cut = torch.tensor([[[-0.2, 0.1, 0.6, 1.3]]]), torch.tensor([[[0.0, 0.1, 0.6, 1.0]]])
-    torch.testing.assert_close(crop_regions(maps, outside), crop_regions(maps, cut))
+def test_nothing_is_seen_outside_the_picture():
+    outside = torch.tensor([[[-0.9, 0.1, -0.1, 0.9], [0.2, 1.1, 0.8, 1.9]]])
+    assert (crop_regions(torch.rand(1, 6, 5, 3), outside) == 0).all()
+
+
+def test_an_edge_that_rounding_carries_out_of_the_picture_is_in_it():
+    maps, rounded = torch.rand(1, 6, 5, 3), torch.tensor([[[0.1, 0.2, 1.0000002, 1.0000002]]])
+    torch.testing.assert_close(crop_regions(maps, rounded), crop_regions(maps, rounded.clamp_max(1)))
 
 
 @pytest.mark.parametrize("size", [(20, 20), (10, 7)])
