@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from stvr.heads.boxes import IGNORED, NEGATIVE, POSITIVE, assign, decode, encode, has_area, sample
+from stvr.heads.matching import assign_regions
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
@@ -56,6 +60,8 @@ def test_anchors_are_assigned_as_theirs(theirs):
     wanted = encode(truth[index], anchors) * (state == POSITIVE)[:, None]
     torch.testing.assert_close(wanted, boxes_of(theirs["rpn_assign_gt_reg"]), atol=1e-4, rtol=0)
     np.testing.assert_array_equal((state != IGNORED).float(), theirs["rpn_assign_gt_clsw"])
+    np.testing.assert_array_equal((state == POSITIVE).float(), theirs["rpn_assign_gt_regw"])
+    np.testing.assert_array_equal((state == POSITIVE).float(), theirs["rpn_assign_gt_cls"][:, 0])
 
 
 def test_proposals_are_assigned_as_theirs(theirs):
@@ -66,13 +72,30 @@ def test_proposals_are_assigned_as_theirs(theirs):
     np.testing.assert_array_equal(index[torch.from_numpy(match >= 0)], match[match >= 0])
     wanted = encode(truth[index], proposals) * (state == POSITIVE)[:, None]
     torch.testing.assert_close(wanted, boxes_of(theirs["det_assign_gt_reg"]), atol=1e-4, rtol=0)
-    np.testing.assert_array_equal(state == NEGATIVE, theirs["det_assign_gt_cls"][:, 0] == 1)
+    np.testing.assert_array_equal((state == POSITIVE).float(), theirs["det_assign_gt_regw"])
+    np.testing.assert_array_equal((state != IGNORED).float(), theirs["det_assign_gt_clsw"])
 
 
-@pytest.mark.parametrize("force", [True, False])
-def test_without_a_true_box_all_is_background(force):
-    state, _ = assign(torch.rand(7, 4), torch.zeros(0, 4), 0.7, 0.3, force)
-    assert (state == NEGATIVE).all()
+@pytest.mark.parametrize("kind", ["gt", "empty"])
+def test_proposals_get_the_classes_and_codes_that_theirs_get(theirs, kind):
+    """Their first true box shows another action; no proposal lies on any of the rest."""
+    proposals = boxes_of(theirs["proposals"])[None]
+    truth, labels = boxes_of(theirs["gt"]), torch.tensor([1, 2, 2, 2])
+    real = len(truth) if kind == "gt" else 0
+    regions = SimpleNamespace(boxes=proposals, mask=torch.ones(1, 64, dtype=torch.bool))
+    classes, wanted = assign_regions(regions, [(truth[:real], labels[:real])])
+    np.testing.assert_array_equal(F.one_hot(classes[0], 3), theirs[f"det_assign_{kind}_cls"])
+    torch.testing.assert_close(wanted[0], boxes_of(theirs[f"det_assign_{kind}_reg"]), atol=1e-4, rtol=0)
+    np.testing.assert_array_equal(classes[0] > 0, theirs[f"det_assign_{kind}_regw"])
+
+
+@pytest.mark.parametrize(("stage", "thresholds", "force"), [("rpn", (0.7, 0.3), True), ("det", (0.5, 0.5), False)])
+def test_without_a_true_box_all_is_background(theirs, stage, thresholds, force):
+    candidates = boxes_of(theirs["anchors"][theirs["anchors_pruned_index"]] if stage == "rpn" else theirs["proposals"])
+    state, _ = assign(candidates, torch.zeros(0, 4), *thresholds, force)
+    torch.testing.assert_close(state, states_of(theirs[f"{stage}_assign_empty_match"]))
+    np.testing.assert_array_equal((state != IGNORED).float(), theirs[f"{stage}_assign_empty_clsw"])
+    np.testing.assert_array_equal((state == POSITIVE).float(), theirs[f"{stage}_assign_empty_regw"])
 
 
 def test_a_true_box_takes_its_best_anchor_and_of_two_the_first():
@@ -84,21 +107,21 @@ def test_a_true_box_takes_its_best_anchor_and_of_two_the_first():
     assert assign(anchors, truth, 0.7, 0.3, force=False)[0].tolist() == [IGNORED, NEGATIVE, NEGATIVE]
 
 
-# (share, size, positives, negatives, ignored -> taken of both), counted with the API's balanced sampler.
 @pytest.mark.parametrize("method", ["random", "first"])
-@pytest.mark.parametrize(("share", "size", "positives", "negatives", "ignored", "wanted"), [
-    (0.5, 256, 40, 1000, 200, (40, 216)),
-    (0.5, 256, 400, 1000, 0, (128, 128)),
-    (0.25, 16, 10, 6, 0, (4, 6)),  # never topped up with positives
-    (0.25, 16, 2, 60, 0, (2, 14)),
-    (0.5, 256, 10, 100, 5, (10, 100)),
-    (0.25, 16, 30, 2, 0, (4, 2)),
-])
-def test_a_sample_is_balanced_as_theirs(method, share, size, positives, negatives, ignored, wanted):
+@pytest.mark.parametrize("case", range(6))
+def test_a_sample_is_balanced_as_theirs(theirs, method, case):
+    """Counted with the API's balanced sampler, which never tops up with positives: 10 of 16 give 4 and 6."""
+    share, *counts = theirs["sampler_cases(frac,batch,pos,neg,ign->pos,neg)"][case].tolist()
+    size, positives, negatives, ignored, *wanted = map(int, counts)
     state = torch.tensor([POSITIVE] * positives + [NEGATIVE] * negatives + [IGNORED] * ignored)
     state = state[torch.randperm(len(state), generator=torch.Generator().manual_seed(0))]
     taken = state[sample(state, size, share, method)]
-    assert ((taken == POSITIVE).sum(), (taken == NEGATIVE).sum(), (taken == IGNORED).sum()) == (*wanted, 0)
+    assert [(taken == kind).sum() for kind in (POSITIVE, NEGATIVE, IGNORED)] == [*wanted, 0]
+
+
+def test_the_first_of_each_kind_are_kept():
+    state = torch.tensor([NEGATIVE, POSITIVE, IGNORED, POSITIVE, NEGATIVE, NEGATIVE])
+    assert sample(state, 3, 0.4, "first").tolist() == [True, True, False, False, True, False]
 
 
 def test_a_random_sample_is_even():
