@@ -148,7 +148,8 @@ def answer_pair(
     head: MatchingHead, pair: Pair, items: Sequence[Item], device: str, random: np.random.Generator | None = None
 ) -> PairAnswers:
     """items: the pair with its own query, then with others. random: draws of the audit, which there is none without."""
-    maps = head.propagation(head.adapter(collate(items[:1]).to(device).reference))  # (1, T, H, W, C)
+    batch = collate(items[:1]).to(device)
+    maps = head.propagation(head.adapter(batch.reference), batch.flow)  # (1, T, H, W, C)
     truth, every = (
         [boxes[kept(labels)] for boxes, labels in zip(items[0].boxes, items[0].labels, strict=True)]
         for kept in (lambda labels: labels == LABEL_SAME, lambda labels: labels != LABEL_NONE)
@@ -228,7 +229,8 @@ def draw_strangers(pairs: Sequence[Pair], seed: int) -> list[Pair | None]:
 
 
 def check_spec(checkpoint: Checkpoint, store: FeatureStore) -> None:
-    different = checkpoint.spec.differences(store.spec)
+    besides = {"flipped"} if checkpoint.head.propagation.needs_flow else {"flipped", "flow"}
+    different = checkpoint.spec.differences(store.spec, besides)
     if different:
         raise ValueError(f"the head was trained on other features than the store holds: {'; '.join(different)}. "
                          "Extract again as the head wants them, or train on this store.")

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from stvr.backbones import Backbone, load_backbone
 from stvr.checkpoint import Checkpoint, load_head
-from stvr.extract.decode import VideoInfo, decode_clips, probe
+from stvr.extract.decode import VideoInfo, probe
+from stvr.extract.flow import Flow, flow_of
+from stvr.extract.reading import Clip, as_fed, read_clips
 from stvr.files import whole
 from stvr.heads import MatchingHead
+from stvr.store import FeatureSpec
 from stvr.structures import ClipSpec, Detections, Query, Span, Tubelet
 from stvr.tubelets import link, to_pixels
 
@@ -63,6 +66,7 @@ def locate(
     *,
     span: tuple[float, float] | None = None,
     weights: Path | None = None,
+    flow_weights: Path | None = None,
     device: str = "cpu",
     on_failure: Callable[[Path, Exception], None] | None = None,
     report: Callable[[Path, int, int], None] | None = None,
@@ -71,15 +75,17 @@ def locate(
 
     box: x1, y1, x2, y2 in pixels of the query as displayed, or all in [0, 1] as shares of it. at: seconds. span: from
     when to when the actor does it, a second around `at` by default; the box stands still over it. weights: those the
-    head's features were made with, unless they were analytic. on_failure is told of a reference that cannot be read;
-    without it the error is raised. report(path, clips done, clips) tells of progress.
+    head's features were made with, unless they were analytic; flow_weights: those of RAFT, where the head was trained
+    on its flow. on_failure is told of a reference that cannot be read; without it the error is raised.
+    report(path, clips done, clips) tells of progress.
     """
     loaded = load_head(checkpoint, device)
     backbone = backbone_of(loaded, weights, device)
+    flow = flow_of(loaded.spec, flow_weights, device) if loaded.head.propagation.needs_flow else None
     question = read_query(loaded, backbone, Path(query), box, at, span)
     for path in map(Path, references):
         try:
-            yield answer(loaded, backbone, question, path, report)
+            yield answer(loaded, backbone, question, path, report, flow)
         except (ValueError, OSError) as error:
             if on_failure is None:
                 raise
@@ -108,7 +114,7 @@ def read_query(
     spec, info = loaded.spec.clip, probe(path)
     clips = query_span(spec, info, at, span)
     edges = query_box(box, info)
-    parts = [maps for _, maps in feature_maps(backbone, path, spec, info, clips.start, clips.stop)]
+    parts = [maps for maps, _ in feature_maps(backbone, path, loaded.spec, info, clips.start, clips.stop)]
     if not parts:
         raise ValueError(f"{path} cannot be decoded from {spec.seconds_at(clips.start):.2f} s on. "
                          "Give a query that lies before.")
@@ -149,15 +155,15 @@ def query_box(box: Sequence[float], info: VideoInfo) -> Tensor:
 @torch.inference_mode()
 def answer(
     loaded: Checkpoint, backbone: Backbone, query: Query, path: Path,
-    report: Callable[[Path, int, int], None] | None = None,
+    report: Callable[[Path, int, int], None] | None = None, flow: Flow | None = None,
 ) -> Answer:  # fmt: skip
     """Streams one reference through backbone and head; memory does not grow with its length, but for its detections."""
     spec, info = loaded.spec.clip, probe(path)
     num_clips = info.count_clips(spec)
     detections: list[Detections] = []
     state: Any = None
-    for _, maps in feature_maps(backbone, path, spec, info, 0, num_clips):
-        found, state = detect(loaded.head, query, maps, state)
+    for maps, moved in feature_maps(backbone, path, loaded.spec, info, 0, num_clips, flow):
+        found, state = detect(loaded.head, query, maps, state, moved)
         detections += found
         if report:
             report(path, len(detections), num_clips)
@@ -165,37 +171,47 @@ def answer(
     return Answer(path, spec, info.width, info.height, float(info.duration), tubelets)
 
 
-def detect(head: MatchingHead, query: Query, maps: Tensor, state: Any) -> tuple[list[Detections], Any]:
-    """The next clips (T, H, W, C) of a reference -> their detections and the state to go on from."""
-    propagated, state = head.propagation.stream(head.adapter(maps[None]), state)
+def detect(
+    head: MatchingHead, query: Query, maps: Tensor, state: Any, flow: Tensor | None = None
+) -> tuple[list[Detections], Any]:
+    """The next clips (T, H, W, C) of a reference, flow (T, H, W, 2) -> detections and the state to go on from."""
+    moved = None if flow is None else flow[None].to(maps.device)
+    propagated, state = head.propagation.stream(head.adapter(maps[None]), state, moved)
     mask = torch.ones(1, len(query.regions), dtype=torch.bool, device=maps.device)
     outputs = head.match(propagated, head.propose(propagated), query.regions[None], mask)
     return head.detect(outputs), state
 
 
 def feature_maps(
-    backbone: Backbone, path: Path, spec: ClipSpec, info: VideoInfo, start: int, stop: int
-) -> Iterator[tuple[int, Tensor]]:
-    """(index of the first, maps (N, H, W, time * C) float32) for the clips [start, stop) of a file, a few at a time.
+    backbone: Backbone, path: Path, spec: FeatureSpec, info: VideoInfo, start: int, stop: int,
+    flow: Flow | None = None,
+) -> Iterator[tuple[Tensor, Tensor | None]]:  # fmt: skip
+    """Maps (N, H, W, time * C) and flow (N, H, W, 2), float32, for the clips [start, stop) of a file, a few at a time.
 
     Rounded to float16 on the way, as the store does, so that a file and its cached features give one answer.
     """
-    waiting: list[np.ndarray] = []
-    index = start
-    for clip, frames, _ in decode_clips(path, spec, start, info):
-        waiting.append(frames)
-        if len(waiting) == CLIPS_AT_ONCE or clip + 1 == stop:
-            yield index, maps_of(backbone, waiting)
-            waiting, index = [], clip + 1
-        if clip + 1 == stop:
+    waiting: list[Clip] = []
+    for clip in read_clips(path, spec, start, info):
+        waiting.append(clip)
+        if len(waiting) == CLIPS_AT_ONCE or clip.number + 1 == stop:
+            yield maps_of(backbone, waiting, spec, flow)
+            waiting = []
+        if clip.number + 1 == stop:
             return
     if waiting:  # a stream that ends before it said it would
-        yield index, maps_of(backbone, waiting)
+        yield maps_of(backbone, waiting, spec, flow)
 
 
-def maps_of(backbone: Backbone, clips: Sequence[np.ndarray]) -> Tensor:
-    features = backbone(torch.from_numpy(np.stack(clips)))  # (N, time, H, W, C)
-    return features.permute(0, 2, 3, 1, 4).flatten(-2).half().float()
+def maps_of(
+    backbone: Backbone, clips: Sequence[Clip], spec: FeatureSpec, flow: Flow | None
+) -> tuple[Tensor, Tensor | None]:
+    features = backbone(as_fed(np.stack([clip.frames for clip in clips]), spec))  # (N, time, H, W, C)
+    maps = features.permute(0, 2, 3, 1, 4).flatten(-2).half().float()
+    if flow is None:
+        return maps, None
+    height, width = maps.shape[1:3]
+    moved = np.stack([flow(clip.before, clip.frames, (height, width)) for clip in clips])
+    return maps, torch.from_numpy(moved).float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +234,7 @@ def locate_files(
     *,
     span: tuple[float, float] | None = None,
     weights: Path | None = None,
+    flow_weights: Path | None = None,
     device: str = "cpu",
     on_answer: Callable[[Answer], None] | None = None,
     report: Callable[[Path, int, int], None] | None = None,
@@ -230,8 +247,8 @@ def locate_files(
     failed: dict[str, str] = {}
     lines: list[dict[str, Any]] = []
     answers = locate(
-        checkpoint, query, box, at, references, span=span, weights=weights, device=device, report=report,
-        on_failure=lambda path, error: failed.__setitem__(str(path), str(error)),
+        checkpoint, query, box, at, references, span=span, weights=weights, flow_weights=flow_weights, device=device,
+        report=report, on_failure=lambda path, error: failed.__setitem__(str(path), str(error)),
     )  # fmt: skip
     count = 0
     for found in answers:

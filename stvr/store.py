@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from zarr.storage import LocalStore
 from stvr.structures import ClipSpec, Span
 
 FORMAT = 1
-AXES = ("clip", "row", "column", "time", "channel")
+AXES = ("row", "column", "time", "channel")  # of a clip's feature map
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class FeatureSpec:
     """What made the features of a store: two stores with one spec are comparable.
 
     weights: what a person calls them; weights_digest: what they are. endpoint: where the backbone is cut.
+    colour_order, resize: how frames are fed to it. flow: what computed the flow beside the features, and on pictures of
+    which size ("ilk at 80 px"), or "none". flipped: whether the features of the mirrored frames are there too.
     """
 
     backbone: str
@@ -41,6 +43,8 @@ class FeatureSpec:
     colour_order: str = "RGB"
     resize: str = "bilinear"
     dtype: str = "float16"
+    flow: str = "none"
+    flipped: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,9 +53,13 @@ class FeatureSpec:
     def from_json(cls, values: Mapping[str, Any]) -> FeatureSpec:
         return cls(**{**values, "clip": ClipSpec(**values["clip"])})
 
-    def differences(self, other: FeatureSpec) -> list[str]:
-        """One line for each value that tells the two apart; empty when their features are comparable."""
-        pairs = [(f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self) if f.compare]
+    def differences(self, other: FeatureSpec, besides: Collection[str] = ()) -> list[str]:
+        """One line for each value that tells the two apart; empty when their features are comparable.
+
+        besides: fields that do not matter here. What the store has beside the features matters to some heads alone.
+        """
+        names = [field.name for field in fields(self) if field.compare and field.name not in besides]
+        pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
         lines = [f"{name} is {mine!r}, not {theirs!r}" for name, mine, theirs in pairs if mine != theirs]
         if self.weights_digest != other.weights_digest:
             lines.append(f"weights are {self.weights!r}, not {other.weights!r}")
@@ -62,9 +70,12 @@ class FeatureStore:
     """The feature maps of many videos that one backbone made. Get one by `open`, `create` or `open_or_create`.
 
     A folder with a Zarr v3 group a video: `features` [clip, row, column, time, channel] float16, one clip a chunk,
-    `clips_per_shard` a shard, zstd-1 without shuffle (it makes ReLU's zeros larger); `ticks` [clip, frame] int64.
+    `clips_per_shard` a shard, zstd-1 without shuffle (it makes ReLU's zeros larger); `ticks` [clip, frame] int64;
+    where the spec says so `flow` [clip, row, column, direction] float16, and `features_flipped`, as `features`.
     A video is in the store when its `attrs["stvr"]["state"]` says complete, which is written last.
     """
+
+    how_to_add = "Run `stvr extract` on the videos"
 
     def __init__(self, path: Path, spec: FeatureSpec, clips_per_shard: int) -> None:
         self.path, self.spec, self.clips_per_shard = path, spec, clips_per_shard
@@ -103,6 +114,9 @@ class FeatureStore:
             raise ValueError(f"{path} holds other features: its {'; its '.join(lines)}. Give another --store.")
         return store
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     def __contains__(self, video: object) -> bool:
         """Whether the video is there from its first clip to its last."""
         return isinstance(video, str) and self._find(video) is not None
@@ -122,12 +136,31 @@ class FeatureStore:
         """[clip, frame]: when each chosen frame is shown, in the video's time base after its first frame."""
         return np.asarray(cast(zarr.Array[Any], self._group(video)["ticks"])[:])
 
-    def read(self, span: Span) -> Tensor:
-        """The feature maps of a span, (T, row, column, time, channel) float16. LookupError when they are not here."""
-        features = self._features(span.video)
-        if span.stop > features.shape[0]:
-            raise LookupError(f"{span.video!r} has {features.shape[0]} clips here, not [{span.start}, {span.stop}).")
-        return torch.from_numpy(np.asarray(features[span.start : span.stop]))
+    def read(self, span: Span, flipped: bool = False) -> Tensor:
+        """The feature maps of a span, (T, row, column, time, channel) float16. LookupError when they are not here.
+
+        flipped: those of the frames mirrored left to right, which are not the mirrored features.
+        """
+        if flipped and not self.spec.flipped:
+            raise LookupError(f"{self.path} has no features of mirrored frames. Extract with --flip to another store.")
+        return self._read(span, "features_flipped" if flipped else "features")
+
+    def read_flow(self, span: Span, flipped: bool = False) -> Tensor:
+        """What moved since the clip before, (T, row, column, 2) float16, (y, x) in cells. LookupError without it.
+
+        The cell (y, x) of clip t shows what was at (y, x) - flow at the end of clip t - 1 (in the first clip of a
+        video: at its own beginning). flipped: of the mirrored frames.
+        """
+        if self.spec.flow == "none":
+            raise LookupError(f"{self.path} has no flow. Extract with --flow ilk (or tvl1, raft) to another store.")
+        flow = self._read(span, "flow")
+        return flow.flip(2) * flow.new_tensor([1.0, -1.0]) if flipped else flow
+
+    def _read(self, span: Span, name: str) -> Tensor:
+        values = cast(zarr.Array[Any], self._group(span.video)[name])
+        if span.stop > values.shape[0]:
+            raise LookupError(f"{span.video!r} has {values.shape[0]} clips here, not [{span.start}, {span.stop}).")
+        return torch.from_numpy(np.asarray(values[span.start : span.stop]))
 
     @contextmanager
     def write(
@@ -143,8 +176,8 @@ class FeatureStore:
         with _claim(self.path / ".claims" / video):
             if video in self:
                 raise ValueError(f"{video!r} is complete in {self.path} already.")
-            frames_per_clip, folder = self.spec.clip.frames_per_clip, self.path / video
-            yield VideoWriter(folder, num_clips, map_shape, dict(info or {}), frames_per_clip, self.clips_per_shard)
+            arrays = arrays_of(self.spec, map_shape)
+            yield VideoWriter(self.path / video, num_clips, arrays, dict(info or {}), self.clips_per_shard)
 
     def _find(self, video: str) -> zarr.Group | None:
         if video not in self._groups and (self.path / video / "zarr.json").is_file():
@@ -163,6 +196,26 @@ class FeatureStore:
         return cast(zarr.Array[Any], self._group(video)["features"])
 
 
+class ArrayLayout(NamedTuple):
+    """One array of a video, seen from one clip. sharded: a clip is a chunk of its own; else a whole shard is one."""
+
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: type
+    sharded: bool
+
+
+def arrays_of(spec: FeatureSpec, map_shape: tuple[int, ...]) -> dict[str, ArrayLayout]:
+    """The arrays of a video in the order of writing: `features` come last, so where they are all are."""
+    maps = ArrayLayout(AXES, tuple(map_shape), np.float16, sharded=True)
+    arrays = {"ticks": ArrayLayout(("frame",), (spec.clip.frames_per_clip,), np.int64, sharded=False)}
+    if spec.flow != "none":
+        arrays["flow"] = ArrayLayout(("row", "column", "direction"), (*map_shape[:2], 2), np.float16, sharded=False)
+    if spec.flipped:
+        arrays["features_flipped"] = maps
+    return {**arrays, "features": maps}
+
+
 class VideoWriter:
     """Writes one video a whole shard at a time, in order; the first clip it wants is `next_clip`.
 
@@ -171,41 +224,47 @@ class VideoWriter:
     """
 
     def __init__(
-        self,
-        path: Path,
-        num_clips: int,
-        map_shape: tuple[int, ...],
-        info: dict[str, Any],
-        frames_per_clip: int,
-        clips_per_shard: int,
-    ) -> None:
+        self, path: Path, num_clips: int, layout: dict[str, ArrayLayout], info: dict[str, Any], clips_per_shard: int
+    ) -> None:  # fmt: skip
         self._path, self._info, self.num_clips = path, {**info, "num_planned": num_clips}, num_clips
-        self._map_shape, self._frames_per_clip, self._clips_per_shard = map_shape, frames_per_clip, clips_per_shard
-        self._arrays: tuple[zarr.Array[Any], zarr.Array[Any]] | None = None
+        self._layout, self._clips_per_shard = layout, clips_per_shard
+        self._arrays: dict[str, zarr.Array[Any]] | None = None
         for leftover in path.rglob("*.partial"):
             leftover.unlink()
         if (path / "zarr.json").is_file():
             self._resume()
         self._first, self._waiting = self._find_first_missing(), 0  # clips written, clips of the shard that is open
-        self._shard = np.empty((clips_per_shard, *map_shape), np.float16)
-        self._ticks = np.empty((clips_per_shard, frames_per_clip), np.int64)
+        self._shard: dict[str, NDArray[Any]]
+        self._shard = {name: np.empty((clips_per_shard, *each.shape), each.dtype) for name, each in layout.items()}
 
     @property
     def next_clip(self) -> int:
         return self._first + self._waiting
 
-    def append(self, features: Tensor | NDArray[np.float16], ticks: NDArray[np.int64]) -> None:
-        """Takes the next clips: features (N, row, column, time, channel), ticks (N, frame)."""
-        maps, missing = np.asarray(features), self.num_clips - self.next_clip
-        if maps.shape[1:] != self._map_shape or ticks.shape != (len(maps), self._frames_per_clip):
-            raise ValueError(
-                f"{self._path.name!r} wants features (N, *{self._map_shape}) and ticks (N, {self._frames_per_clip}), "
-                f"not {maps.shape} and {ticks.shape}."
-            )
-        if len(maps) > missing:
-            raise ValueError(f"{self._path.name!r} has room for {missing} more clips, not for {len(maps)}.")
-        for clip in range(len(maps)):
-            self._shard[self._waiting], self._ticks[self._waiting] = maps[clip], ticks[clip]
+    def append(
+        self,
+        features: Tensor | NDArray[np.float16],
+        ticks: NDArray[np.int64],
+        flow: NDArray[np.float16] | None = None,
+        flipped: Tensor | NDArray[np.float16] | None = None,
+    ) -> None:
+        """Takes the next clips: features (N, row, column, time, channel), ticks (N, frame).
+
+        flow (N, row, column, 2) and flipped, as features, where the spec of the store says that it has them.
+        """
+        given = {"features": features, "ticks": ticks, "flow": flow, "features_flipped": flipped}
+        parts = {name: np.asarray(value) for name, value in given.items() if value is not None}
+        count, missing = len(parts["features"]), self.num_clips - self.next_clip
+        expected = {name: (count, *each.shape) for name, each in self._layout.items()}
+        if {name: part.shape for name, part in parts.items()} != expected:
+            wanted = ", ".join(f"{name} (N, {', '.join(map(str, each.shape))})" for name, each in self._layout.items())
+            came = ", ".join(f"{name} {part.shape}" for name, part in parts.items())
+            raise ValueError(f"{self._path.name!r} wants {wanted}; came {came}.")
+        if count > missing:
+            raise ValueError(f"{self._path.name!r} has room for {missing} more clips, not for {count}.")
+        for clip in range(count):
+            for name, part in parts.items():
+                self._shard[name][self._waiting] = part[clip]
             self._waiting += 1
             if self._waiting == self._clips_per_shard or self.next_clip == self.num_clips:
                 self._flush()
@@ -214,13 +273,14 @@ class VideoWriter:
         """Says that no more clips will come and that the video is whole; `notes` go beside its info."""
         if self.next_clip == 0:
             raise ValueError(f"{self._path.name!r} has not one clip. Append its features first.")
-        features, ticks = self._open_arrays()
+        arrays = self._open_arrays()
         if self.next_clip < self.num_clips:  # cut first: a short last shard must not be taken for a whole one
             self.num_clips = self.next_clip
-            features.resize((self.num_clips, *self._map_shape))
+            arrays["features"].resize((self.num_clips, *self._layout["features"].shape))
         if self._waiting:
             self._flush()
-        ticks.resize((self.num_clips, self._frames_per_clip))
+        for name, array in arrays.items():
+            array.resize((self.num_clips, *self._layout[name].shape))
         values = {"state": "complete", "num_clips": self.num_clips, "stvr": version("stvr"), **self._info, **notes}
         zarr.open_group(LocalStore(self._path), mode="r+").attrs["stvr"] = values
 
@@ -235,8 +295,10 @@ class VideoWriter:
             )
         if (self._path / "features" / "zarr.json").is_file():
             shape = zarr.open_array(LocalStore(self._path / "features"), mode="r").shape
-            if shape[1:] != self._map_shape:
-                raise ValueError(f"{self._path} holds maps of {shape[1:]}, not of {self._map_shape}. Remove it.")
+            if shape[1:] != self._layout["features"].shape:
+                raise ValueError(
+                    f"{self._path} holds maps of {shape[1:]}, not of {self._layout['features'].shape}. Remove it."
+                )
             self.num_clips = shape[0]
 
     def _find_first_missing(self) -> int:
@@ -246,43 +308,36 @@ class VideoWriter:
         return min(shard * self._clips_per_shard, self.num_clips)
 
     def _flush(self) -> None:
-        features, ticks = self._open_arrays()
         stop = self._first + self._waiting
-        ticks[self._first : stop] = self._ticks[: self._waiting]  # first: a shard of features says its ticks are there
-        features[self._first : stop] = self._shard[: self._waiting]
+        for name, array in self._open_arrays().items():  # features last
+            array[self._first : stop] = self._shard[name][: self._waiting]
         self._first, self._waiting = stop, 0
 
-    def _open_arrays(self) -> tuple[zarr.Array[Any], zarr.Array[Any]]:
-        """`features` and `ticks`, made at the first shard: a video that fails before leaves nothing behind."""
+    def _open_arrays(self) -> dict[str, zarr.Array[Any]]:
+        """All arrays, made at the first shard: a video that fails before leaves nothing behind."""
         if self._arrays is None:
             folder = LocalStore(self._path)
             if not (self._path / "zarr.json").is_file():
                 zarr.create_group(folder, attributes={"stvr": {"state": "writing", **self._info}})
-            group, shape = zarr.open_group(folder, mode="r+"), self._map_shape
-            per_shard, num_frames = self._clips_per_shard, self._frames_per_clip
-            self._arrays = (
-                _open_or_create_array(
-                    group, "features", (self.num_clips, *shape), np.float16, AXES,
-                    chunks=(1, *shape), shards=(per_shard, *shape),
-                ),
-                _open_or_create_array(
-                    group, "ticks", (self.num_clips, num_frames), np.int64, ("clip", "frame"),
-                    chunks=(per_shard, num_frames),
-                ),
-            )  # fmt: skip
+            group = zarr.open_group(folder, mode="r+")
+            self._arrays = {
+                name: _open_or_create_array(group, name, self.num_clips, self._clips_per_shard, each)
+                for name, each in self._layout.items()
+            }
         return self._arrays
 
 
 def _open_or_create_array(
-    group: zarr.Group, name: str, shape: tuple[int, ...], dtype: type, axes: tuple[str, ...], **layout: tuple[int, ...]
+    group: zarr.Group, name: str, num_clips: int, clips_per_shard: int, layout: ArrayLayout
 ) -> zarr.Array[Any]:
     written_even_if_zero = {"write_empty_chunks": True}  # else a shard of zeros would never exist
     if name in group:
         return cast(zarr.Array[Any], group[name]).with_config(cast(Any, written_even_if_zero))
-    codec = ZstdCodec(level=1)
+    shard = (clips_per_shard, *layout.shape)
     return group.create_array(
-        name, shape=shape, dtype=dtype, dimension_names=axes, compressors=codec, filters=None, fill_value=0,
-        config=cast(Any, written_even_if_zero), **cast(Any, layout),
+        name, shape=(num_clips, *layout.shape), dtype=layout.dtype, dimension_names=("clip", *layout.axes),
+        chunks=(1, *layout.shape) if layout.sharded else shard, shards=shard if layout.sharded else None,
+        compressors=ZstdCodec(level=1), filters=None, fill_value=0, config=cast(Any, written_even_if_zero),
     )  # fmt: skip
 
 

@@ -180,7 +180,7 @@ def test_other_weights_than_the_heads_are_refused(checkpoint, spec, files, tmp_p
 
 def test_a_query_asks_as_many_clips_as_its_span(checkpoint, files, monkeypatch):
     asked: list[Query] = []
-    monkeypatch.setattr("stvr.locate.answer", lambda loaded, backbone, query, path, report: asked.append(query))
+    monkeypatch.setattr("stvr.locate.answer", lambda loaded, backbone, query, *others: asked.append(query))
     list(locate(checkpoint, files[0], BOX, AT, files[1:2], span=(0, 4)))
     assert isinstance(asked[0].tubelet, Tubelet)
     assert asked[0].tubelet.span == Span(files[0].stem, 0, 12)

@@ -20,6 +20,9 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Weights = Annotated[
     Path | None, typer.Option(help="Weights: .safetensors, rgb_imagenet.pt or model.ckpt; analytic if none.")
 ]
+FlowWeights = Annotated[
+    Path | None, typer.Option(help="torchvision's raft_small or raft_large, .safetensors or .pth, for the flow raft.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"}

@@ -10,6 +10,7 @@ import typer
 from stvr.commands import (
     CheckpointFile,
     Device,
+    FlowWeights,
     Pairs,
     Seed,
     Store,
@@ -59,6 +60,7 @@ def locate(
         str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
     ] = None,
     weights: Weights = None,
+    flow_weights: FlowWeights = None,
     render: Annotated[bool, typer.Option("--render", help="Write an annotated mp4 of each reference.")] = False,
     device: Device = "cpu",
 ) -> None:
@@ -78,8 +80,8 @@ def locate(
     with shown_steps("locating") as tell:
         report = locate_files(
             checkpoint, query, edges(box, 4, "--box X1,Y1,X2,Y2"), at, files, out,
-            span=seconds_pair(span), weights=weights, device=usable(device), on_answer=write_video,
-            report=lambda path, done, total: tell(done, total, {}),
+            span=seconds_pair(span), weights=weights, flow_weights=flow_weights, device=usable(device),
+            on_answer=write_video, report=lambda path, done, total: tell(done, total, {}),
         )  # fmt: skip
     done(report.path, f"{report.num_tubelets} tubelets in {report.num_references} references")
     exit_telling(report.failed)

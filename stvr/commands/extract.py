@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from stvr.commands import Device, Store, Videos, Weights, done, exit_telling, named_in, usable, video_files
+from stvr.commands import (
+    Device,
+    FlowWeights,
+    Store,
+    Videos,
+    Weights,
+    done,
+    exit_telling,
+    named_in,
+    usable,
+    video_files,
+)
 
 
 def extract(
@@ -19,19 +30,29 @@ def extract(
     endpoint: Annotated[str, typer.Option(help="Where the backbone is cut.")] = "Mixed_4c",
     image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to a square of so many pixels.")] = 320,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    flow: Annotated[str, typer.Option(help="Optical flow beside the features: none, ilk, tvl1 or raft.")] = "none",
+    flow_weights: FlowWeights = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Also the features of mirrored frames.")] = False,
+    colour_order: Annotated[str, typer.Option(help="RGB, or BGR as the authors' program feeds it.")] = "RGB",
+    resize: Annotated[str, typer.Option(help="bilinear, or tf1 as the authors' program does it.")] = "bilinear",
     batch_size: Annotated[int, typer.Option(min=1, help="Clips that go through the backbone together.")] = 8,
     device: Device = "cpu",
 ) -> None:
     """Stage one: videos -> backbone -> store. Start it again after a stop and it goes on."""
     from stvr.backbones import load_backbone
+    from stvr.extract.flow import load_flow
     from stvr.extract.job import extract as run_extract
     from stvr.structures import ClipSpec
 
     paths, clip = video_files(videos), ClipSpec(image_size=image_size)
     if pairs is not None:
         paths, clip = named_in(pairs, paths, image_size)
-    network = load_backbone(backbone, weights, endpoint, precision, usable(device))
-    report = run_extract(paths, store, network, clip, batch_size=batch_size)
+    flows = load_flow(flow, clip.image_size, flow_weights, usable(device))
+    network = load_backbone(backbone, weights, endpoint, precision, device)
+    report = run_extract(
+        paths, store, network, clip, batch_size=batch_size, flow=flows, flip=flip, colour_order=colour_order,
+        resize=resize,
+    )  # fmt: skip
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
                 f"{len(report.skipped)} were there, {len(report.failed)} failed")
     exit_telling(report.failed)

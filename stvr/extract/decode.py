@@ -11,11 +11,13 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
 from av.stream import Disposition
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from stvr.extract.clips import count_instants, on_screen, tail_of
+from stvr.extract.resize import resize_tf1
 from stvr.structures import ClipSpec
 
 OnError = Callable[[Exception], None]
@@ -95,17 +97,20 @@ def decode_clips(
     start_clip: int = 0,
     info: VideoInfo | None = None,
     on_error: OnError = lambda error: None,
+    resize: str = "bilinear",
 ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.int64]]]:
     """The whole clips of a video in order: index, frames (F, S, S, 3) uint8 RGB, their ticks (F,).
 
     Decodes from the start and never seeks: seeks miss frames. Holds one clip, however long the video. Frames that are
     not chosen are not converted, repeated ones once. What cannot be decoded goes to `on_error` and its neighbours
     stand in; a stream that ends early gives fewer clips. VideoError when there is not one clip.
+    resize: a name on the menu of `RESIZES`.
     """
     info = info or probe(path)
     num_frames, number, index = info.count_clips(spec) * spec.frames_per_clip, 0, start_clip
     pictures: list[NDArray[np.uint8]] = []
     ticks: list[int] = []
+    make_picture = RESIZES[resize]
     with _opened(Path(path)) as (container, stream):
         stream.thread_type = "AUTO"
         scaler = VideoReformatter()
@@ -114,7 +119,7 @@ def decode_clips(
             number = min(number + count, num_frames)
             wanted = number - (index * spec.frames_per_clip + len(ticks))
             if wanted > 0:
-                picture = _picture(frame, info.rotation, spec.image_size, scaler)
+                picture = make_picture(frame, info.rotation, spec.image_size, scaler)
             for _ in range(wanted):
                 pictures.append(picture)
                 ticks.append(tick)
@@ -127,12 +132,25 @@ def decode_clips(
         raise VideoError(f"{path} decodes to {number} frames at {spec.fps} a second, fewer than one clip has.")
 
 
-def _picture(frame: av.VideoFrame, rotation: int, size: int, scaler: VideoReformatter) -> NDArray[np.uint8]:
+def _bilinear(frame: av.VideoFrame, rotation: int, size: int, scaler: VideoReformatter) -> NDArray[np.uint8]:
     """(S, S, 3) uint8 RGB, upright. Squares turn without a second resize."""
-    square = scaler.reformat(
-        frame, size, size, "rgb24", interpolation=RESIZE, dst_color_range=ColorRange.JPEG, threads=1
+    return np.rot90(_rgb(frame, size, size, scaler), rotation)
+
+
+def _tf1(frame: av.VideoFrame, rotation: int, size: int, scaler: VideoReformatter) -> NDArray[np.uint8]:
+    """(S, S, 3) uint8 RGB, upright, resized as the authors' loader does it, then rounded to whole levels."""
+    upright = np.rot90(_rgb(frame, frame.width, frame.height, scaler), rotation)
+    return resize_tf1(torch.from_numpy(upright.copy()), (size, size)).round().byte().numpy()
+
+
+RESIZES = {"bilinear": _bilinear, "tf1": _tf1}
+
+
+def _rgb(frame: av.VideoFrame, width: int, height: int, scaler: VideoReformatter) -> NDArray[np.uint8]:
+    picture = scaler.reformat(
+        frame, width, height, "rgb24", interpolation=RESIZE, dst_color_range=ColorRange.JPEG, threads=1
     )  # fmt: skip
-    return np.rot90(square.to_ndarray(), rotation)
+    return np.asarray(picture.to_ndarray(), np.uint8)
 
 
 def _stamped(frames: Iterator[av.VideoFrame], info: VideoInfo) -> Iterator[tuple[int, av.VideoFrame]]:

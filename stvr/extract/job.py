@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
@@ -18,12 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stvr.extract.decode import VideoError, VideoInfo, decode_clips, probe
+from stvr.extract.decode import RESIZES, VideoError, VideoInfo, probe
+from stvr.extract.flow import Flow
 from stvr.extract.progress import Step, shown
+from stvr.extract.reading import COLOUR_ORDERS, Clip, as_fed, read_clips
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.structures import ClipSpec
 
 T = TypeVar("T")
+Floats = NDArray[np.float16]
 BATCHES_AHEAD = 2  # decoded while the network runs
 
 
@@ -62,17 +65,28 @@ def extract(
     *,
     batch_size: int = 8,
     clips_per_shard: int = 64,
+    flow: Flow | None = None,
+    flip: bool = False,
+    colour_order: str = "RGB",
+    resize: str = "bilinear",
     report: Callable[[Step], None] | None = None,
 ) -> ExtractReport:
     """Puts the feature maps of all videos into a store, each under the name of its file without the ending.
 
     Complete videos are skipped, half done ones go on at their first missing shard; one that cannot be extracted is
     reported and does not stop the others. ValueError when two files have one name, or the store another spec.
+    flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
+    backbone is fed; BGR and tf1 are the authors'.
     `report` is told of every batch; without one, progress is shown on standard error.
     """
     paths = _by_name(videos)
-    spec = FeatureSpec(backbone.name, backbone.weights, backbone.weights_digest, backbone.endpoint, clip)
-    extractor = Extractor(FeatureStore.open_or_create(store_path, spec, clips_per_shard), backbone, batch_size)
+    check_named("colour order", colour_order, COLOUR_ORDERS)
+    check_named("resize", resize, RESIZES)
+    spec = FeatureSpec(
+        backbone.name, backbone.weights, backbone.weights_digest, backbone.endpoint, clip, colour_order, resize,
+        flow=flow.spec if flow else "none", flipped=flip,
+    )  # fmt: skip
+    extractor = Extractor(FeatureStore.open_or_create(store_path, spec, clips_per_shard), backbone, batch_size, flow)
     result, pace = ExtractReport(), _Pace(list(paths.values()))
     with nullcontext(report) if report else shown() as tell:
         for name, path in paths.items():
@@ -101,8 +115,11 @@ class Outcome:
 class Extractor:
     """Puts one video at a time into a store; calls may be spread over processes, the store keeps them apart."""
 
-    def __init__(self, store: FeatureStore, backbone: Backbone, batch_size: int = 8) -> None:
-        self.store, self.backbone, self.batch_size = store, backbone, batch_size
+    def __init__(
+        self, store: FeatureStore, backbone: Backbone, batch_size: int = 8, flow: Flow | None = None
+    ) -> None:
+        self.store, self.backbone, self.batch_size, self.flow = store, backbone, batch_size, flow
+        self.libraries = ["av", "numpy", "torch", "zarr", *([flow.library] if flow else [])]
         clip = store.spec.clip
         black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
         self.map_shape = tuple(self._features(black).shape[1:])  # row, column, time, channel
@@ -117,11 +134,12 @@ class Extractor:
         num_clips = info.count_clips(self.store.spec.clip)
         with self.store.write(path.stem, num_clips, self.map_shape, notes) as writer:
             start = writer.next_clip
-            clips = decode_clips(path, self.store.spec.clip, start, info, lambda error: errors.append(str(error)))
-            batches = _batches(clips, self.batch_size, self.store.clips_per_shard)
+            clips = read_clips(path, self.store.spec, start, info, lambda error: errors.append(str(error)))
+            batches = _batches(self._with_flow(clips), self.batch_size, self.store.clips_per_shard)
             with closing(_ahead(batches, BATCHES_AHEAD)) as ready:
-                for frames, ticks in ready:
-                    writer.append(self._features(frames), ticks)
+                for frames, ticks, flow in ready:
+                    flipped = self._features(frames, flipped=True) if self.store.spec.flipped else None
+                    writer.append(self._features(frames), ticks, flow, flipped)
                     tell(writer.next_clip - start, writer.next_clip / writer.num_clips)
             writer.complete(decode_errors=len(errors))
             return Outcome(writer.num_clips - start, start)
@@ -135,10 +153,17 @@ class Extractor:
             )
         return Outcome(reused=self.store.num_clips(path.stem), skipped=True)
 
-    def _features(self, frames: NDArray[np.uint8]) -> Tensor:
+    def _with_flow(self, clips: Iterator[Clip]) -> Iterator[tuple[Clip, Floats | None]]:
+        """Each clip and its flow (row, column, 2), computed where the clips are decoded: beside the network."""
+        rows, columns = self.map_shape[:2]
+        for clip in clips:
+            yield clip, self.flow(clip.before, clip.frames, (rows, columns)) if self.flow else None
+
+    def _features(self, frames: NDArray[np.uint8], flipped: bool = False) -> Tensor:
         """(N, row, column, time, channel) float16."""
         with torch.inference_mode():
-            maps = self.backbone(torch.from_numpy(frames)).permute(0, 2, 3, 1, 4).to("cpu", torch.float16)
+            maps = self.backbone(as_fed(frames, self.store.spec, flipped))
+        maps = maps.permute(0, 2, 3, 1, 4).to("cpu", torch.float16)
         if not maps.isfinite().all():
             raise ValueError(f"{self.backbone.name} gave features that are not finite in float16.")
         return maps
@@ -154,24 +179,30 @@ class Extractor:
             "codec": info.codec,
             "precision": self.backbone.precision,
             "batch_size": self.batch_size,
-            "versions": {name: version(name) for name in ("av", "numpy", "torch", "zarr")},
+            "versions": {name: version(name) for name in self.libraries},
         }
 
 
 def _batches(
-    clips: Iterator[tuple[int, NDArray[np.uint8], NDArray[np.int64]]], size: int, clips_per_shard: int
-) -> Generator[tuple[NDArray[np.uint8], NDArray[np.int64]], None, None]:
-    """(N, frame, S, S, 3) and (N, frame). A new batch begins at each shard, so that they are cut alike after a kill."""
-    frames: list[NDArray[np.uint8]] = []
-    ticks: list[NDArray[np.int64]] = []
-    for index, clip_frames, clip_ticks in clips:
-        if frames and index % clips_per_shard % size == 0:
-            yield np.stack(frames), np.stack(ticks)
-            frames, ticks = [], []
-        frames.append(clip_frames)
-        ticks.append(clip_ticks)
-    if frames:
-        yield np.stack(frames), np.stack(ticks)
+    clips: Iterator[tuple[Clip, Floats | None]], size: int, clips_per_shard: int
+) -> Generator[tuple[NDArray[np.uint8], NDArray[np.int64], Floats | None], None, None]:
+    """Frames, ticks and flows, (N, ...). A new batch begins at each shard, so that they are cut alike after a kill."""
+    waiting: list[tuple[Clip, Floats | None]] = []
+    for clip, flow in clips:
+        if waiting and clip.number % clips_per_shard % size == 0:
+            yield _stacked(waiting)
+            waiting = []
+        waiting.append((clip, flow))
+    if waiting:
+        yield _stacked(waiting)
+
+
+def _stacked(
+    clips: Sequence[tuple[Clip, Floats | None]]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], Floats | None]:
+    flows = [flow for _, flow in clips if flow is not None]
+    frames, ticks = ([getattr(clip, name) for clip, _ in clips] for name in ("frames", "ticks"))
+    return np.stack(frames), np.stack(ticks), np.stack(flows) if flows else None
 
 
 def _ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, None]:
@@ -184,6 +215,11 @@ def _ahead(items: Generator[T, None, None], depth: int) -> Generator[T, None, No
                 yield item
         finally:
             worker.shutdown(cancel_futures=True)
+
+
+def check_named(what: str, name: str, menu: Collection[str]) -> None:
+    if name not in menu:
+        raise LookupError(f"{name!r} is no {what}. The menu is: {', '.join(menu)}.")
 
 
 def _by_name(videos: Sequence[Path | str]) -> dict[str, Path]:

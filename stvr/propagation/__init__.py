@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from stvr.propagation.flow import FlowLSTMCell
 from stvr.propagation.none import NoPropagation
 from stvr.propagation.recurrent import Propagation, Recurrent
 from stvr.propagation.traj_lstm import TrajLSTMCell
 from stvr.propagation.warp_lstm import WarpLSTMCell
 
-__all__ = ["PROPAGATION", "NoPropagation", "Propagation", "Recurrent", "TrajLSTMCell", "WarpLSTMCell",
+__all__ = ["PROPAGATION", "FlowLSTMCell", "NoPropagation", "Propagation", "Recurrent", "TrajLSTMCell", "WarpLSTMCell",
            "build_propagation"]
 
 PROPAGATION: dict[str, Callable[..., Propagation]] = {
     "none": lambda channels, **options: NoPropagation(),
     "conv_lstm": lambda channels, **options: Recurrent(WarpLSTMCell(channels, warp=False, **options)),
+    "flow": lambda channels, **options: Recurrent(FlowLSTMCell(channels, **options)),
     "traj_lstm": lambda channels, **options: Recurrent(TrajLSTMCell(channels, **options)),
     "warp_lstm": lambda channels, **options: Recurrent(WarpLSTMCell(channels, **options)),
 }

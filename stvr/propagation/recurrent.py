@@ -26,15 +26,18 @@ class Propagation(nn.Module):
 
 
 class Recurrent(Propagation):
-    """Runs `cell(x, state) -> (hidden, state)` over the clips."""
+    """Runs `cell(x, state) -> (hidden, state)` over the clips, or `cell(x, state, flow)` where the cell needs flow."""
 
     def __init__(self, cell: nn.Module) -> None:
         super().__init__()
         self.cell = cell
+        self.needs_flow = bool(getattr(cell, "needs_flow", False))
 
     def stream(self, features: Tensor, state: Any = None, flow: Tensor | None = None) -> tuple[Tensor, Any]:
         hidden = []
-        for clip in features.permute(1, 0, 4, 2, 3):  # T of (B, C, H, W), channels last in memory
-            answer, state = self.cell(clip, state)
+        flows = flow.unbind(1) if flow is not None else [None] * features.shape[1]
+        clips = features.permute(1, 0, 4, 2, 3)  # T of (B, C, H, W), channels last in memory
+        for clip, moved in zip(clips, flows, strict=True):
+            answer, state = self.cell(clip, state, moved) if self.needs_flow else self.cell(clip, state)
             hidden.append(answer.permute(0, 2, 3, 1))
         return torch.stack(hidden, 1), state

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stvr.propagation import PROPAGATION, Recurrent, TrajLSTMCell, WarpLSTMCell, build_propagation
+from stvr.propagation import PROPAGATION, FlowLSTMCell, Recurrent, TrajLSTMCell, WarpLSTMCell, build_propagation
 
 GATES = ("input", "transform", "forget", "output")
 
@@ -20,29 +20,45 @@ def features():
     return torch.randn(2, 4, 10, 12, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
 
-def test_the_shape_is_kept(propagation, features):
-    assert propagation(features).shape == features.shape
+@pytest.fixture
+def flow():
+    """Given to every entry; those that do not need it must not mind it."""
+    return 2 * torch.randn(2, 4, 10, 12, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
 
-def test_no_clip_sees_the_future(propagation, features):
-    changed = features.clone()
+def test_the_shape_is_kept(propagation, features, flow):
+    assert propagation(features, flow).shape == features.shape
+
+
+def test_no_clip_sees_the_future(propagation, features, flow):
+    changed, moved = features.clone(), flow.clone()
     changed[:, 2:] += 1.0
-    torch.testing.assert_close(propagation(changed)[:, :2], propagation(features)[:, :2], rtol=0, atol=0)
+    moved[:, 2:] += 1.0
+    torch.testing.assert_close(propagation(changed, moved)[:, :2], propagation(features, flow)[:, :2], rtol=0, atol=0)
 
 
-def test_streaming_one_clip_at_a_time_equals_the_whole(propagation, features):
+def test_streaming_one_clip_at_a_time_equals_the_whole(propagation, features, flow):
     state, answers = None, []
-    for clip in features.split(1, dim=1):
-        answer, state = propagation.stream(clip, state)
+    for clip, moved in zip(features.split(1, dim=1), flow.split(1, dim=1), strict=True):
+        answer, state = propagation.stream(clip, state, moved)
         answers.append(answer)
-    torch.testing.assert_close(torch.cat(answers, 1), propagation(features), rtol=0, atol=1e-12)
+    torch.testing.assert_close(torch.cat(answers, 1), propagation(features, flow), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", [name for name in PROPAGATION if name != "none"])
-def test_gradients_reach_the_first_clip(name, features):
+def test_gradients_reach_the_first_clip(name, features, flow):
     features.requires_grad_()
-    build_propagation(name, 6).double()(features)[:, -1].square().sum().backward()
+    build_propagation(name, 6).double()(features, flow)[:, -1].square().sum().backward()
     assert features.grad[:, 0].abs().max() > 0
+
+
+def test_only_the_entry_that_needs_flow_reads_it(propagation, features, flow):
+    if propagation.needs_flow:
+        assert not torch.equal(propagation(features, flow), propagation(features, -flow))
+        with pytest.raises(ValueError, match="Extract with --flow ilk"):
+            propagation(features)
+    else:
+        assert torch.equal(propagation(features, flow), propagation(features))
 
 
 def test_a_name_off_the_menu_is_refused_with_the_menu():
@@ -74,6 +90,20 @@ def test_without_warp_and_norm_it_is_equation_one():
     memory = gates[0].sigmoid() * gates[1].tanh()  # forget x 0
     torch.testing.assert_close(state.memory, memory)
     torch.testing.assert_close(hidden, memory.tanh() * gates[3].sigmoid() + x)
+
+
+def test_the_flow_lstm_is_a_conv_lstm_whose_state_was_moved(features):
+    """One cell to the right, two down: the state is shifted by hand, its border repeated, and a ConvLSTM goes on."""
+    torch.manual_seed(3)
+    moving, still = FlowLSTMCell(6).double(), WarpLSTMCell(6, warp=False).double()
+    still.load_state_dict(moving.state_dict())
+    first, second = features[:, :2].permute(1, 0, 4, 2, 3)
+    _, state = still(first)
+    rows, columns = torch.arange(10).sub(2).clamp_min(0), torch.arange(12).sub(1).clamp_min(0)
+    shifted = type(state)(*(each[:, :, rows][:, :, :, columns] for each in state))
+    flow = torch.tensor([2.0, 1.0], dtype=torch.float64).expand(2, 2, 10, 12, 2)
+    answer = Recurrent(moving)(features[:, :2], flow)[:, 1].permute(0, 3, 1, 2)
+    torch.testing.assert_close(answer, still(second, shifted)[0], rtol=0, atol=1e-12)
 
 
 def load_cell(cell, variable):

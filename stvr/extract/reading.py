@@ -1,0 +1,45 @@
+"""The clips of a file as the spec of a store wants them, and what a backbone is fed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stvr.extract.decode import OnError, VideoInfo, decode_clips
+from stvr.store import FeatureSpec
+
+COLOUR_ORDERS = ("RGB", "BGR")  # BGR: what the authors' program feeds a network that was trained on RGB
+
+
+class Clip(NamedTuple):
+    """frames (F, S, S, 3) uint8 RGB, their ticks (F,), and the last frame of the clip before; None for the first."""
+
+    number: int
+    frames: NDArray[np.uint8]
+    ticks: NDArray[np.int64]
+    before: NDArray[np.uint8] | None
+
+
+def read_clips(
+    path: Path, spec: FeatureSpec, start: int = 0, info: VideoInfo | None = None,
+    on_error: OnError = lambda error: None,
+) -> Iterator[Clip]:  # fmt: skip
+    """As `decode_clips`. The clip before `start` is decoded too where there is flow, which needs its last frame."""
+    first = max(start - 1, 0) if spec.flow != "none" else start
+    before: NDArray[np.uint8] | None = None
+    for index, frames, ticks in decode_clips(path, spec.clip, first, info, on_error, spec.resize):
+        if index >= start:
+            yield Clip(index, frames, ticks, before)
+        before = frames[-1]
+
+
+def as_fed(frames: NDArray[np.uint8], spec: FeatureSpec, flipped: bool = False) -> Tensor:
+    """Frames (..., S, S, 3) in the spec's colour order, mirrored left to right where `flipped`."""
+    axes = [axis for axis, wanted in ((-2, flipped), (-1, spec.colour_order == "BGR")) if wanted]
+    return torch.from_numpy(frames).flip(axes) if axes else torch.from_numpy(frames)
