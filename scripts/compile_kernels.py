@@ -2,8 +2,8 @@
 
     python scripts/compile_kernels.py [--only WORD] [--processes 2]
 
-Prints a table: kernel, target, registers, shared memory, spills. Exit status 1 when a kernel does not compile, spills, or
-has no case. Must run without TRITON_INTERPRET.
+Prints a table: kernel, target, registers, shared memory, spills. Exit status 1 when a kernel does not compile, spills,
+or has no case. Must run without TRITON_INTERPRET.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How a kernel file says what of it must compile, so that `scripts/compile_kernels.py` can do it without a GPU.
 
 Each `stvr/kernels/*/kernel.py` has a function `compile_cases(backend) -> list[CompileCase]`, backend "cuda" or "hip":
-at least one case for every kernel that is launched (a function under `triton.jit` whose name has no leading underscore),
-with the sizes and options that its launcher uses.
+at least one case for every kernel that is launched (a function under `triton.jit` whose name has no leading
+underscore), with the sizes and options that its launcher uses.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class CompileCase:
     """One kernel at one set of types and sizes.
 
     label: what differs between the cases of one kernel, "bfloat16". kernel: the jitted function.
-    arguments: Triton's type of each run-time argument, {"flow_pointer": "*fp32", "rows": "i32"}; pointers count as aligned
-    to 16 bytes, as torch's are. constants: the value of each tl.constexpr argument.
+    arguments: Triton's type of each run-time argument, {"flow_pointer": "*fp32", "rows": "i32"}; pointers count as
+    aligned to 16 bytes, as torch's are. constants: the value of each tl.constexpr argument.
     """
 
     label: str

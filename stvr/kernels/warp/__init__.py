@@ -1,14 +1,23 @@
-"""The spline warp: moves a few control points, and the whole feature map follows smoothly."""
+"""The spline warp: moves a few control points, and the whole feature map follows smoothly.
+
+float64 goes to the plain twin (reference.py), which defines what is meant; the rest to operators (ops.py) that run
+cpu.py or, on a GPU, the Triton kernels of kernel.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
-from stvr.kernels.warp.reference import dense_warp, spline_flow
+from stvr.kernels.warp import ops, reference
+from stvr.kernels.warp.reduced import can_reduce
 
-__all__ = ["dense_warp", "spline_flow", "spline_warp"]
+__all__ = ["Destinations", "dense_warp", "spline_flow", "spline_warp"]
+
+Destinations = Literal["moving", "fixed"]
 
 
 def spline_warp(
@@ -18,19 +27,73 @@ def spline_warp(
     *,
     order: int = 2,
     num_boundary_points: int = 4,
+    destinations: Destinations = "moving",
 ) -> list[Tensor]:
     """Warps every state so that `points` land on `points + displacement` (Feng et al. 2019, eq. 2 and 3).
 
-    states: maps (B, C, H, W) of one size, warped by one flow. points (N, 2), displacement (B, N, 2): cells, (y, x).
-    order: of the polyharmonic spline, 1 or 2 in the paper. num_boundary_points: unmoved points along an edge.
-    Returns maps as they came. Raises ValueError when sizes do not fit, torch.linalg.LinAlgError when two moved points
-    meet.
+    states: maps (B, C, H, W) of one size and any dtype, warped by one flow; those with channels last in memory are not
+    copied. points (N, 2), displacement (B, N, 2): cells, (y, x). order: of the polyharmonic spline, 1 or 2 in the
+    paper. num_boundary_points: unmoved points along an edge. destinations: see `spline_flow`.
+
+    Returns maps of the states' dtypes, channels last in memory. Gradients reach states and displacement, once; the
+    points are constants. The spline is solved in float32 or better, under autocast too. Where two moved points meet, or
+    one lands on a border point, the system has no solution: answer and gradients are finite but say nothing (in float64
+    see reference.py). Raises ValueError when sizes do not fit.
     """
     if not states:
         return []
     height, width = check(states, points, displacement)
-    flow = spline_flow(points, displacement, height, width, order=order, num_boundary_points=num_boundary_points)
-    return [dense_warp(state, flow) for state in states]
+    flow = spline_flow(
+        points, displacement, height, width,
+        order=order, num_boundary_points=num_boundary_points, destinations=destinations,
+    )  # fmt: skip
+    return warp_all(states, flow)
+
+
+def spline_flow(
+    points: Tensor,
+    displacement: Tensor,
+    height: int,
+    width: int,
+    *,
+    order: int = 2,
+    num_boundary_points: int = 4,
+    destinations: Destinations = "moving",
+) -> Tensor:
+    """The dense flow (B, H, W, 2) in cells, (y, x): what stands at a cell comes from the cell minus its flow.
+
+    destinations: "moving" is the paper's (h'[p + d] = h[p]) and TensorFlow's: the spline is solved on the moved points.
+    "fixed" solves it on `points`: the flow is linear in the displacement and no displacement makes it singular, but the
+    displacement then holds where a point starts, not where it lands.
+    """
+    if destinations not in get_args(Destinations):
+        raise ValueError(f"destinations are one of {get_args(Destinations)}, not {destinations!r}.")
+    if displacement.dtype != torch.float64:
+        displacement = displacement.float()
+    points = points.detach().to(displacement)
+    with torch.autocast(displacement.device.type, enabled=False):
+        if displacement.dtype == torch.float64 or not can_reduce(order, num_boundary_points):
+            return reference.spline_flow(
+                points, displacement, height, width,
+                order=order, num_boundary_points=num_boundary_points, destinations=destinations,
+            )  # fmt: skip
+        moving = destinations == "moving"
+        return ops.spline_flow(points, displacement, height, width, order, num_boundary_points, moving)[0]
+
+
+def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
+    """out[y, x] = image[y - flow_y, x - flow_x], bilinear, the border clamped; (B, C, H, W) by flow (B, H, W, 2)."""
+    return warp_all([image], flow)[0]
+
+
+def warp_all(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
+    """Every state by one flow: in one launch, unless float64 asks for the twin."""
+    if flow.dtype != torch.float64:
+        flow = flow.float()
+    with torch.autocast(flow.device.type, enabled=False):
+        if torch.float64 in {flow.dtype, *(state.dtype for state in states)}:
+            return [reference.dense_warp(state, flow) for state in states]
+        return ops.warp(list(states), flow)
 
 
 def check(states: Sequence[Tensor], points: Tensor, displacement: Tensor) -> tuple[int, int]:

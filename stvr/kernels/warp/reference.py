@@ -20,15 +20,20 @@ def spline_flow(
     order: int = 2,
     num_boundary_points: int = 4,
     regularization: float = 0.0,
+    destinations: str = "moving",
 ) -> Tensor:
     """The dense flow (B, H, W, 2) in cells, (y, x), that carries `points` by `displacement`.
 
-    points (N, 2), displacement (B, N, 2). The spline is solved on the *moved* points, as TensorFlow does.
+    points (N, 2), displacement (B, N, 2). destinations "moving": the spline is solved on the *moved* points, as
+    TensorFlow does, so the displacement holds where a point lands; "fixed": on the points themselves, where it starts.
+    Two moved points that meet make the system singular: torch.linalg.LinAlgError, or numbers without meaning when they
+    miss each other by a rounding.
     """
     batch = displacement.shape[0]
     border = boundary_points(height, width, num_boundary_points).to(displacement)  # (K, 2)
-    moved = points.to(displacement) + displacement  # (B, N, 2)
-    centres = torch.cat([moved, border.expand(batch, -1, 2)], 1)  # (B, N + K, 2)
+    start = points.to(displacement).expand(batch, -1, 2)
+    solved_on = start + displacement if destinations == "moving" else start  # (B, N, 2)
+    centres = torch.cat([solved_on, border.expand(batch, -1, 2)], 1)  # (B, N + K, 2)
     values = torch.cat([displacement, displacement.new_zeros(batch, len(border), 2)], 1)
     cells = cell_positions(height, width).to(displacement).expand(batch, -1, 2)  # (B, HW, 2)
     flow = interpolate_spline(centres, values, cells, order=order, regularization=regularization)
@@ -52,9 +57,9 @@ def interpolate_spline(
     return basis @ weights[:, :num_centres] + query_linear @ weights[:, num_centres:]
 
 
-def radial_basis(squared: Tensor, order: int) -> Tensor:
+def radial_basis(squared: Tensor, order: int, min_squared: float = MIN_SQUARED_DISTANCE) -> Tensor:
     """phi_k of a squared distance: r^k for odd k, r^k log r for even k, away from zero as TensorFlow does it."""
-    floored = squared.clamp_min(MIN_SQUARED_DISTANCE)
+    floored = squared.clamp_min(min_squared)
     if order == 2:
         return 0.5 * squared * floored.log()
     if order == 4:
@@ -66,8 +71,8 @@ def radial_basis(squared: Tensor, order: int) -> Tensor:
 
 
 def squared_distances(left: Tensor, right: Tensor) -> Tensor:
-    """(B, N, D) and (B, M, D) -> (B, N, M). By differences: the expanded square loses four digits in float32."""
-    return (left[:, :, None, :] - right[:, None, :, :]).square().sum(-1)
+    """(..., N, D) and (..., M, D) -> (..., N, M). By differences: the expanded square loses four digits in float32."""
+    return (left[..., :, None, :] - right[..., None, :, :]).square().sum(-1)
 
 
 def boundary_points(height: int, width: int, num_per_edge: int) -> Tensor:
@@ -95,22 +100,32 @@ def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
     TensorFlow's is zero there, with which a zero-initialised offset layer would never learn.
     """
     batch, channels, height, width = image.shape
-    cells = cell_positions(height, width).to(flow).reshape(1, height, width, 2)
-    index, weights = bilinear_taps(cells - flow, height, width)  # (B, HW, 4) both
+    index, weights = bilinear_taps(flow)  # (B, HW, 4) both
     taps = image.flatten(2).gather(2, index.reshape(batch, 1, -1).expand(-1, channels, -1))  # (B, C, HW * 4)
     taps = taps.reshape(batch, channels, height * width, 4)
     warped = (taps * weights[:, None].to(image.dtype)).sum(-1)
     return warped.reshape(batch, channels, height, width)
 
 
-def bilinear_taps(positions: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The four cells around each position (B, H, W, 2) and their weights: (B, HW, 4) int64 and float."""
-    positions = positions.flatten(1, 2)
-    last = positions.new_tensor([height - 2, width - 2])
-    whole = positions.detach().floor().nan_to_num(0.0)  # a NaN goes on in the weights, it must not become an index
-    corner = torch.minimum(whole.clamp_min(0), last)  # (B, HW, 2)
-    down, right = (positions - corner).clamp(0, 1).unbind(-1)
+def bilinear_taps(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """The four cells around each position that `flow` reads, and their weights: (B, HW, 4) int64 and float."""
+    width = flow.shape[2]
+    corner, between = bilinear_corners(flow)
+    down, right = between.clamp(0, 1).unbind(-1)
     top_left = (corner[..., 0] * width + corner[..., 1]).long()
     index = torch.stack([top_left, top_left + 1, top_left + width, top_left + width + 1], -1)
     weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], -1)
     return index, weights
+
+
+def bilinear_corners(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """The upper left of those four cells, and how far the position lies from it: (B, HW, 2) both, (y, x) in cells.
+
+    The distance is in [0, 1] on the map and outside of it beyond the border.
+    """
+    height, width = flow.shape[1:3]
+    positions = cell_positions(height, width).to(flow) - flow.flatten(1, 2)
+    last = positions.new_tensor([height - 2, width - 2])
+    whole = positions.detach().floor().nan_to_num(0.0)  # a NaN goes on in the distance, it must not become an index
+    corner = torch.minimum(whole.clamp_min(0), last)
+    return corner, positions - corner

@@ -1,0 +1,210 @@
+"""The spline warp in plain torch, fast: a small definite system in float64, and a gather by embedding_bag.
+
+Runs on any device; on a CPU it is the path that is used. Each function has its twin of the same name in kernel.py.
+All are below autograd: ops.py joins forward and backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stvr.kernels.warp.reduced import FixedPart, fixed_part, to_units, with_one
+from stvr.kernels.warp.reference import bilinear_corners, radial_basis, squared_distances
+
+RIDGE = 1e-12  # of S's largest entry: far below what a displacement changes, far above float64's rounding
+SUM = 0  # embedding_bag's number for mode="sum"
+
+
+def can_solve(num_points: int, num_boundary_points: int) -> bool:
+    """Any number of points: a question that only kernel.py has to ask."""
+    return True
+
+
+def spline_flow(
+    points: Tensor,
+    displacement: Tensor,
+    height: int,
+    width: int,
+    order: int,
+    num_boundary_points: int,
+    moving: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Flow (B, H, W, 2), and for the backward the weights w (B, N, 2) and S^-1 (B, N, N).
+
+    A ridge keeps S definite when two moved points meet or one lands on a border point: the flow is then that of their
+    mean displacement, near enough, and everything is finite.
+    """
+    fixed = fixed_part(height, width, order, num_boundary_points, displacement.device)
+    moved = solved_on(points, displacement, fixed, moving)
+    to_fixed = fixed_columns(moved, fixed, order)
+    inverse = inverse_of(reduced_system(moved, to_fixed, fixed, order), order)
+    weights = inverse @ displacement.double()
+    basis = radial_basis(squared_distances(fixed.cells, moved), order, fixed.min_squared)  # Phi (B, HW, N)
+    flow = basis @ weights - fixed.basis @ (to_fixed @ weights)
+    flow = flow.reshape(-1, height, width, 2)
+    return flow.to(displacement), weights.to(displacement), inverse.to(displacement)
+
+
+def spline_flow_backward(
+    grad_flow: Tensor,
+    points: Tensor,
+    displacement: Tensor,
+    weights: Tensor,
+    inverse: Tensor,
+    order: int,
+    num_boundary_points: int,
+    moving: bool,
+) -> Tensor:
+    """The adjoint of `spline_flow` towards displacement (B, N, 2)."""
+    height, width = grad_flow.shape[1:3]
+    fixed = fixed_part(height, width, order, num_boundary_points, displacement.device)
+    moved = solved_on(points, displacement, fixed, moving)
+    to_fixed = fixed_columns(moved, fixed, order)  # C
+    grad_flow, weights, inverse = (part.double() for part in (grad_flow.flatten(1, 2), weights, inverse))
+    away = fixed.cells[:, None] - moved[:, None]  # (B, HW, N, 2)
+    squared = away.square().sum(-1)
+    pulled = fixed.basis.mT @ grad_flow  # R (B, K + 3, 2)
+    grad_weights = radial_basis(squared, order, fixed.min_squared).mT @ grad_flow - to_fixed.mT @ pulled
+    grad_values = inverse @ grad_weights  # lambda (B, N, 2)
+    if not moving:
+        return grad_values.to(displacement)
+    along = (grad_flow @ weights.mT) * radial_slope(squared, order, fixed.min_squared)  # (B, HW, N)
+    grad_moved = -2 * (along[..., None] * away).sum(1)
+    outer = grad_values @ weights.mT
+    grad_moved += grad_through_system(-(outer + outer.mT), pulled, weights, moved, to_fixed, fixed, order)
+    return (grad_values + grad_moved / fixed.scale).to(displacement)
+
+
+def grad_through_system(
+    grad_system: Tensor, pulled: Tensor, weights: Tensor, moved: Tensor, to_fixed: Tensor, fixed: FixedPart, order: int
+) -> Tensor:
+    """What S and C hand on to the moved points (B, N, 2); grad_system is dS (B, N, N), symmetric."""
+    between = moved[:, :, None] - moved[:, None]  # (B, N, N, 2)
+    slope = radial_slope(between.square().sum(-1), order, fixed.min_squared)
+    grad_moved = 2 * ((grad_system * slope)[..., None] * between).sum(2)
+    grad_columns = -pulled @ weights.mT - fixed.inverse @ to_fixed @ grad_system  # dC (B, K + 3, N)
+    grad_kernel, grad_linear = grad_columns.split([len(fixed.border), 3], 1)
+    apart = fixed.border[:, None] - moved[:, None]  # (B, K, N, 2)
+    slope = radial_slope(apart.square().sum(-1), order, fixed.min_squared)
+    grad_moved -= 2 * ((grad_kernel * slope)[..., None] * apart).sum(1)
+    return grad_moved + grad_linear[:, :2].mT
+
+
+def solved_on(points: Tensor, displacement: Tensor, fixed: FixedPart, moving: bool) -> Tensor:
+    """Where the spline is solved, (B, N, 2) float64 in units."""
+    start = points.to(displacement.device, torch.float64).expand(displacement.shape)
+    return to_units(start + displacement.double() if moving else start, fixed.centre, fixed.scale)
+
+
+def fixed_columns(moved: Tensor, fixed: FixedPart, order: int) -> Tensor:
+    """C (B, K + 3, N): the moved points as the border points and the polynomial see them."""
+    to_border = radial_basis(squared_distances(fixed.border, moved), order, fixed.min_squared)
+    return torch.cat([to_border, with_one(moved).mT], 1)
+
+
+def reduced_system(moved: Tensor, to_fixed: Tensor, fixed: FixedPart, order: int) -> Tensor:
+    """S = A - C^T M^-1 C (B, N, N)"""
+    among = radial_basis(squared_distances(moved, moved), order, fixed.min_squared)
+    return among - to_fixed.mT @ fixed.inverse @ to_fixed
+
+
+def inverse_of(system: Tensor, order: int) -> Tensor:
+    """S^-1 by Cholesky; S is above zero for order 2 and below for order 1. A NaN stays one, and nothing is raised."""
+    sign = 1.0 if order == 2 else -1.0
+    ridge = RIDGE * system.abs().amax((1, 2)).clamp_min(1.0)
+    ridge = torch.diag_embed(ridge[:, None].expand(-1, system.shape[1]))
+    factor, _ = torch.linalg.cholesky_ex(sign * system + ridge)
+    return sign * torch.cholesky_inverse(factor)
+
+
+def radial_slope(squared: Tensor, order: int, min_squared: float) -> Tensor:
+    """d phi / d r^2, as autograd has it: at distances below the floor the floor's own slope is zero."""
+    floored = squared.clamp_min(min_squared)
+    if order == 1:
+        return torch.where(squared < min_squared, 0.0, 0.5 / floored.sqrt())
+    return 0.5 * floored.log() + torch.where(squared < min_squared, 0.0, 0.5)
+
+
+class Taps(NamedTuple):
+    """Where each of the B*HW cells reads: rows of the four cells around it, and how far it lies between them."""
+
+    rows: Tensor  # (B * HW, 4) int64: top left, top right, bottom left, bottom right
+    down: Tensor  # (B * HW,) in [0, 1]
+    right: Tensor
+
+    def weights(self) -> Tensor:
+        up, left = 1 - self.down, 1 - self.right
+        return torch.stack([up * left, up * self.right, self.down * left, self.down * self.right], -1)  # (B * HW, 4)
+
+
+def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
+    """states (B, C, H, W) read at every cell minus its flow (B, H, W, 2); channels last in memory."""
+    taps, _ = taps_of(flow)
+    weights = taps.weights()
+    warped = []
+    for state in states:
+        rows = rows_of(state)  # (B * HW, C)
+        answer = F.embedding_bag(taps.rows, rows, per_sample_weights=weights.to(rows.dtype), mode="sum")
+        warped.append(maps_of(answer, state))
+    return warped
+
+
+def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
+    """Towards the states: each cell gathers, in a fixed order, from those that read it."""
+    taps, _ = taps_of(flow)
+    read = taps.rows.flatten()
+    order = read.argsort(stable=True)
+    reader = order // 4
+    weights = taps.weights().flatten()[order]
+    counts = torch.bincount(read, minlength=len(taps.down))
+    start = counts.cumsum(0) - counts
+    answers = []
+    for grad in grads:
+        rows = rows_of(grad)
+        answer = F.embedding_bag(reader, rows, start, per_sample_weights=weights.to(rows.dtype), mode="sum")
+        answers.append(maps_of(answer, grad))
+    return answers
+
+
+def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: Tensor) -> Tensor:
+    """Towards the flow (B, H, W, 2): how what was read changes downwards and to the right, along the gradient."""
+    taps, inside = taps_of(flow)
+    read = taps.rows.flatten()
+    reader = torch.arange(len(taps.down), device=flow.device)
+    along = flow.new_zeros(len(reader), 4)  # the gradient times each of the four cells, summed over channels
+    for grad, state in zip(grads, states, strict=True):
+        dots = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+            rows_of(grad), rows_of(state), read, 4 * reader, reader.repeat_interleave(4), SUM
+        )
+        along += dots.reshape(-1, 4).to(along.dtype)
+    top_left, top_right, bottom_left, bottom_right = along.unbind(1)
+    downwards = (bottom_left - top_left) * (1 - taps.right) + (bottom_right - top_right) * taps.right
+    rightwards = (top_right - top_left) * (1 - taps.down) + (bottom_right - bottom_left) * taps.down
+    return -torch.where(inside, torch.stack([downwards, rightwards], -1), 0.0).reshape(flow.shape)
+
+
+def taps_of(flow: Tensor) -> tuple[Taps, Tensor]:
+    """The taps, and whether the position lies on the map, (B * HW, 2) in (y, x): outside, the flow changes nothing."""
+    batch, height, width, _ = flow.shape
+    corner, between = bilinear_corners(flow)  # (B, HW, 2) both
+    first = (corner[..., 0] * width + corner[..., 1]).long()
+    first += height * width * torch.arange(batch, device=flow.device)[:, None]
+    rows = first.reshape(-1, 1) + torch.tensor([0, 1, width, width + 1], device=flow.device)
+    inside = (between >= 0) & (between <= 1)
+    down, right = between.clamp(0, 1).flatten(0, 1).unbind(-1)
+    return Taps(rows, down, right), inside.flatten(0, 1)
+
+
+def rows_of(maps: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B * HW, C); a view when the channels are last in memory."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+
+
+def maps_of(rows: Tensor, like: Tensor) -> Tensor:
+    batch, channels, height, width = like.shape
+    return rows.reshape(batch, height, width, channels).permute(0, 3, 1, 2)

@@ -1,0 +1,147 @@
+"""The spline warp as torch.library operators: autograd, torch.compile and torch.export see them whole.
+
+Each runs on the backend that BACKENDS names for its device. They can be differentiated once, and not vmapped: they
+take a batch already.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+PLAIN, TRITON = "stvr.kernels.warp.cpu", "stvr.kernels.warp.kernel"
+BACKENDS = {"cpu": PLAIN, "cuda": TRITON if importlib.util.find_spec("triton") else PLAIN}
+
+
+def backend_of(device: torch.device) -> ModuleType:
+    """The module with the functions below; torch's "cuda" is AMD's devices too."""
+    return importlib.import_module(BACKENDS.get(device.type, PLAIN))
+
+
+@torch.library.custom_op("stvr::spline_flow", mutates_args=())
+def spline_flow(
+    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """points (N, 2), displacement (B, N, 2) -> flow (B, H, W, 2); spline weights (B, N, 2) and S^-1 (B, N, N)"""
+    backend = backend_of(displacement.device)
+    if not backend.can_solve(len(points), num_boundary_points):
+        backend = importlib.import_module(PLAIN)
+    return backend.spline_flow(points, displacement, height, width, order, num_boundary_points, moving)
+
+
+@spline_flow.register_fake
+def _(
+    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    batch, num_points, _ = displacement.shape
+    sizes = [(batch, height, width, 2), (batch, num_points, 2), (batch, num_points, num_points)]
+    flow, weights, inverse = (displacement.new_empty(size) for size in sizes)
+    return flow, weights, inverse
+
+
+@torch.library.custom_op("stvr::spline_flow_backward", mutates_args=())
+def spline_flow_backward(
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    order: int, num_boundary_points: int, moving: bool,
+) -> Tensor:  # fmt: skip
+    backend = backend_of(displacement.device)
+    if not backend.can_solve(len(points), num_boundary_points):
+        backend = importlib.import_module(PLAIN)
+    return backend.spline_flow_backward(
+        grad_flow, points, displacement, weights, inverse, order, num_boundary_points, moving
+    )
+
+
+@spline_flow_backward.register_fake
+def _(
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    order: int, num_boundary_points: int, moving: bool,
+) -> Tensor:  # fmt: skip
+    return torch.empty_like(displacement)
+
+
+def keep_for_spline_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    points, displacement, _, _, *ctx.options = inputs
+    _, weights, inverse = output
+    ctx.save_for_backward(points, displacement, weights, inverse)
+
+
+def backward_of_spline(ctx: Any, grad_flow: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    grad = torch.ops.stvr.spline_flow_backward(grad_flow, *ctx.saved_tensors, *ctx.options)
+    return None, grad, *(None,) * 5
+
+
+spline_flow.register_autograd(backward_of_spline, setup_context=keep_for_spline_backward)
+
+
+@torch.library.custom_op("stvr::warp", mutates_args=())
+def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
+    """states (B, C, H, W), read at every cell minus its flow (B, H, W, 2); channels last in memory."""
+    return backend_of(flow.device).warp(states, flow)
+
+
+@torch.library.custom_op("stvr::warp_backward_states", mutates_args=())
+def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
+    return backend_of(flow.device).warp_backward_states(grads, flow)
+
+
+@warp.register_fake
+@warp_backward_states.register_fake
+def _(maps: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
+    return [channels_last_like(each) for each in maps]
+
+
+def channels_last_like(maps: Tensor) -> Tensor:
+    """An empty map (B, C, H, W) as the backends make it."""
+    batch, channels, height, width = maps.shape
+    return maps.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+@torch.library.custom_op("stvr::warp_backward_flow", mutates_args=())
+def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: Tensor) -> Tensor:
+    return backend_of(flow.device).warp_backward_flow(grads, states, flow)
+
+
+@warp_backward_flow.register_fake
+def _(grads: Sequence[Tensor], states: Sequence[Tensor], flow: Tensor) -> Tensor:
+    return torch.empty_like(flow)
+
+
+def keep_for_warp_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    states, flow = inputs
+    ctx.save_for_backward(flow, *states)
+
+
+def backward_of_warp(ctx: Any, grads: list[Tensor | None]) -> tuple[list[Tensor | None], Tensor | None]:
+    flow, *states = ctx.saved_tensors
+    needs_states, needs_flow = ctx.needs_input_grad
+    used = [place for place, grad in enumerate(grads) if grad is not None]
+    present = [grad for grad in grads if grad is not None]
+    towards_states: list[Tensor | None] = [None] * len(states)
+    if any(needs_states) and present:
+        for place, grad in zip(used, torch.ops.stvr.warp_backward_states(present, flow), strict=True):
+            towards_states[place] = grad
+    towards_flow = None
+    if needs_flow and present:
+        towards_flow = torch.ops.stvr.warp_backward_flow(present, [states[place] for place in used], flow)
+    return towards_states, towards_flow
+
+
+warp.register_autograd(backward_of_warp, setup_context=keep_for_warp_backward)
+
+
+def refuse_vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
+    raise NotImplementedError(
+        "stvr's spline warp is not vmapped: its inputs have a batch already, (B, C, H, W) and (B, N, 2). "
+        "Fold the mapped dimension into B."
+    )
+
+
+for operator in (spline_flow, spline_flow_backward, warp, warp_backward_states, warp_backward_flow):
+    torch.library.register_vmap(operator, refuse_vmap)
