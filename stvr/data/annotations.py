@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -105,3 +105,14 @@ def merge(parts: list[Annotations]) -> Annotations:
     boxes = pd.concat([part.boxes for part in parts], ignore_index=True)
     extents = {video: extent for part in parts for video, extent in part.extents.items()}
     return Annotations(boxes, names, sum(part.num_clipped for part in parts), extents)
+
+
+def with_shared_names(parts: Sequence[Rows]) -> list[Rows]:
+    """Files that each count their labels by themselves: now ids count the names of all, in sorted order from 1."""
+    names = dict(enumerate(sorted({name for part in parts for name in part.names.values()}), start=1))
+    ids = {name: index for index, name in names.items()}
+    renamed = []
+    for part in parts:
+        label = part.table["label"].map({old: ids[name] for old, name in part.names.items()})
+        renamed.append(Rows(part.source, part.table.assign(label=label), names, part.extents))
+    return renamed

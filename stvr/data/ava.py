@@ -32,14 +32,14 @@ def read_ava(path: Path, *, names: Mapping[int, str] | None = None, excluded: se
 def ava_rows(path: Path, *, names: Mapping[int, str] | None = None, excluded: set[tuple[str, int]] | None = None,
              seconds_offset: int = 0) -> Rows:
     """The rows of `read_ava` as they stand."""
-    table = _read_cells(path)
+    table = read_cells(path)
     rows = pd.DataFrame({
         "line": table.index + 1,
         "video": table["video"].str.strip(),
         "person": table["person"].str.strip(),
-        "start": _whole(table, "second", path) - seconds_offset,
-        "label": _whole(table, "label", path),
-        **{edge: _number(table, edge, path) for edge in EDGES},
+        "start": read_whole(table, "second", path) - seconds_offset,
+        "label": read_whole(table, "label", path),
+        **{edge: read_number(table, edge, path) for edge in EDGES},
     }, index=table.index)
     if (rows["start"] < 0).any():
         first = rows[rows["start"] < 0].iloc[0]
@@ -81,7 +81,7 @@ def read_excluded(path: Path) -> set[tuple[str, int]]:
     return excluded
 
 
-def _read_cells(path: Path) -> pd.DataFrame:
+def read_cells(path: Path) -> pd.DataFrame:
     """The cells as text, indexed by line from 0; lines that say nothing are gone."""
     text = path.read_text(encoding="utf-8-sig")
     lines = text.splitlines()
@@ -108,7 +108,7 @@ def _why_not_eight(line: str, count: int) -> str:
     return f"{wanted}, this line has {count}."
 
 
-def _number(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
+def read_number(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     numbers = pd.to_numeric(table[column], errors="coerce")
     if numbers.isna().any():
         line = numbers.index[numbers.isna()][0]
@@ -116,9 +116,9 @@ def _number(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     return numbers.astype(float)
 
 
-def _whole(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
+def read_whole(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     """Whole numbers, with or without leading zeros: '0902' and '902' are one second."""
-    numbers = _number(table, column, path)
+    numbers = read_number(table, column, path)
     broken = numbers != numbers.round()
     if broken.any():
         line = numbers.index[broken][0]

@@ -15,7 +15,7 @@ from stvr.structures import ClipSpec, Pair, Span, Tubelet
 
 __all__ = ["PROTOCOLS", "Protocol", "build_pairs", "label_text", "read_pairs", "summary", "write_pairs"]
 
-Protocol = Literal["debiased", "released"]
+Protocol = Literal["debiased", "released", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 QUERY_SECONDS = 10  # longer queries are cut to a random window (the program's training sampling)
 REFERENCE_SECONDS = (10, 60)  # debiased references
@@ -73,7 +73,8 @@ def build_pairs(
         held_out: split ("val", "test") -> labels; all other labels train. No clip in which anybody of any held-out
             label is present is seen in training.
         protocol: "released" as Feng et al.'s program: a random tubelet of the same label, itself included, padded by
-            its own length; "debiased": never the query's own video, 10 to 60 s with the target anywhere.
+            its own length; "paper": another tubelet of the same label, so that a label with one tubelet makes no pair,
+            else as "released"; "debiased": never the query's own video, 10 to 60 s with the target anywhere.
         absent_share: of the debiased pairs, those that come in addition and whose reference, a span of another video,
             does not show the label: for each pair with a target, share / (1 - share) of them.
         train_videos: videos that only train, while the others only evaluate; None: every video does both.
@@ -84,11 +85,11 @@ def build_pairs(
     if not 0 <= absent_share < 1:
         raise ValueError(f"the share of pairs without a target lies in [0, 1), not at {absent_share}.")
     rng, spec = np.random.default_rng(seed), spec or ClipSpec()
-    draw = _released if protocol == "released" else _debiased
+    draw = {"released": _released, "paper": _paper, "debiased": _debiased}[protocol]
     pairs = []
     for pool in _pools(tubelets, extents, held_out, train_videos):
         for query, reference in draw(pool, rng, spec, absent_share):
-            whole = protocol == "released" and pool.split != "train"  # the program evaluates with whole queries
+            whole = protocol != "debiased" and pool.split != "train"  # the program evaluates with whole queries
             asked = query.tubelet if whole else _cut_query(query.tubelet, rng, spec, protocol)
             pairs.append(_pair(pool, asked, query.label, reference))
     return pairs
@@ -125,11 +126,27 @@ def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
     by_label = _by_label(pool.queries)
     for query in pool.queries:
         group = by_label[query.label]
-        target = group[int(rng.integers(len(group)))].span
-        stretch = pool.stretch_of(target)
-        around = len(target) if len(target) < _clips(PADDED_BELOW_SECONDS, spec) else 0
-        yield query, Span(target.video, max(target.start - around, stretch.start),
-                          min(target.stop + around, stretch.stop))
+        yield query, _padded(pool, group[int(rng.integers(len(group)))].span, spec)
+
+
+def _paper(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
+           ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
+    """As the program, but the target is another tubelet than the query; labels with one tubelet are discarded."""
+    place: dict[Label, int] = {}  # of the query in its group
+    by_label = _by_label(pool.queries)
+    for query in pool.queries:
+        group, own = by_label[query.label], place.get(query.label, 0)
+        place[query.label] = own + 1
+        if len(group) > 1:
+            other = int(rng.integers(len(group) - 1))
+            yield query, _padded(pool, group[other + (other >= own)].span, spec)
+
+
+def _padded(pool: Pool, target: Span, spec: ClipSpec) -> Span:
+    """A target below 10 s with its own length before and after, as far as the video goes."""
+    stretch = pool.stretch_of(target)
+    around = len(target) if len(target) < _clips(PADDED_BELOW_SECONDS, spec) else 0
+    return Span(target.video, max(target.start - around, stretch.start), min(target.stop + around, stretch.stop))
 
 
 def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share: float,
@@ -187,8 +204,9 @@ def _cut_query(query: Tubelet, rng: np.random.Generator, spec: ClipSpec, protoco
     span, longest = query.span, _clips(QUERY_SECONDS, spec)
     if len(span) <= longest:
         return query
-    step = _clips(1, spec) if protocol == "released" else 1
-    last = (len(span) - longest) // step - (protocol == "released")
+    as_program = protocol != "debiased"
+    step = _clips(1, spec) if as_program else 1
+    last = (len(span) - longest) // step - as_program
     start = span.start + step * int(rng.integers(max(last, 0) + 1))
     part = query.within(Span(span.video, start, start + longest))
     assert part is not None

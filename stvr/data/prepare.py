@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from stvr.config import Options
-from stvr.data.annotations import Annotations, merge
+from stvr.data.annotations import Annotations, merge, with_shared_names
 from stvr.data.ava import read_ava, read_excluded, read_label_map
-from stvr.data.labelled import AnnotatedTubelet, Label, link_annotations, own_extents, trim
+from stvr.data.cvat import cvat_rows
+from stvr.data.held_out import HeldOut, draw_held_out, listed, parse_held_out, released_labels
+from stvr.data.jhmdb import read_jhmdb, read_splits
+from stvr.data.labelled import AnnotatedTubelet, Label, link_annotations, trim
+from stvr.data.multisports import read_multisports
 from stvr.data.pairs import Protocol, build_pairs, label_text, summary, write_pairs
+from stvr.data.pairs_audit import audit
 from stvr.data.table import read_table
 from stvr.data.ucf101_24 import CLASSES, read_ucf101_24
 from stvr.structures import ClipSpec, Span
 
-HeldOut = Mapping[str, Collection[Label]]  # "val" and "test" -> labels
+NUM_CLASSES = {"ucf101-24": len(CLASSES), "jhmdb": 21, "multisports": 60}  # of the whole set: fewer hold out none
 AVA_SECONDS = (900, 1800)  # the part of every film that AVA annotates, and that the authors' references stay in
-HELD_OUT_SHARE = 5 / 24  # of the labels for val, and as many for test (Feng et al. 2019 split UCF101-24 14 / 5 / 5)
 
 
 class PairOptions(Options):
     """protocol, seed and absent_share as in build_pairs; fps and frames_per_clip say how the videos are cut.
 
     extent_seconds: which part of every video to use where its length is not known; None: from the first annotated
-    second to the last, or (900, 1800) for AVA under the released protocol, as the authors' program does.
+    second to the last, or (900, 1800) for AVA under the authors' protocols, as their program does.
     """
 
     protocol: Protocol = "debiased"
@@ -77,7 +79,7 @@ def prepare_ava(
             for path in (*csvs, *train_csvs)}
     train_videos = {video for path in train_csvs for video in read[path].boxes["video"]} if train_csvs else None
     annotations, options = merge(list(read.values())), options or PairOptions()
-    if options.protocol == "released" and options.extent_seconds is None:
+    if options.protocol != "debiased" and options.extent_seconds is None:
         options = options.model_copy(update={"extent_seconds": _fifteen_minutes(annotations, seconds_offset)})
     return _prepare(annotations, list(read), out, held_out, train_videos, video_clips, options)
 
@@ -97,9 +99,7 @@ def prepare_ucf101_24(
     holds out none of fewer. Which 14 / 5 / 5 classes the paper took is nowhere given.
     """
     annotations, options = read_ucf101_24(pickled, frame_rates), options or PairOptions()
-    if held_out is None:
-        labels = set(annotations.boxes["labels"])
-        held_out = draw_held_out(labels, options.seed) if len(labels) == len(CLASSES) else {}
+    held_out = _drawn("ucf101-24", annotations, options) if held_out is None else held_out
     return _prepare(annotations, [pickled], out, held_out, None, video_clips, options)
 
 
@@ -117,66 +117,82 @@ def prepare_table(
     return _prepare(annotations, [csv], out, held_out or {}, None, video_clips, options or PairOptions())
 
 
-def released_labels() -> dict[str, set[Label]]:
-    """The combined labels that the authors hold out of AVA: {"val": 27, "test": 27}."""
-    lists = json.loads(Path(__file__).with_name("released_labels.json").read_text())
-    return {split: {tuple(label) for label in lists[split]} for split in ("val", "test")}
+def prepare_multisports(
+    files: Sequence[Path],
+    out: Path,
+    *,
+    train_files: Sequence[Path] = (),
+    label_map: Path | None = None,
+    frame_rates: Mapping[str, float] | None = None,
+    held_out: HeldOut | str | None = None,
+    video_clips: Mapping[str, int] | None = None,
+    options: PairOptions | None = None,
+) -> dict[str, Any]:
+    """MultiSports' CSV or JSON -> OUT. train_files: their videos only train, while those of `files` only evaluate.
 
-
-def parse_held_out(text: str, names: Mapping[int, str] | None = None) -> dict[str, set[Label]]:
-    """{"test": labels} of a text: labels with ; between them, or a file with one a line; "none" holds out none."""
-    if text.strip() == "none":
-        return {}
-    is_file = ";" not in text and Path(text).is_file()
-    return {"test": read_labels(Path(text), names) if is_file else parse_labels(text, names)}
-
-
-def parse_labels(text: str, names: Mapping[int, str] | None = None) -> set[Label]:
-    """Labels with ; between them, each as in `parse_label`."""
-    return {parse_label(part, names) for part in text.split(";") if part.strip()}
-
-
-def read_labels(path: Path, names: Mapping[int, str] | None = None) -> set[Label]:
-    """One label a line, each as in `parse_label`."""
-    labels = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            labels |= parse_labels(line, names)
-        except ValueError as error:
-            raise ValueError(f"{path.name}, line {number}: {error}") from None
-    return labels
-
-
-def parse_label(text: str, names: Mapping[int, str] | None = None) -> Label:
-    """A name or id, or several with , or + between them for what one person does all at once: "12,79", "stand + walk".
-
-    Raises ValueError for a name that nobody has.
+    frame_rates: of the videos to keep; None keeps all, at 25 a second. held_out: as in `prepare_ucf101_24`, of the 60
+    actions that are evaluated.
     """
-    ids = {name: index for index, name in (names or {}).items()}
-    if text.strip() in ids:  # a name may hold a comma
-        return (ids[text.strip()],)
-    parts = [part.strip() for part in text.replace("+", ",").split(",")]
-    for part in parts:
-        if part not in ids and not part.isdecimal():
-            known = f" The actions are: {_some(list(ids))}." if ids else " Give ids where there are no names."
-            raise ValueError(f"no action is called {part!r}.{known}")
-    return tuple(sorted({ids[part] if part in ids else int(part) for part in parts}))
+    names = read_label_map(label_map) if label_map else None
+    rates = {} if frame_rates is None else {"frame_rates": frame_rates}
+    read = {path: read_multisports(path, names=names, **rates) for path in (*files, *train_files)}
+    train_videos = {video for path in train_files for video in read[path].boxes["video"]} if train_files else None
+    annotations, options = merge(list(read.values())), options or PairOptions()
+    held_out = _drawn("multisports", annotations, options) if held_out is None else held_out
+    return _prepare(annotations, list(read), out, held_out, train_videos, video_clips, options)
 
 
-def draw_held_out(labels: Collection[Label], seed: int) -> dict[str, set[Label]]:
-    """Five of every 24 labels for val and as many for test, at least one each, drawn by the seed."""
-    if len(labels) < 3:
-        raise ValueError(f"{len(labels)} labels are too few to hold some out for val and test, wanted at least 3.")
-    shuffled = [sorted(labels)[index] for index in np.random.default_rng(seed).permutation(len(labels))]
-    count = max(1, round(HELD_OUT_SHARE * len(labels)))
-    return {"val": set(shuffled[:count]), "test": set(shuffled[count : 2 * count])}
+def prepare_jhmdb(
+    masks: Path,
+    out: Path,
+    *,
+    frame_rates: Mapping[str, float],
+    splits: Path | None = None,
+    split_number: int = 1,
+    held_out: HeldOut | str | None = None,
+    video_clips: Mapping[str, int] | None = None,
+    options: PairOptions | None = None,
+) -> dict[str, Any]:
+    """JHMDB's puppet masks -> OUT, for the videos in `frame_rates`.
+
+    splits: the folder of the lists; videos that one of the three splits trains on only train, its others only evaluate.
+    held_out: as in `prepare_ucf101_24`, of the 21 classes.
+    """
+    chosen = read_splits(splits, split_number) if splits else None
+    rates = {video: rate for video, rate in frame_rates.items() if chosen is None or video in chosen}
+    annotations, options = read_jhmdb(masks, rates), options or PairOptions()
+    train_videos = None if chosen is None else {video for video, part in chosen.items() if part == "train"}
+    held_out = _drawn("jhmdb", annotations, options) if held_out is None else held_out
+    return _prepare(annotations, [masks], out, held_out, train_videos, video_clips, options)
+
+
+def prepare_cvat(
+    xmls: Sequence[Path],
+    out: Path,
+    *,
+    frame_rates: Mapping[str, float] | float,
+    attribute: str | None = None,
+    held_out: HeldOut | str | None = None,
+    video_clips: Mapping[str, int] | None = None,
+    options: PairOptions | None = None,
+) -> dict[str, Any]:
+    """CVAT for video 1.1, a file a video -> OUT. held_out: as in `prepare_ava`; None holds out nothing."""
+    annotations = merge([part.checked() for part in with_shared_names(
+        [cvat_rows(path, frame_rates, attribute=attribute) for path in xmls])])
+    return _prepare(annotations, xmls, out, held_out or {}, None, video_clips, options or PairOptions())
+
+
+def _drawn(source: str, annotations: Annotations, options: PairOptions) -> HeldOut:
+    """Labels drawn by the seed where the set is whole, else none."""
+    labels = set(annotations.boxes["labels"])
+    return draw_held_out(labels, options.seed) if len(labels) >= NUM_CLASSES[source] else {}
 
 
 def _prepare(annotations: Annotations, files: Sequence[Path], out: Path, held_out: HeldOut | str,
              train_videos: Collection[str] | None, video_clips: Mapping[str, int] | None,
              options: PairOptions) -> dict[str, Any]:
     linked = link_annotations(annotations, options.spec)
-    extents = _extents(annotations, linked, video_clips, options)
+    extents = extents_of(annotations, linked, video_clips, options)
     tubelets = trim(linked, extents)
     if not tubelets:
         raise LookupError("no annotated moment lies in any of the videos. Check that the names of the video files "
@@ -196,14 +212,24 @@ def _prepare(annotations: Annotations, files: Sequence[Path], out: Path, held_ou
         "protocol": options.protocol,
         "seed": options.seed,
         "absent_share": options.absent_share if options.protocol == "debiased" else 0.0,
-        "source": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "source": {path.name: _digest(path) for path in files},
         "labels": {str(index): name for index, name in sorted(annotations.names.items())},
         "held_out": {split: [label_text(label) for label in some] for split, some in held.items()},
     })
     return {"tubelets": len(tubelets), "labels": len(labels), "clipped_boxes": annotations.num_clipped,
             "held_out": {split: [_named(label, annotations.names) for label in some] for split, some in held.items()},
             "unseen": [_named(label, annotations.names) for label in sorted(unseen)],
-            "extent_seconds": options.extent_seconds if video_clips is None else None, "splits": summary(pairs)}
+            "extent_seconds": options.extent_seconds if video_clips is None else None, "splits": summary(pairs),
+            "audit": audit(pairs, options.spec)}
+
+
+def _digest(path: Path) -> str:
+    """sha256 of a file, or of all files of a folder with their names."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    parts = [f"{file.relative_to(path).as_posix()} {_digest(file)}" for file in files]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _unseen(held_out: HeldOut, labels: set[Label]) -> set[Label]:
@@ -211,7 +237,7 @@ def _unseen(held_out: HeldOut, labels: set[Label]) -> set[Label]:
     wanted = {label for some in held_out.values() for label in some}
     if held_out and not wanted & labels:
         raise LookupError(f"nobody does any of the {len(wanted)} labels to hold out. The labels that occur are: "
-                          f"{_some([label_text(label) for label in sorted(labels)], '; ')}.")
+                          f"{listed([label_text(label) for label in sorted(labels)], '; ')}.")
     return wanted - labels
 
 
@@ -227,16 +253,12 @@ def _named(label: Label, names: Mapping[int, str]) -> str:
     return " + ".join(names.get(index, str(index)) for index in label)
 
 
-def _some(words: Sequence[str], between: str = ", ", most: int = 10) -> str:
-    return between.join(words[:most]) + (f"{between}... ({len(words)} in all)" if len(words) > most else "")
-
-
-def _extents(annotations: Annotations, linked: Sequence[AnnotatedTubelet], video_clips: Mapping[str, int] | None,
+def extents_of(annotations: Annotations, linked: Sequence[AnnotatedTubelet], video_clips: Mapping[str, int] | None,
              options: PairOptions) -> dict[str, Span]:
     """The clips of each video that a reference may show."""
     if video_clips is not None:
         return {video: Span(video, 0, count) for video, count in video_clips.items() if count > 0}
-    extents = own_extents(linked)
+    extents = ownextents_of(linked)
     for video in extents:
         seconds = options.extent_seconds or annotations.extents.get(video)
         if seconds is not None:

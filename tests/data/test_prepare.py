@@ -5,17 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from stvr.data.held_out import draw_held_out, parse_held_out, read_labels, released_labels
 from stvr.data.pairs import read_pairs
-from stvr.data.prepare import (
-    PairOptions,
-    draw_held_out,
-    parse_held_out,
-    prepare_ava,
-    prepare_table,
-    prepare_ucf101_24,
-    read_labels,
-    released_labels,
-)
+from stvr.data.prepare import PairOptions, prepare_ava, prepare_table, prepare_ucf101_24
 
 BOX = "0.1,0.2,0.5,0.9"
 
