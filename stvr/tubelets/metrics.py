@@ -8,15 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from stvr.tubelets.matching import (
+    Bools,
+    Floats,
+    Indices,
+    match_groups,
+    monotone,
+    ranked_average_precision,
+    ranked_precision_recall,
+)
+
+METRIC_VERSION = 2  # raised whenever a figure changes for the same answers, or figures are added
 THRESHOLDS = (0.3, 0.5, 0.7)  # Feng et al. 2019
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # .5:.95
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,44 +108,42 @@ def pool(records: Iterable[PairRecord], thresholds: Sequence[float]) -> dict[str
 
 def pool_label(records: Sequence[PairRecord], thresholds: Sequence[float]) -> Pooled:
     clips = [clip for record in records for clip in record.clips]
-    scores = [np.empty(0)] + [plain(clip.scores).numpy() for clip in clips]
-    matched = [np.empty((len(thresholds), 0), bool)]
-    matched += [match_clip(clip.boxes, clip.scores, clip.truth, thresholds) for clip in clips]
-    num_truth = sum(len(clip.truth) for clip in clips)
-    return Pooled(np.concatenate(scores), np.concatenate(matched, axis=1), num_truth, len(records))
+    scores = joined([clip.scores for clip in clips], ())
+    truth = joined([clip.truth for clip in clips], (4,))
+    order = np.argsort(-scores, kind="stable")
+    boxes = joined([clip.boxes for clip in clips], (4,))[order]
+    matched = np.empty((len(thresholds), len(scores)), bool)
+    matched[:, order] = match_groups(
+        boxes, numbered([clip.boxes for clip in clips])[order], truth, numbered([clip.truth for clip in clips]),
+        thresholds,
+    )  # fmt: skip
+    return Pooled(scores, matched, len(truth), len(records))
+
+
+def joined(parts: Sequence[Tensor], shape: tuple[int, ...]) -> Floats:
+    """All rows of all clips as one array of float64 (rows, *shape)."""
+    return torch.cat(list(parts)).detach().to("cpu", torch.float64).numpy() if parts else np.empty((0, *shape))
+
+
+def numbered(parts: Sequence[Tensor]) -> Indices:
+    """Which clip each row comes from."""
+    return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
 def match_clip(boxes: Tensor, scores: Tensor, truth: Tensor, thresholds: Sequence[float]) -> Bools:
-    """Which detections of one clip are true: boxes (N, 4), scores (N,), truth (G, 4) -> (thresholds, N) bool.
-
-    Best score first, each detection asks for the true box it overlaps most. It gets it when the IoU reaches the
-    threshold and nobody has it yet; it never takes the second best instead.
-    """
-    matched = np.zeros((len(thresholds), len(boxes)), bool)
-    if not len(boxes) or not len(truth):
-        return matched
-    overlap, wanted = (best.numpy() for best in box_iou(plain(boxes), plain(truth)).max(1))
-    order = np.argsort(-plain(scores).numpy(), kind="stable")
-    for row, threshold in zip(matched, thresholds, strict=True):
-        asking = order[overlap[order] >= threshold]
-        _, first = np.unique(wanted[asking], return_index=True)
-        row[asking[first]] = True
-    return matched
+    """Which detections of one clip are true: boxes (N, 4), scores (N,), truth (G, 4) -> (thresholds, N) bool."""
+    return pool_label([PairRecord("", [ClipRecord(boxes, scores, truth)])], thresholds).matched
 
 
 def average_precision(scores: Floats, matched: Bools, num_truth: int) -> float:
     """Area under the monotone precision-recall curve, in [0, 1]: scores (D,), matched (D,); NaN without truth."""
-    if num_truth == 0:
-        return float("nan")
-    recall, precision = precision_recall(scores, matched, num_truth)
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return ranked_average_precision(matched[np.argsort(-scores, kind="stable")], num_truth)
 
 
 def precision_recall(scores: Floats, matched: Bools, num_truth: int) -> tuple[Floats, Floats]:
     """Recall (D,) and monotone precision (D,) after each detection, best score first."""
-    true = np.cumsum(matched[np.argsort(-scores, kind="stable")])
-    precision = true / np.arange(1, len(true) + 1)
-    return true / max(num_truth, 1), np.maximum.accumulate(precision[::-1])[::-1]
+    recall, precision = ranked_precision_recall(matched[np.argsort(-scores, kind="stable")], num_truth)
+    return recall, monotone(precision)
 
 
 def proposal_recall(
