@@ -47,6 +47,17 @@ class Report:
     notes: Sequence[Fault]
     seen: Mapping[str, int]
 
+    def lines(self, most: int = 20) -> list[str]:
+        """For people: each fault with the first places, then the notes, then what was looked at."""
+        said = []
+        for word, group in (("fault", self.faults), ("note", self.notes)):
+            for each in group:
+                said.append(f"{word}: {each.message}")
+                said += [f"  {place}" for place in each.places[:most]]
+                said += [f"  ... and {len(each.places) - most} more"] * (len(each.places) > most)
+        seen = ", ".join(f"{count} {what}" for what, count in self.seen.items())
+        return [*said, f"{len(self.faults)} faults found" if self.faults else "no fault found", f"looked at {seen}"]
+
     def to_json(self) -> dict[str, Any]:
         return {"clean": not self.faults, "seen": dict(self.seen), "faults": [asdict(each) for each in self.faults],
                 "notes": [asdict(each) for each in self.notes]}
@@ -93,7 +104,8 @@ def without_faults(rows: Rows) -> Rows:
 
 def unannotated(annotations: Annotations, videos: Videos | None) -> list[Fault]:
     extra = sorted(set(videos.clips if videos else ()) - set(annotations.boxes["video"]))
-    return [Fault("video without a box", f"{len(extra)} video files have no annotation", len(extra), extra)] * bool(extra)
+    return [Fault("video without a box", f"{len(extra)} video files have no annotation", len(extra), extra)
+            ] if extra else []
 
 
 def check_coordinates(rows: Rows) -> list[Fault]:
@@ -115,7 +127,8 @@ def check_coordinates(rows: Rows) -> list[Fault]:
 
 def places(rows: Rows, wrong: np.ndarray, edges: np.ndarray) -> tuple[int, list[str]]:
     """How many different boxes, and each with its line: a box is repeated on the row of each of its labels."""
-    table = rows.table.loc[wrong, ["line", "video", "person", "start"]].assign(box=list(map(tuple, edges[wrong])))
+    table = rows.table.loc[wrong, ["line", "video", "person", "start"]].copy()
+    table["box"] = [tuple(box) for box in edges[wrong].tolist()]
     table = table.drop_duplicates(["video", "person", "start", "box"])
     named = [f"line {line}: {video}, person {person}, {start:g} s, box {', '.join(f'{edge:.6g}' for edge in box)}"
              for line, video, person, start, box in table.itertuples(index=False)]
@@ -146,8 +159,8 @@ def check_labels(rows: Rows) -> list[Fault]:
         return []
     shift = next((step for step in SHIFTS if {label + step for label in ids} <= known), None)
     if shift is not None:
-        message = (f"{rows.source}: label ids are off by one: they run from {min(ids)} to {max(ids)}, the label map from "
-                   f"{min(known)} to {max(known)}. {'Add 1 to' if shift > 0 else 'Take 1 from'} every id")
+        message = (f"{rows.source}: label ids are off by one: they run from {min(ids)} to {max(ids)}, the label map "
+                   f"from {min(known)} to {max(known)}. {'Add 1 to' if shift > 0 else 'Take 1 from'} every id")
         return [Fault("label offset", message, int(counts.sum()), [f"id {label}" for label in unknown])]
     hint = ". The map has the challenge's 60 of AVA's 80 classes" if len(known) == 60 and max(ids) <= 80 else ""
     message = f"{rows.source}: {len(unknown)} label ids are not in the label map of {len(known)}{hint}"

@@ -12,6 +12,7 @@ from scipy.io import loadmat
 
 from stvr.data.annotations import Annotations, Rows
 from stvr.data.frames import frame_rows, rate_of, video_name
+from stvr.data.tubes_json import refuse_pickle, tube_rows
 
 MASK = "part_mask"  # the variable in every puppet_mask.mat: (rows, columns, frames), above 0 where the actor is
 
@@ -19,7 +20,8 @@ MASK = "part_mask"  # the variable in every puppet_mask.mat: (rows, columns, fra
 def read_jhmdb(folder: Path, frame_rates: Mapping[str, float] | float) -> Annotations:
     """Reads FOLDER/class/video/puppet_mask.mat: the box around the mask of each frame; a frame without one has none.
 
-    Label ids count the classes, the folder's subfolders, in alphabetical order from 1. One actor a video.
+    A file instead of the folder is read as JHMDB-GT, written as JSON. Label ids count the classes, the folder's
+    subfolders, in alphabetical order from 1. One actor a video.
 
     Args:
         frame_rates: frames a second, of all videos or by video name; then only these videos are kept.
@@ -30,6 +32,9 @@ def read_jhmdb(folder: Path, frame_rates: Mapping[str, float] | float) -> Annota
 
 def jhmdb_rows(folder: Path, frame_rates: Mapping[str, float] | float) -> Rows:
     """The rows of `read_jhmdb` as they stand; `line` is the frame."""
+    if folder.is_file():
+        refuse_pickle(folder)
+        return tube_rows(folder, frame_rates)
     files = sorted(folder.glob("*/*/puppet_mask.mat"))
     if not files:
         raise FileNotFoundError(f"{folder} holds no class/video/puppet_mask.mat. Name the folder puppet_mask of "

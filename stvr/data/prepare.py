@@ -15,7 +15,7 @@ from stvr.data.ava import read_ava, read_excluded, read_label_map
 from stvr.data.cvat import cvat_rows
 from stvr.data.held_out import HeldOut, draw_held_out, listed, parse_held_out, released_labels
 from stvr.data.jhmdb import read_jhmdb, read_splits
-from stvr.data.labelled import AnnotatedTubelet, Label, link_annotations, trim
+from stvr.data.labelled import AnnotatedTubelet, Label, link_annotations, own_extents, trim
 from stvr.data.multisports import read_multisports
 from stvr.data.pairs import Protocol, build_pairs, label_text, summary, write_pairs
 from stvr.data.pairs_audit import audit
@@ -254,11 +254,11 @@ def _named(label: Label, names: Mapping[int, str]) -> str:
 
 
 def extents_of(annotations: Annotations, linked: Sequence[AnnotatedTubelet], video_clips: Mapping[str, int] | None,
-             options: PairOptions) -> dict[str, Span]:
+               options: PairOptions) -> dict[str, Span]:
     """The clips of each video that a reference may show."""
     if video_clips is not None:
         return {video: Span(video, 0, count) for video, count in video_clips.items() if count > 0}
-    extents = ownextents_of(linked)
+    extents = own_extents(linked)
     for video in extents:
         seconds = options.extent_seconds or annotations.extents.get(video)
         if seconds is not None:

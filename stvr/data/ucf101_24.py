@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stvr.data.annotations import Annotations, Rows
+from stvr.data.frames import frame_rows, rate_of
 
 CLASSES = (
     "Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving", "Fencing", "FloorGymnastics",
@@ -33,17 +34,15 @@ def read_ucf101_24(path: Path, frame_rates: Mapping[str, float]) -> Annotations:
     return ucf101_24_rows(path, frame_rates).checked()
 
 
-def ucf101_24_rows(path: Path, frame_rates: Mapping[str, float]) -> Rows:
+def ucf101_24_rows(path: Path, frame_rates: Mapping[str, float] | float) -> Rows:
     """The rows of `read_ucf101_24` as they stand; `line` is the frame."""
     videos = read_tubes(path)
-    known = [video for video in videos if video in frame_rates]
-    if not known:
-        raise LookupError(f"{path.name} annotates {len(videos)} videos, none among the {len(frame_rates)} given.")
+    rates = {video: rate for video in videos if (rate := rate_of(video, frame_rates)) is not None}
+    if not rates:
+        count = len(frame_rates) if isinstance(frame_rates, Mapping) else 0
+        raise LookupError(f"{path.name} annotates {len(videos)} videos, none among the {count} given.")
     parts, extents = [], {}
-    for video in known:
-        rate = frame_rates[video]
-        if not rate > 0:
-            raise ValueError(f"the frame rate of {video!r} is {rate}, wanted frames a second above 0.")
+    for video, rate in rates.items():
         extents[video] = (0.0, int(videos[video]["numf"]) / rate)
         parts += [tube_rows(video, person, tube, rate) for person, tube in enumerate(videos[video]["annotations"])]
     return Rows(path.name, pd.concat(parts, ignore_index=True), dict(enumerate(CLASSES, start=1)), extents)
@@ -56,12 +55,8 @@ def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float) -> 
     if boxes.shape != (len(frames), 4) or not len(frames):
         raise ValueError(f"{video!r}, tube {person}: boxes {boxes.shape} for frames {tube['sf']} to {tube['ef']}, "
                          "wanted one of 4 numbers for each.")
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1) / (*PICTURE, *PICTURE)
-    rows = pd.DataFrame(corners, columns=["x1", "y1", "x2", "y2"])
-    rows["video"], rows["person"], rows["line"] = video, str(person), frames
-    rows["start"], rows["stop"] = frames / rate, (frames + 1) / rate
-    rows["label"] = int(tube["label"]) + 1
-    return rows
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    return frame_rows(video, str(person), int(tube["label"]) + 1, frames, corners, rate, PICTURE)
 
 
 def read_tubes(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stvr.extract.decode import VideoError, probe
+from stvr.extract.decode import VideoError, decode_clips, probe
 from stvr.structures import ClipSpec
 
 
@@ -34,3 +34,21 @@ def probe_videos(paths: Sequence[Path], spec: ClipSpec | None = None) -> Probed:
         except VideoError as error:
             found.failed[path.stem] = str(error)
     return found
+
+
+def decode_videos(found: Probed, paths: Sequence[Path]) -> None:
+    """Decodes every frame of the files that were probed; one that breaks moves to `failed`."""
+    spec = ClipSpec(image_size=32)  # the frames are looked at by nobody
+    for path in paths:
+        if path.stem not in found.clips:
+            continue
+        errors: list[Exception] = []
+        try:
+            count = sum(1 for _ in decode_clips(path, spec, on_error=errors.append))
+        except VideoError as error:
+            errors, count = [error], 0
+        if errors or count < found.clips[path.stem]:
+            first = f": {' '.join(str(errors[0]).split())}" if errors else ""
+            found.failed[path.stem] = (f"{path} breaks while decoding: {count} of {found.clips[path.stem]} clips came, "
+                                       f"{len(errors)} errors{first}")
+            del found.clips[path.stem]
