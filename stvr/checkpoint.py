@@ -20,10 +20,11 @@ from stvr.files import whole
 from stvr.heads import HeadOptions, MatchingHead, build_head
 from stvr.store import FeatureSpec
 
-__all__ = ["Checkpoint", "EndToEnd", "from_tensorflow", "load_head", "read_tensors", "save_head", "write_tensors"]
+__all__ = ["Checkpoint", "EndToEnd", "from_tensorflow", "load_head", "read_tensors", "save_head", "weights_beside",
+           "write_tensors"]
 
 FORMAT = 1
-HEAD_FILE = "head.safetensors"  # in the folder of a run
+HEAD_FILE, BACKBONE_FILE = "head.safetensors", "backbone.safetensors"  # in the folder of a run; the latter finetuned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +58,13 @@ def load_head(path: Path | str, device: str | torch.device = "cpu") -> Checkpoin
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path} holds no head that stvr {version('stvr')} can build: {error}") from None
     return Checkpoint(head.eval().to(device), options, spec, header.get("provenance", {}))
+
+
+def weights_beside(path: Path | str, spec: FeatureSpec, given: Path | None) -> Path | None:
+    """The backbone's weights that were given, or else those that a finetuned run keeps beside its head."""
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    own = folder / BACKBONE_FILE
+    return own if given is None and spec.weights == BACKBONE_FILE and own.is_file() else given
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

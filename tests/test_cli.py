@@ -67,7 +67,7 @@ FAULTS = [
     (TRAIN + " --out {p}/run --resume", "was begun with other"),
     (TRAIN + " --out {p}/text", "text"),
     (TRAIN + " --preset huge", "'huge' is no preset. The presets are: paper, small"),
-    (TRAIN + " --propagation wind", "'wind' is no propagation. The menu is: none, conv_lstm, traj_lstm, warp_lstm"),
+    (TRAIN + " --propagation wind", "'wind' is no propagation. The menu is: none, conv_lstm, flow, traj_lstm, warp_lstm"),
     (TRAIN + " --head hydra", "'hydra' is no head. The menu is: matching"),
     (TRAIN + " --optimizer lion", "option 'optimizer'"),
     (TRAIN + " --lr -1", "option 'lr'"),

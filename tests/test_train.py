@@ -16,9 +16,11 @@ from tiny import NUM_CLIPS, SPEC, pair, tiny_options, write_store, write_tiny_pa
 
 import stvr.files
 import stvr.runs
+import stvr.train
 from stvr.checkpoint import load_head
+from stvr.loop import learning_rate
 from stvr.structures import ClipSpec
-from stvr.train import TrainOptions, learning_rate, train, train_options
+from stvr.train import TrainOptions, train, train_options
 
 
 @pytest.fixture(autouse=True)
@@ -110,9 +112,9 @@ def test_a_stop_between_any_two_files_does_no_harm(written, store, pairs, unbrok
     assert_same_run(tmp_path / "run", unbroken)
 
 
-@pytest.mark.parametrize("writes", ["save_head", "write_tensors"])
-def test_a_stop_before_a_last_file_leaves_no_old_head(writes, store, pairs, unbroken, tmp_path, monkeypatch):
-    write = getattr(stvr.runs, writes)
+@pytest.mark.parametrize(("room", "writes"), [(stvr.train, "save_head"), (stvr.runs, "write_tensors")])
+def test_a_stop_before_a_last_file_leaves_no_old_head(room, writes, store, pairs, unbroken, tmp_path, monkeypatch):
+    write = getattr(room, writes)
 
     def write_or_stop(*values):
         if values[-1]["step"] == 4:  # the header of either file says how far training is
@@ -120,7 +122,7 @@ def test_a_stop_before_a_last_file_leaves_no_old_head(writes, store, pairs, unbr
         write(*values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stvr.runs, writes, write_or_stop)
+        patch.setattr(room, writes, write_or_stop)
         with pytest.raises(Stopped):
             train(store, pairs, tmp_path / "run", tiny_options())
     train(store, pairs, tmp_path / "run", tiny_options(), resume=True)

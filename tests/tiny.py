@@ -21,12 +21,16 @@ LABELS = {"a": "1", "b": "1", "c": "2", "d": "2"}  # video -> what is done in it
 
 
 def write_store(path: Path, spec: FeatureSpec = SPEC, side: int = 10, videos: str = "abcd") -> FeatureStore:
-    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels."""
+    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels, and all else that the spec names."""
     store = FeatureStore.create(path, spec, clips_per_shard=NUM_CLIPS)
     for number, video in enumerate(videos):
         maps = torch.rand(NUM_CLIPS, side, side, 2, 8, generator=torch.Generator().manual_seed(number)).half()
         with store.write(video, NUM_CLIPS, tuple(maps.shape[1:])) as writer:
-            writer.append(maps, torch.zeros(NUM_CLIPS, spec.clip.frames_per_clip, dtype=torch.long).numpy())
+            ticks = torch.zeros(NUM_CLIPS, spec.clip.frames_per_clip, dtype=torch.long).numpy()
+            flow = torch.randn(NUM_CLIPS, side, side, 2, generator=torch.Generator().manual_seed(number)).half().numpy()
+            writer.append(
+                maps, ticks, flow if spec.flow != "none" else None, maps.flip(2).sqrt() if spec.flipped else None
+            )  # fmt: skip
             writer.complete()
     return store
 

@@ -63,21 +63,35 @@ def assign(
     return state, index
 
 
-def sample(state: Tensor, size: int, positive_share: float, method: str = "random") -> Tensor:
+def sample(
+    state: Tensor, size: int, positive_share: float, method: str = "random", random: torch.Generator | None = None
+) -> Tensor:
     """A balanced sample (N,) bool: at most int(share * size) positives, the rest negatives, never topped up.
 
-    method: "random", or "first", which keeps the first candidates of each kind.
+    method: "random", or "first", which keeps the first candidates of each kind. random: None draws as torch does.
     """
-    positives = keep(state == POSITIVE, int(positive_share * size), method)
-    negatives = keep(state == NEGATIVE, size - int(positives.sum()), method)
+    positives = keep(state == POSITIVE, int(positive_share * size), method, random)
+    negatives = keep(state == NEGATIVE, size - int(positives.sum()), method, random)
     return positives | negatives
 
 
-def keep(candidates: Tensor, count: int, method: str) -> Tensor:
+def keep(candidates: Tensor, count: int, method: str, random: torch.Generator | None = None) -> Tensor:
     """At most `count` of the True entries of `candidates` (N,) bool."""
     index = candidates.nonzero()[:, 0]
     if method == "random" and len(index) > count:
-        index = index[torch.randperm(len(index)).to(index.device)]
+        index = index[torch.randperm(len(index), generator=random).to(index.device)]
     kept = torch.zeros_like(candidates)
     kept[index[:count]] = True
     return kept
+
+
+def generators(seeds: Tensor | None, num_clips: int, purpose: int) -> list[torch.Generator | None]:
+    """What each of a batch's clips draws from, whoever else is in the batch; None draws as torch does.
+
+    seeds (B,) int64, one an item; num_clips: of all items together. purpose tells apart a clip's several draws.
+    """
+    if seeds is None:
+        return [None] * num_clips
+    clips = range(num_clips // len(seeds))
+    mixed = [(seed * 1_000_003 + clip) * 2 + purpose for seed in seeds.tolist() for clip in clips]
+    return [torch.Generator().manual_seed(each % 2**63) for each in mixed]

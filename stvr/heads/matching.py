@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image, nms
 
-from stvr.heads.boxes import POSITIVE, assign, decode, encode, has_area, sample
+from stvr import parallel
+from stvr.heads.boxes import POSITIVE, assign, decode, encode, generators, has_area, sample
 from stvr.heads.embedding import Embedding, contrastive_loss
 from stvr.heads.proposals import STRIDE, ProposalNetwork, ProposalOutputs
 from stvr.heads.regions import crop_regions
@@ -110,7 +111,7 @@ class MatchingHead(nn.Module):
         regions = self.encode_query(batch.query, batch.query_boxes)
         maps = self.propagation(self.adapter(batch.reference), batch.flow)  # (B, T, H, W, C)
         truth = pixel_truth(batch, image_size(maps)) if self.training else None
-        return self.match(maps, self.propose(maps), regions, batch.query_mask, truth, sampler)
+        return self.match(maps, self.propose(maps), regions, batch.query_mask, truth, sampler, batch.seeds)
 
     def encode_query(self, query: Tensor, boxes: Tensor) -> Tensor:
         """query maps (B, Q, H, W, C_in), one box a clip (B, Q, 4) -> regions (B, Q, 7, 7, C). No propagation here."""
@@ -130,13 +131,14 @@ class MatchingHead(nn.Module):
         query_mask: Tensor,
         truth: list[tuple[Tensor, Tensor]] | None = None,
         sampler: str = "random",
+        seeds: Tensor | None = None,
     ) -> MatchingOutputs:
         """Propagated maps (B, T, H, W, C) against query regions (B, Q, 7, 7, C). truth: training samples its boxes."""
         batch, num_clips = maps.shape[:2]
         size = image_size(maps)
         boxes, mask = proposals.boxes, proposals.mask
         if truth is not None:
-            boxes, mask = self.sample_regions(boxes, mask, truth, sampler)
+            boxes, mask = self.sample_regions(boxes, mask, truth, sampler, seeds)
         scale = in_pixels(size, boxes)
         regions = self.normalise(crop_regions(maps.flatten(0, 1), boxes / scale))  # (N, K, 7, 7, C)
         regions = regions.reshape(batch, -1, *regions.shape[2:])  # (B, P, 7, 7, C) with P = T * K
@@ -162,9 +164,9 @@ class MatchingHead(nn.Module):
         """Unit vectors of regions (B, P, D) and of queries (B, D), and their scaled cosine (B, P); zero without."""
         if self.embedding is None or self.likeness_scale is None:
             return None, None, regions.new_zeros(regions.shape[:2])
-        each = self.embedding(query) * query_mask[..., None]  # (B, Q, D)
+        each = self.embedding(query).float() * query_mask[..., None]  # (B, Q, D)
         asked = F.normalize(each.sum(1) / query_mask.sum(1, keepdim=True), dim=-1)
-        found = F.normalize(self.embedding(regions), dim=-1)
+        found = F.normalize(self.embedding(regions).float(), dim=-1)
         return found, asked, self.likeness_scale * torch.einsum("bpd,bd->bp", found, asked)
 
     def normalise(self, regions: Tensor) -> Tensor:
@@ -174,16 +176,17 @@ class MatchingHead(nn.Module):
         return regions * (regions.square().mean((-3, -2, -1), keepdim=True) + 1e-6).rsqrt()
 
     def sample_regions(
-        self, boxes: Tensor, mask: Tensor, truth: list[tuple[Tensor, Tensor]], sampler: str
+        self, boxes: Tensor, mask: Tensor, truth: list[tuple[Tensor, Tensor]], sampler: str, seeds: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """At most `sample_size` of the proposals of each clip, a quarter of them on a true box."""
+        random = generators(seeds, len(boxes), purpose=1)
         sampled = boxes.new_zeros(len(boxes), self.sample_size, 4)
         for clip, (true_boxes, _) in enumerate(truth):
             candidates = boxes[clip, mask[clip]]
             if self.add_truth:
                 candidates = torch.cat([true_boxes, candidates])
             state, _ = assign(candidates, true_boxes, POSITIVE_FROM, POSITIVE_FROM, force=False)
-            chosen = candidates[sample(state, self.sample_size, SAMPLE_POSITIVE_SHARE, sampler)]
+            chosen = candidates[sample(state, self.sample_size, SAMPLE_POSITIVE_SHARE, sampler, random[clip])]
             sampled[clip, : len(chosen)] = chosen
         return sampled, has_area(sampled)
 
@@ -191,7 +194,8 @@ class MatchingHead(nn.Module):
         """rpn_box, rpn_objectness, box, class: weighted as the program reports them."""
         truth = pixel_truth(batch, outputs.image_size)
         valid = batch.reference_mask.flatten()
-        losses = self.proposals.losses(outputs.proposals, [boxes for boxes, _ in truth], valid, outputs.sampler)
+        every = [boxes for boxes, _ in truth]
+        losses = self.proposals.losses(outputs.proposals, every, valid, outputs.sampler, batch.seeds)
         classes, wanted = assign_regions(outputs, truth)
         clips = valid.nonzero()[:, 0]
         count = outputs.mask.sum(1).clamp_min(1) * len(valid)  # padded clips are counted, as in the program
@@ -203,10 +207,11 @@ class MatchingHead(nn.Module):
         if outputs.embeddings is not None and outputs.query_embeddings is not None:
             seen = (classes > 0) & valid[:, None]
             owner = torch.arange(len(batch.asked), device=seen.device).repeat_interleave(batch.reference.shape[1])
-            losses["embedding"] = EMBEDDING_WEIGHT * contrastive_loss(
+            owner = owner + parallel.rank() * len(batch.asked)
+            losses["embedding"] = EMBEDDING_WEIGHT * contrastive_loss(*map(parallel.gather_rows, (
                 outputs.query_embeddings, batch.asked, outputs.embeddings[seen],
                 owner[:, None].expand_as(seen)[seen], classes[seen] == LABEL_SAME,
-            )  # fmt: skip
+            )))  # fmt: skip
         return losses
 
     def detect(self, outputs: MatchingOutputs) -> list[Detections]:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image, nms
 
-from stvr.heads.boxes import IGNORED, POSITIVE, assign, decode, encode, has_area, sample
+from stvr import parallel
+from stvr.heads.boxes import IGNORED, POSITIVE, assign, decode, encode, generators, has_area, sample
 
 STRIDE = 16  # pixels a cell, of I3D at Mixed_4c
 ANCHOR_BASE = 0.8  # of the image: 256 of 320 pixels
@@ -97,13 +98,18 @@ class ProposalNetwork(nn.Module):
         return boxes, scores, has_area(boxes)
 
     def losses(
-        self, outputs: ProposalOutputs, truth: list[Tensor], valid: Tensor, sampler: str = "random"
-    ) -> dict[str, Tensor]:
-        """truth: boxes (G, 4) in pixels for each clip, of any class; valid (N,) bool: padded clips are left out."""
+        self, outputs: ProposalOutputs, truth: list[Tensor], valid: Tensor, sampler: str = "random",
+        seeds: Tensor | None = None,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """truth: boxes (G, 4) in pixels for each clip, of any class; valid (N,) bool: padded clips are left out.
+
+        seeds (B,): what each item's samples are drawn from.
+        """
         box_terms, objectness_terms = [], []
+        random = generators(seeds, len(valid), purpose=0)
         for clip in valid.nonzero()[:, 0].tolist():
             state, index = assign(outputs.anchors, truth[clip], self.positive_from, NEGATIVE_BELOW, force=True)
-            chosen = sample(state, SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE, sampler) & (state != IGNORED)
+            chosen = sample(state, SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE, sampler, random[clip]) & (state != IGNORED)
             count = chosen.sum().clamp_min(1)
             positive = chosen & (state == POSITIVE)
             codes, anchors = outputs.codes[clip, positive], outputs.anchors[positive]
@@ -112,8 +118,8 @@ class ProposalNetwork(nn.Module):
             entropy = F.cross_entropy(outputs.logits[clip, chosen], positive[chosen].long(), reduction="sum")
             objectness_terms.append(entropy / count)
         return {
-            "rpn_box": 2.0 * mean_or_zero(box_terms, outputs.codes),
-            "rpn_objectness": mean_or_zero(objectness_terms, outputs.codes),
+            "rpn_box": 2.0 * mean_of_valid(box_terms, outputs.codes, valid),
+            "rpn_objectness": mean_of_valid(objectness_terms, outputs.logits, valid),
         }
 
 
@@ -140,5 +146,7 @@ def build_anchors(height: int, width: int) -> Tensor:
     return torch.cat([centres - half, centres + half], -1).reshape(-1, 4)
 
 
-def mean_or_zero(terms: list[Tensor], like: Tensor) -> Tensor:
-    return torch.stack(terms).mean() if terms else like.sum() * 0.0
+def mean_of_valid(terms: list[Tensor], like: Tensor, valid: Tensor) -> Tensor:
+    """One term a valid clip -> their mean, over the valid clips of all processes; zero without any."""
+    count = parallel.mean(valid.sum().float()).clamp_min(1e-9)
+    return torch.stack(terms).sum() / count if terms else like.sum() * 0.0

@@ -9,16 +9,8 @@ import pytest
 import torch
 from tiny import NUM_CLIPS, pair, tubelet, write_store, write_tiny_pairs
 
-from stvr.data.dataset import (
-    TrainingBatches,
-    collate,
-    lacking,
-    read_item,
-    read_maps,
-    read_pairs_for,
-    shuffled,
-    truth_of,
-)
+from stvr.data.dataset import collate, lacking, read_item, read_maps, read_pairs_for, truth_of
+from stvr.data.draws import Draws
 from stvr.store import FeatureStore
 from stvr.structures import Pair, Span
 
@@ -28,8 +20,8 @@ def store(tmp_path_factory) -> FeatureStore:
     return write_store(tmp_path_factory.mktemp("features") / "store", side=4)
 
 
-def batches(store: FeatureStore, pairs: list[Pair], **options) -> TrainingBatches:
-    return TrainingBatches(pairs, store, **{"batch_size": 2, "window": 6, "max_query": 4, "seed": 0} | options)
+def draws(pairs: list[Pair], **options) -> Draws:
+    return Draws(pairs, **{"batch_size": 2, "window": 6, "max_query": 4, "seed": 0} | options)
 
 
 PAIRS = [pair("a", "b"), pair("b", "a"), pair("c", "d"), pair("d", "c"), pair("a", "c")]
@@ -71,32 +63,33 @@ def test_equal_labels_are_asked_by_equal_numbers(store: FeatureStore):
     assert asked[2] == asked[3] != asked[0]
 
 
-def drawn(source: TrainingBatches, steps: range) -> list[tuple]:
-    return [(p.query.span, p.reference, [t.span for t in p.targets]) for step in steps for p in source.draw(step)]
+def drawn(source: Draws, steps: range) -> list[tuple]:
+    return [(d.pair.query.span, d.pair.reference, [t.span for t in d.pair.targets], d.seed, d.flip_query)
+            for step in steps for d in source[step]]
 
 
-def test_a_batch_depends_on_the_seed_and_its_number_alone(store: FeatureStore):
-    one, other = batches(store, PAIRS), batches(store, PAIRS)
+@pytest.mark.parametrize("how", [{}, {"flip": True}, {"batching": "by_length"}])
+def test_a_batch_depends_on_the_seed_and_its_number_alone(how: dict):
+    one, other = draws(PAIRS, **how), draws(PAIRS, **how)
     ahead = drawn(one, range(20))
-    shuffled.cache_clear()
     backwards = [each for step in reversed(range(20)) for each in drawn(other, range(step, step + 1))[::-1]]
     assert backwards == ahead[::-1]
-    assert drawn(batches(store, PAIRS, seed=1), range(20)) != ahead
+    assert drawn(draws(PAIRS, seed=1, **how), range(20)) != ahead
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 7])
-def test_every_pair_comes_once_an_epoch_and_epochs_differ(store: FeatureStore, batch_size: int):
-    source = batches(store, PAIRS, batch_size=batch_size)
-    names = [(p.query.span.video, p.reference.video) for step in range(10 * 5) for p in source.draw(step)]
+def test_every_pair_comes_once_an_epoch_and_epochs_differ(batch_size: int):
+    source = draws(PAIRS, batch_size=batch_size)
+    names = [(d.pair.query.span.video, d.pair.reference.video) for step in range(10 * 5) for d in source[step]]
     epochs = [names[first : first + 5] for first in range(0, len(names) - 4, 5)]
     assert all(len(set(epoch)) == 5 for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 5
 
 
-def test_windows_have_their_length_and_mostly_show_the_target(store: FeatureStore):
-    source, touched, starts = batches(store, [PAIRS[0]], window=4), 0, Counter()
+def test_windows_have_their_length_and_mostly_show_the_target():
+    source, touched, starts = draws([PAIRS[0]], window=4), 0, Counter()
     for step in range(200):
-        for cut in source.draw(step):
+        for cut in (draw.pair for draw in source[step]):
             assert len(cut.reference) == 4
             assert cut.reference.stop <= NUM_CLIPS
             assert len(cut.query.span) == 4
@@ -108,20 +101,21 @@ def test_windows_have_their_length_and_mostly_show_the_target(store: FeatureStor
     assert set(starts) == set(range(NUM_CLIPS - 3))  # and every place is seen
 
 
-def test_windows_within_the_targets_show_nothing_else(store: FeatureStore):
-    source = batches(store, [PAIRS[0]], window=4, windows="targets")
-    starts = {cut.reference.start for step in range(40) for cut in source.draw(step)}
+def test_windows_within_the_targets_show_nothing_else():
+    source = draws([PAIRS[0]], window=4, windows="targets")
+    starts = {draw.pair.reference.start for step in range(40) for draw in source[step]}
     assert starts == {6, 7, 8}
 
 
-def test_a_reference_shorter_than_the_window_is_shown_whole(store: FeatureStore):
-    source = batches(store, [pair("a", "b", stop=12)], window=30)
-    assert {(c.reference.start, c.reference.stop) for step in range(5) for c in source.draw(step)} == {(0, 12)}
+def test_a_reference_shorter_than_the_window_is_shown_whole():
+    source = draws([pair("a", "b", stop=12)], window=30)
+    spans = [draw.pair.reference for step in range(5) for draw in source[step]]
+    assert {(span.start, span.stop) for span in spans} == {(0, 12)}
 
 
-def test_no_pair_at_all_is_refused(store: FeatureStore):
+def test_no_pair_at_all_is_refused():
     with pytest.raises(ValueError, match="no training pair"):
-        batches(store, [])
+        draws([])
 
 
 def test_pairs_that_the_store_cannot_feed_are_named(store: FeatureStore):

@@ -1,0 +1,84 @@
+"""Several processes that train one model (torchrun): who this one is, and figures that belong to all of them.
+
+Alone, every function hands back what it was given.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@contextmanager
+def joined(device: str) -> Iterator[str]:
+    """Joins the processes that torchrun started and yields this one's device: gloo on CPUs, NCCL with a GPU each."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield device
+        return
+    if device.startswith("cuda"):
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def together() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def rank() -> int:
+    """Which of the processes this is; 0 writes."""
+    return dist.get_rank() if together() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if together() else 1
+
+
+def wait() -> None:
+    """Until all processes are here."""
+    if together():
+        dist.barrier()
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean over processes, (...) float; no gradient.
+
+    A loss that each process divides by the mean of its count, not by its own, is what one process would compute of
+    the whole batch once the gradients are averaged.
+    """
+    if not together():
+        return values
+    total = values.detach().clone().float()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows (N, ...) of all processes in the order of their ranks; N may differ.
+
+    The gradient flows to this process's own rows, times the number of processes: averaged over them, as
+    DistributedDataParallel does, it is the gradient of a loss that every process computes of all rows.
+    """
+    if not together():
+        return rows
+    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world_size())]
+    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
+    most = max(int(count) for count in counts)
+    plain = rows.detach().to(torch.uint8) if rows.dtype == torch.bool else rows.detach()
+    padded = F.pad(plain, (0, 0) * (rows.ndim - 1) + (0, most - len(rows))).contiguous()
+    received = [torch.empty_like(padded) for _ in counts]
+    dist.all_gather(received, padded)
+    parts = [part[: int(count)].to(rows.dtype) for part, count in zip(received, counts, strict=True)]
+    if rows.requires_grad:
+        parts[rank()] = rows * world_size() - rows.detach() * (world_size() - 1)
+    return torch.cat(parts)
