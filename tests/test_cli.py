@@ -67,7 +67,7 @@ FAULTS = [
     (TRAIN + " --out {p}/run --resume", "was begun with other"),
     (TRAIN + " --out {p}/text", "text"),
     (TRAIN + " --preset huge", "'huge' is no preset. The presets are: paper, small"),
-    (TRAIN + " --propagation wind", "'wind' is no propagation. The menu is: none, conv_lstm, flow, traj_lstm, warp_lstm"),
+    (TRAIN + " --propagation wind", "is no propagation. The menu is: none, conv_lstm, flow, traj_lstm, warp_lstm"),
     (TRAIN + " --head hydra", "'hydra' is no head. The menu is: matching"),
     (TRAIN + " --optimizer lion", "option 'optimizer'"),
     (TRAIN + " --lr -1", "option 'lr'"),
@@ -92,6 +92,14 @@ FAULTS = [
     ("extract " + VIDEO + " --store {p}/new --backbone resnet", "there is no backbone 'resnet'"),
     ("extract " + VIDEO + " --store {p}/new --endpoint Mixed_9z", "Mixed_9z"),
     ("extract " + VIDEO + " --store {p}/new --weights {p}/nowhere.pt", "nowhere.pt"),
+    ("extract " + VIDEO + " --store {p}/new --flow wind", "The menu is: none, ilk, tvl1, raft"),
+    ("extract " + VIDEO + " --store {p}/new --flow raft", "needs its trained weights"),
+    ("extract " + VIDEO + " --store {p}/new --flow raft --flow-weights {p}/nowhere.pth", "nowhere.pth"),
+    ("extract " + VIDEO + " --store {p}/new --flow raft --flow-weights {p}/text", "text"),
+    ("extract " + VIDEO + " --store {p}/new --flow-weights {p}/text", "--flow-weights is for --flow raft"),
+    ("extract " + VIDEO + " --store {p}/new --flow ilk --flow-weights {p}/text", "--flow ilk reads no weights"),
+    ("extract " + VIDEO + " --store {p}/new --colour-order GBR", "'GBR' is no colour order. The menu is: RGB, BGR"),
+    ("extract " + VIDEO + " --store {p}/new --resize nearest", "'nearest' is no resize. The menu is: bilinear, tf1"),
     ("extract " + VIDEO + " --store {p}/empty --image-size 8", "Invalid value for '--image-size'"),
     ("prepare ava {p}/nowhere.csv --out {p}/new.json", "nowhere.csv: No such file"),
     ("prepare ava {p}/table.csv --out {p}/new.json", "table.csv, line 1"),
@@ -208,6 +216,17 @@ def test_extract_takes_the_videos_that_the_pairs_name(stvr, place, tmp_path):
     assert ended.out == f"{tmp_path}/store: 1 videos extracted (12 clips), 0 were there, 0 failed\n"
     assert "stvr: 3 videos of" in ended.err  # b, c and d have no file
     assert "0 videos extracted (0 clips), 1 were there" in stvr(*asked).out
+
+
+def test_flow_and_both_views_are_told_by_info_and_refused_elsewhere(stvr, place, tmp_path):
+    video, store = place / "world" / "videos" / "train_0000.mp4", tmp_path / "store"
+    asked = ["extract", video, "--store", store, "--image-size", 64, "--flip", "--colour-order", "BGR", "--resize"]
+    assert stvr(*asked, "tf1", "--flow", "tvl1").status == 0
+    spec, told = json.loads(stvr("info", store).out)["spec"], ("flow", "flipped", "colour_order", "resize")
+    assert [spec[name] for name in told] == ["tvl1 at 64 px", True, "BGR", "tf1"]
+    ended = stvr(*asked, "tf1")
+    assert ended.status == 2
+    assert "its flow is 'tvl1 at 64 px', not 'none'. Give another --store" in ended.err
 
 
 def test_one_broken_video_does_not_stop_an_extraction_but_is_told(stvr, place, tmp_path):

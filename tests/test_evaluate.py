@@ -16,7 +16,8 @@ import stvr.evaluate
 from stvr.checkpoint import save_head
 from stvr.evaluate import PairAnswers, draw_strangers, evaluate, score, text_table, thinned
 from stvr.heads import HeadOptions, build_head
-from stvr.structures import ClipSpec
+from stvr.propagation import Recurrent
+from stvr.structures import ClipSpec, Span
 from stvr.tubelets import PROBES, ClipRecord, PairRecord
 
 BOX, FAR = torch.tensor([[0.2, 0.1, 0.6, 0.9]]), torch.tensor([[0.7, 0.1, 0.9, 0.2]])
@@ -142,6 +143,31 @@ def test_features_that_the_head_was_not_trained_on_are_refused(changes, says, pa
     other = write_store(tmp_path / "store", replace(SPEC, **changes), side=4, videos="ab")
     with pytest.raises(ValueError, match=says):
         evaluate(checkpoint, other.path, pairs)
+
+
+def test_what_lies_beside_the_features_matters_only_to_heads_that_read_it(pairs, checkpoint, store, tmp_path):
+    both = write_store(tmp_path / "both", replace(SPEC, flow="ilk at 80 px", flipped=True))
+    assert evaluate(checkpoint, both.path, pairs)["frame_map"] == evaluate(checkpoint, store, pairs)["frame_map"]
+
+
+def test_a_head_of_flow_is_told_of_the_pairs_flow(pairs, store, tmp_path, monkeypatch):
+    spec = replace(SPEC, flow="ilk at 80 px")
+    options = HeadOptions(**{**HEAD, "feature_channels": 16, "propagation": "flow"})
+    torch.manual_seed(0)
+    head, path = build_head(options), tmp_path / "head.safetensors"
+    save_head(path, head, options, spec, {})
+    given, stream = [], Recurrent.stream
+    monkeypatch.setattr(Recurrent, "stream", lambda self, maps, state=None, flow=None: (
+        given.append(flow), stream(self, maps, state, flow))[1])
+    flows = write_store(tmp_path / "flows", spec)
+    assert evaluate(path, flows.path, pairs)["evaluated"] == "5 of 5 pairs"
+    assert len(given) == 5
+    for each, asked in zip(given, "badcc", strict=True):  # the references of the five pairs, in their order
+        torch.testing.assert_close(each, flows.read_flow(Span(asked, 0, NUM_CLIPS)).float()[None], rtol=0, atol=0)
+    with pytest.raises(ValueError, match="flow is 'ilk at 80 px', not 'none'"):
+        evaluate(path, store, pairs)
+    with pytest.raises(ValueError, match="flow is 'ilk at 80 px', not 'tvl1 at 80 px'"):
+        evaluate(path, write_store(tmp_path / "other", replace(spec, flow="tvl1 at 80 px")).path, pairs)
 
 
 def test_pairs_that_count_other_clips_are_refused(store: Path, checkpoint: Path, tmp_path: Path):

@@ -18,6 +18,7 @@ from stvr.checkpoint import load_head, save_head
 from stvr.data.dataset import read_maps
 from stvr.data.synthetic import write_world
 from stvr.extract.decode import probe
+from stvr.extract.flow import load_flow
 from stvr.extract.job import extract
 from stvr.heads import HeadOptions, build_head
 from stvr.locate import locate, locate_files, query_box, query_span
@@ -105,6 +106,43 @@ def test_a_file_and_its_cached_features_give_one_answer(checkpoint, backbone, sp
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one.boxes, other.boxes, atol=1e-5, rtol=0)
         assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_with_flow_a_file_and_its_cache_give_one_answer_too(backbone, spec, files, tmp_path):
+    """The head's spec says which flow; what is cached is not looked at. BGR, so that this is asked for as well."""
+    flow = load_flow("ilk", SIZE)
+    extract(files[:2], tmp_path / "store", backbone, spec.clip, flow=flow, colour_order="BGR", report=lambda step: None)
+    store, options = FeatureStore.open(tmp_path / "store"), OPTIONS.model_copy(update={"propagation": "flow"})
+    torch.manual_seed(1)
+    save_head(tmp_path / "head.safetensors", build_head(options), options, store.spec, {})
+    found = next(iter(locate(tmp_path / "head.safetensors", files[0], BOX, AT, files[1:2], span=(1, 2)))).tubelets
+    head, asked, reference = load_head(tmp_path / "head.safetensors").head, Span(files[0].stem, 3, 6), files[1].stem
+    span, box = Span(reference, 0, 12), torch.tensor([BOX]) / SIZE
+    with torch.no_grad():
+        query = head.encode_query(read_maps(store, asked)[None], box.expand(1, 3, 4))
+        maps = head.adapter(read_maps(store, span)[None])
+        flows = store.read_flow(span).float()[None]
+        answers = []
+        for moved in (flows, torch.zeros_like(flows)):
+            moved_maps = head.propagation(maps, moved)
+            outputs = head.match(moved_maps, head.propose(moved_maps), query, torch.ones(1, 3, dtype=torch.bool))
+            answers.append(link(head.detect(outputs), reference, 0))
+    wanted, without = answers
+    assert [each.span for each in found] == [each.span for each in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.boxes, other.boxes, atol=1e-5, rtol=0)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+    assert [each.score for each in found] != pytest.approx([each.score for each in without], abs=1e-5)
+
+
+def test_flow_that_cannot_be_computed_as_it_was_is_refused(spec, files, tmp_path):
+    options = OPTIONS.model_copy(update={"propagation": "flow"})
+    head, path = build_head(options), tmp_path / "head.safetensors"
+    for flow, says in (("raft:sha256:00 at 320 px", "raft needs its trained weights"),
+                       ("ilk at 50 px", "the flow wanted is 'ilk at 50 px', but this is 'ilk at 80 px'")):
+        save_head(path, head, options, replace(spec, flow=flow), {})
+        with pytest.raises(ValueError, match=says):
+            next(locate(path, files[0], BOX, AT, files[1:2]))
 
 
 def test_pixels_and_shares_ask_the_same(files):

@@ -26,11 +26,21 @@ def clips(start, stop):
     return np.array(features, np.float16).reshape(-1, *SHAPE), np.arange(start * 8, stop * 8).reshape(-1, 8)
 
 
+WHOLE = replace(SPEC, flow="ilk at 64 px", flipped=True)
+
+
+def companions(start, stop):
+    """Flow and features of mirrored frames of the same clips, unlike any of `clips`."""
+    flows = [np.random.default_rng([clip, 1]).standard_normal((3, 2, 2)) for clip in range(start, stop)]
+    return np.array(flows, np.float16).reshape(-1, 3, 2, 2), clips(start, stop)[0] + np.float16(1)
+
+
 def fill(store, video, num_clips, planned=None):
     """Writes clips [0, num_clips) three at a time, going on where the video was cut short."""
     with store.write(video, planned or num_clips, SHAPE, {"digest": "a", "source": "a.mp4"}) as writer:
         for start in range(writer.next_clip, num_clips, 3):
-            writer.append(*clips(start, min(start + 3, num_clips)))
+            part = start, min(start + 3, num_clips)
+            writer.append(*clips(*part), *(companions(*part) if store.spec.flipped else ()))
         writer.complete(note="made by hand")
 
 
@@ -51,6 +61,71 @@ def test_what_was_written_is_read_back_bit_for_bit(store):
     np.testing.assert_array_equal(again.ticks("a"), ticks)
     assert again.num_clips("a") == 10
     assert again.info("a") | {"digest": "a", "note": "made by hand", "state": "complete"} == again.info("a")
+
+
+def test_flow_and_the_other_view_are_read_back_bit_for_bit(tmp_path):
+    store = FeatureStore.create(tmp_path / "store", WHOLE, clips_per_shard=4)
+    fill(store, "a", 10)
+    again, span, (flow, flipped) = FeatureStore.open(store.path), Span("a", 3, 9), companions(3, 9)
+    assert again.spec == WHOLE
+    assert again.read_flow(span).dtype == torch.float16
+    np.testing.assert_array_equal(again.read_flow(span).numpy(), flow)
+    np.testing.assert_array_equal(again.read(span).numpy(), clips(3, 9)[0])
+    np.testing.assert_array_equal(again.read(span, flipped=True).numpy(), flipped)
+    mirrored = again.read_flow(span, flipped=True).numpy()
+    for column in (0, 1):  # what moved down still does, what moved right moves left, on the other side
+        np.testing.assert_array_equal(mirrored[:, :, column, 0], flow[:, :, 1 - column, 0])
+        np.testing.assert_array_equal(mirrored[:, :, column, 1], -flow[:, :, 1 - column, 1])
+    with pytest.raises(LookupError, match=r"'a' has 10 clips here, not \[9, 11\)"):
+        again.read_flow(Span("a", 9, 11))
+
+
+def test_what_a_store_does_not_have_it_says_how_to_get(store):
+    fill(store, "a", 5)
+    with pytest.raises(LookupError, match=r"has no flow\. Extract with --flow ilk"):
+        store.read_flow(Span("a", 0, 1))
+    with pytest.raises(LookupError, match=r"has no features of mirrored frames\. Extract with --flip"):
+        store.read(Span("a", 0, 1), flipped=True)
+
+
+def test_clips_without_what_the_spec_names_are_refused(tmp_path, store):
+    both = FeatureStore.create(tmp_path / "both", WHOLE, clips_per_shard=4)
+    with both.write("a", 8, SHAPE) as writer:
+        with pytest.raises(ValueError, match=r"wants ticks .*, flow \(N, 3, 2, 2\), features_flipped .*; came"):
+            writer.append(*clips(0, 4))
+        with pytest.raises(ValueError, match=r"came .*flow \(3, 3, 2, 2\)"):
+            writer.append(*clips(0, 4), companions(0, 3)[0], companions(0, 4)[1])
+    with store.write("a", 8, SHAPE) as writer, pytest.raises(ValueError, match="wants ticks"):
+        writer.append(*clips(0, 4), *companions(0, 4))
+
+
+@pytest.mark.parametrize(("asked", "reason"), [
+    (replace(WHOLE, flow="none"), "its flow is 'ilk at 64 px', not 'none'. Give another --store"),
+    (replace(WHOLE, flow="tvl1 at 64 px"), "its flow is 'ilk at 64 px', not 'tvl1 at 64 px'"),
+    (replace(WHOLE, flipped=False), "its flipped is True, not False"),
+])
+def test_a_store_with_other_flow_or_views_is_refused_with_the_reason(tmp_path, asked, reason):
+    FeatureStore.create(tmp_path / "store", WHOLE)
+    with pytest.raises(ValueError, match="holds other features") as caught:
+        FeatureStore.open_or_create(tmp_path / "store", asked)
+    assert reason in str(caught.value)
+
+
+def test_what_does_not_matter_is_no_difference():
+    assert len(WHOLE.differences(SPEC)) == 2
+    assert WHOLE.differences(SPEC, {"flow", "flipped"}) == []
+    assert len(WHOLE.differences(replace(SPEC, endpoint="Mixed_5c"), {"flow", "flipped"})) == 1
+
+
+def test_a_store_from_before_there_was_flow_opens(store):
+    fill(store, "a", 5)
+    values = json.loads((store.path / "zarr.json").read_text())
+    for name in ("flow", "flipped"):
+        del values["attributes"]["stvr"]["spec"][name]
+    (store.path / "zarr.json").write_text(json.dumps(values))
+    again = FeatureStore.open(store.path)
+    assert again.spec == SPEC
+    np.testing.assert_array_equal(again.read(Span("a", 0, 5)).numpy(), clips(0, 5)[0])
 
 
 def test_only_complete_videos_are_there(store):
@@ -188,9 +263,12 @@ class Killed(BaseException):
     """Stands for kill -9: nothing catches it, nothing tidies up."""
 
 
+@pytest.mark.parametrize("spec", [SPEC, WHOLE], ids=["plain", "flow and both views"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("num_clips", "planned"), [(10, 10), (6, 11)], ids=["whole", "ends early"])
-def test_a_kill_at_any_write_leaves_a_store_that_is_finished_right(tmp_path, monkeypatch, when, num_clips, planned):
+def test_a_kill_at_any_write_leaves_a_store_that_is_finished_right(
+    tmp_path, monkeypatch, spec, when, num_clips, planned
+):
     expected, kills = clips(0, num_clips), 0
     while True:
         path, left = tmp_path / f"store{kills}", kills
@@ -209,15 +287,19 @@ def test_a_kill_at_any_write_leaves_a_store_that_is_finished_right(tmp_path, mon
         with monkeypatch.context() as patch:
             patch.setattr(Path, "replace", killed)
             try:
-                fill(FeatureStore.open_or_create(path, SPEC, clips_per_shard=4), "a", num_clips, planned)
+                fill(FeatureStore.open_or_create(path, spec, clips_per_shard=4), "a", num_clips, planned)
                 break
             except Killed:
                 pass
-        store = FeatureStore.open_or_create(path, SPEC, clips_per_shard=4)
+        store = FeatureStore.open_or_create(path, spec, clips_per_shard=4)
         if "a" not in store:
             fill(store, "a", num_clips, planned)
         assert store.num_clips("a") == num_clips
         np.testing.assert_array_equal(store.read(Span("a", 0, num_clips)).numpy(), expected[0])
         np.testing.assert_array_equal(store.ticks("a"), expected[1])
+        if spec.flipped:
+            flow, flipped = companions(0, num_clips)
+            np.testing.assert_array_equal(store.read_flow(Span("a", 0, num_clips)).numpy(), flow)
+            np.testing.assert_array_equal(store.read(Span("a", 0, num_clips), flipped=True).numpy(), flipped)
         kills += 1
     assert kills >= 10  # root, group, two arrays, two writes for each shard, completion

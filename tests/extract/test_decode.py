@@ -230,3 +230,27 @@ def blank_packets(path, which):
         start = data.index(content, place)
         data[start : start + len(content)] = bytes(len(content))
     path.write_bytes(data)
+
+
+def test_frames_are_resized_as_tensorflow_1_did(tmp_path):
+    """By its formula, written out: pixel i of 20 is read at i * 48 / 20 between whole pixels, the last one repeated."""
+    noise = np.random.default_rng(2).integers(0, 256, (48, 64), dtype=np.uint8)
+    with av.open(str(tmp_path / "grey.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray"
+        for _ in range(8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, "gray")))
+        container.mux(stream.encode(None))
+    ((_, frames, _),) = decode_clips(tmp_path / "grey.mkv", ClipSpec(image_size=20), resize="tf1")
+    expected = np.zeros((20, 20))
+    for row in range(20):
+        for column in range(20):
+            y, x = row * 48 / 20, column * 64 / 20
+            top, left = int(y), int(x)
+            down, right = min(top + 1, 47), min(left + 1, 63)
+            upper = noise[top, left] * (1 - x % 1) + noise[top, right] * (x % 1)
+            lower = noise[down, left] * (1 - x % 1) + noise[down, right] * (x % 1)
+            expected[row, column] = upper * (1 - y % 1) + lower * (y % 1)
+    assert np.abs(frames[0] - expected[:, :, None]).max() <= 0.51
+    ((_, whole, _),) = decode_clips(tmp_path / "grey.mkv", ClipSpec(image_size=20))
+    assert np.abs(whole[0].astype(int) - frames[0]).max() > 20  # the other way averages what it skips

@@ -12,11 +12,15 @@ from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
-from barcode import nearest, number_in, write_video
+from barcode import nearest, number_in, paint, write_video
+from scipy.ndimage import gaussian_filter
 
+from stvr.extract.decode import decode_clips
+from stvr.extract.flow import load_flow
 from stvr.extract.job import _ahead, extract
 from stvr.extract.progress import Step, shown
 from stvr.store import FeatureStore
@@ -137,6 +141,101 @@ def test_features_that_do_not_fit_float16_are_refused(tmp_path):
     video = write_clock(tmp_path / "video.mp4", 2)
     report = run([video], tmp_path / "store", Loud())
     assert "not finite in float16" in report.failed["video"]
+
+
+def write_drift(path: Path, num_clips: int) -> Path:
+    """A blotchy picture, 64 x 64, that moves a pixel to the right a frame; its left half is red, its right blue."""
+    noise = gaussian_filter(np.random.default_rng(4).standard_normal((64, 64)), 3, mode="wrap")
+    grey = np.clip(128 + 400 * noise, 60, 200)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24, options={"crf": "4"})
+        stream.width = stream.height = 64
+        for number in range(num_clips * 8):
+            picture = np.repeat(np.roll(grey, number, 1)[:, :, None], 3, 2)
+            picture[:, :32, 0] += 50
+            picture[:, 32:, 2] += 50
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8))))
+        container.mux(stream.encode(None))
+    return path
+
+
+class Looks:
+    """A backbone whose features are its frames' block means: what it is fed is what is stored."""
+
+    name, weights, weights_digest, endpoint, precision = "looks", "none", "00", "blocks", "float32"
+    fails_at: int | None = None
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        self.seen += len(frames)
+        if self.fails_at is not None and self.seen > self.fails_at:
+            raise RuntimeError("out of memory")
+        return frames.float().reshape(-1, 8, 8, 8, 8, 8, 3).mean((3, 5))  # (B, 8, 8, 8, 3)
+
+
+def test_flow_of_every_clip_is_from_the_last_frame_before_to_its_own_last(tmp_path):
+    """The store has what the flow says of decoded frames; one pixel a frame is one cell of 8 pixels a clip."""
+    video, flow = write_drift(tmp_path / "video.mp4", 6), load_flow("ilk", 64)
+    run([video], tmp_path / "store", Looks(), flow=flow)
+    store = FeatureStore.open(tmp_path / "store")
+    assert (store.spec.flow, store.spec.flipped) == ("ilk at 64 px", False)
+    stored = store.read_flow(Span("video", 0, 6)).numpy()
+    clips = [frames for _, frames, _ in decode_clips(video, CLIP)]
+    for number, frames in enumerate(clips):
+        before = clips[number - 1][-1] if number else None
+        np.testing.assert_array_equal(stored[number], flow(before, frames, (8, 8)))
+    inside = stored[:, 2:-2, 2:-2].astype(float)
+    assert np.abs(inside[1:].mean((0, 1, 2)) - (0, 1)).max() < 0.1
+    assert np.abs(inside[0].mean((0, 1)) - (0, 7 / 8)).max() < 0.1
+
+
+def test_an_extraction_gone_on_with_has_the_flow_of_an_unbroken_one_bit_for_bit(tmp_path):
+    video, options = write_drift(tmp_path / "video.mp4", 11), {"flow": load_flow("ilk", 64), "flip": True}
+    run([video], tmp_path / "unbroken", Looks(), **options)
+    for _ in range(2):
+        broken = Looks()
+        broken.fails_at = 12  # it sees two black clips, then four a shard in both views: the second shard fails
+        with pytest.raises(RuntimeError, match="out of memory"):
+            run([video], tmp_path / "store", broken, **options)
+    report = run([video], tmp_path / "store", Looks(), **options)
+    assert (report.clips_reused, report.clips_computed) == (8, 3)
+    store, unbroken = (FeatureStore.open(tmp_path / name) for name in ("store", "unbroken"))
+    span = Span("video", 0, 11)
+    assert torch.equal(store.read_flow(span), unbroken.read_flow(span))
+    assert torch.equal(store.read(span), unbroken.read(span))
+    assert torch.equal(store.read(span, flipped=True), unbroken.read(span, flipped=True))
+
+
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_the_backbone_is_fed_what_the_spec_says(tmp_path, order):
+    """The left half of the picture is red, and of its mirror image the right."""
+    video = write_drift(tmp_path / "video.mp4", 2)
+    run([video], tmp_path / "store", Looks(), flip=True, colour_order=order)
+    store = FeatureStore.open(tmp_path / "store")
+    assert (store.spec.colour_order, store.spec.flipped) == (order, True)
+    maps, mirrored = (store.read(Span("video", 0, 2), flipped=view).float() for view in (False, True))
+    red, blue = order.index("R"), order.index("B")
+    for view, left, right in ((maps, red, blue), (mirrored, blue, red)):
+        assert (view[:, :, 1:3, :, left] - view[:, :, 1:3, :, right]).min() > 20
+        assert (view[:, :, 5:7, :, right] - view[:, :, 5:7, :, left]).min() > 20
+    assert torch.equal(mirrored, maps.flip(2))  # block means alone can be mirrored after the fact
+
+
+def test_the_other_view_is_of_mirrored_frames(tmp_path):
+    """A reader of bar codes reads other numbers in a mirror."""
+    run([write_clock(tmp_path / "video.mp4", 3)], tmp_path / "store", Reader(), flip=True)
+    maps = FeatureStore.open(tmp_path / "store").read(Span("video", 0, 3), flipped=True)
+    expected = [number_in(paint(number)[:, ::-1]) for number in range(8, 32)]
+    np.testing.assert_array_equal(maps[:, 0, 0, 0].flatten(), np.array(expected, np.float16) + 3)
+
+
+@pytest.mark.parametrize("option", [{"colour_order": "GBR"}, {"resize": "nearest"}])
+def test_ways_to_feed_that_there_are_not_are_refused(tmp_path, option):
+    with pytest.raises(LookupError, match="The menu is: "):
+        run([tmp_path / "video.mp4"], tmp_path / "store", Looks(), **option)
+    assert not (tmp_path / "store").exists()
 
 
 class Loud(Reader):
