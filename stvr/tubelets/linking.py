@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.ndimage import median_filter
-from scipy.optimize import linear_sum_assignment
-from torchvision.ops import box_iou
 
 from stvr.structures import LABEL_SAME, Detections, Span, Tubelet
+from stvr.tubelets.following import Clips, Track, follow_greedy, follow_online, follow_viterbi
 from stvr.tubelets.geometry import of_label, tube_cover
+from stvr.tubelets.matching import Floats
 
-Floats = NDArray[np.float64]
-
-STEPS_OF_VELOCITY = 3  # clips over which the motion of an actor is averaged: one second at 3 clips a second
+# (clips, min_iou, max_gap) -> tracks
+LINKERS: Mapping[str, Callable[[Clips, float, int], list[Track]]] = {
+    "greedy": follow_greedy,
+    "viterbi": follow_viterbi,
+    "online": follow_online,
+}
 
 
 def link(
@@ -25,6 +27,7 @@ def link(
     video: str,
     start: int,
     *,
+    linker: str = "online",
     min_score: float = 0.05,
     min_iou: float = 0.3,
     max_gap: int = 2,
@@ -35,50 +38,24 @@ def link(
 ) -> list[Tubelet]:
     """Where and when: the detections of class "same", clip by clip from clip `start` on, as tubelets, best first.
 
-    A detection below `min_score` is not read. An actor is followed by IoU >= `min_iou` with the box where its own
-    motion takes it; up to `max_gap` clips without a detection are filled by linear interpolation. A tubelet lasts
+    A detection below `min_score` is not read. An actor is followed by IoU >= `min_iou`, as the `linker` of LINKERS does
+    it; up to `max_gap` clips without a detection are filled by linear interpolation. A tubelet lasts
     where its score, after a median over three clips, is at least `cut` x its peak (see `cut_in_time`) and for at
     least `min_clips` clips. Of two that tell the same story (`nms_iou`, see `suppress`) one stays.
     The score of a tubelet is the mean of the scores of its clips, filled ones included.
     Which detection of a clip comes first does not matter.
     """
-    tracks = follow([by_score(of_label(clip, LABEL_SAME), min_score) for clip in detections], min_iou, max_gap)
+    if linker not in LINKERS:
+        raise ValueError(f"{linker!r} is no linker; there are: {', '.join(LINKERS)}.")
+    tracks = LINKERS[linker]([read_clip(clip, min_score) for clip in detections], min_iou, max_gap)
     tubelets = [
         tubelet
         for track in tracks
-        for tubelet in cut_in_time(track.fill(video, start), cut, max_gap)
+        for tubelet in cut_in_time(fill(track, video, start), cut, max_gap)
         if len(tubelet.scores) >= min_clips
     ]
     kept = suppress(tubelets, nms_iou)
     return sorted((each.tubelet for each in kept), key=lambda tubelet: -tubelet.score)[:max_tubelets]
-
-
-@dataclass(slots=True)
-class Track:
-    """An actor that is being followed: the clips where it was seen, its boxes and scores there."""
-
-    clips: list[int] = field(default_factory=list)
-    boxes: list[Floats] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-
-    def see(self, clip: int, box: Floats, score: float) -> None:
-        self.clips.append(clip)
-        self.boxes.append(box)
-        self.scores.append(score)
-
-    def expected(self, clip: int) -> Floats:
-        """The last box (4,), moved on with the mean velocity of its centre. Actors who cross keep their way."""
-        since = max(-len(self.clips), -1 - STEPS_OF_VELOCITY)
-        elapsed = max(self.clips[-1] - self.clips[since], 1)
-        moved = (self.boxes[-1] - self.boxes[since]).reshape(2, 2).mean(0)
-        return self.boxes[-1] + np.tile(moved, 2) * (clip - self.clips[-1]) / elapsed
-
-    def fill(self, video: str, start: int) -> Scored:
-        """Every clip from the first to the last one seen, gaps filled on a straight line."""
-        clips = np.arange(self.clips[0], self.clips[-1] + 1)
-        seen = np.column_stack([np.stack(self.boxes), self.scores])  # (seen, 5)
-        filled = np.column_stack([np.interp(clips, self.clips, column) for column in seen.T])
-        return Scored.over(Span(video, start + int(clips[0]), start + int(clips[-1]) + 1), filled[:, :4], filled[:, 4])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,29 +75,12 @@ class Scored:
         return Scored.over(span, self.tubelet.boxes[first : last + 1].numpy(), self.scores[first : last + 1])
 
 
-def follow(clips: Sequence[tuple[Floats, Floats]], min_iou: float, max_gap: int) -> list[Track]:
-    """Walks through the clips once. What no live track takes begins a track of its own."""
-    tracks: list[Track] = []
-    for clip, (boxes, scores) in enumerate(clips):
-        live = [track for track in tracks if clip - track.clips[-1] <= max_gap + 1]
-        taken = assign(live, clip, boxes, scores, min_iou)
-        for index in range(len(boxes)):
-            if index not in taken:
-                tracks.append(Track())
-            track = taken.get(index, tracks[-1])
-            track.see(clip, boxes[index], float(scores[index]))
-    return tracks
-
-
-def assign(live: Sequence[Track], clip: int, boxes: Floats, scores: Floats, min_iou: float) -> dict[int, Track]:
-    """detection -> track, at most one each: the assignment with the largest sum of IoU + score."""
-    if not live or not len(boxes):
-        return {}
-    expected = np.stack([track.expected(clip) for track in live])
-    overlap = box_iou(torch.from_numpy(expected), torch.from_numpy(boxes)).numpy()  # (tracks, N)
-    allowed = overlap >= min_iou
-    rows, columns = linear_sum_assignment(np.where(allowed, overlap + scores, 0.0), maximize=True)
-    return {int(c): live[int(r)] for r, c in zip(rows, columns, strict=True) if allowed[r, c]}
+def fill(track: Track, video: str, start: int) -> Scored:
+    """Every clip from the first to the last one seen, gaps filled on a straight line."""
+    clips = np.arange(track.clips[0], track.clips[-1] + 1)
+    seen = np.column_stack([np.stack(track.boxes), track.scores])  # (seen, 5)
+    filled = np.column_stack([np.interp(clips, track.clips, column) for column in seen.T])
+    return Scored.over(Span(video, start + int(clips[0]), start + int(clips[-1]) + 1), filled[:, :4], filled[:, 4])
 
 
 def cut_in_time(track: Scored, cut: float, max_gap: int) -> list[Scored]:
@@ -147,8 +107,9 @@ def suppress(tubelets: Sequence[Scored], nms_iou: float) -> list[Scored]:
     return kept
 
 
-def by_score(detections: Detections, min_score: float) -> tuple[Floats, Floats]:
-    """Boxes (N, 4) and scores (N,) of at least `min_score`, best first."""
-    scores = detections.scores.detach().double().cpu().numpy()
+def read_clip(detections: Detections, min_score: float) -> tuple[Floats, Floats]:
+    """Boxes (N, 4) and scores (N,) of class "same" with at least `min_score`, best first."""
+    same = of_label(detections, LABEL_SAME)
+    scores = same.scores.detach().double().cpu().numpy()
     order = np.argsort(-scores, kind="stable")[: int((scores >= min_score).sum())]
-    return detections.boxes.detach().double().cpu().numpy()[order], scores[order]
+    return same.boxes.detach().double().cpu().numpy()[order], scores[order]

@@ -1,11 +1,14 @@
 """Linking, held to made detections whose tubelets are known."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
-from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Detections
-from stvr.tubelets.linking import link
+from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Detections, Span, Tubelet
+from stvr.tubelets.linking import LINKERS, link
+from stvr.tubelets.oracle import oracle_link
 
 HALF = np.array([-0.08, -0.2, 0.08, 0.2])
 
@@ -119,3 +122,100 @@ def test_moving_the_start_moves_the_answer():
     early, late = link(clips, "v", 0)[0], link(clips, "v", 70)[0]
     assert late.span.start == early.span.start + 70
     assert torch.equal(early.boxes, late.boxes)
+
+
+def one_actor_beside_another() -> list[Detections]:
+    """A sure actor and one who is hidden for two clips, standing apart."""
+    clips = []
+    for t in range(12):
+        seen = [(actor(0.2 + 0.01 * t), 0.9)] + ([] if t in (5, 6) else [(actor(0.8 - 0.01 * t), 0.6)])
+        clips.append(detections(*seen))
+    return clips
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+def test_every_linker_finds_both_actors_and_fills_the_gap(linker):
+    first, second = link(one_actor_beside_another(), "v", 30, linker=linker)
+    assert (first.span.start, first.span.stop) == (second.span.start, second.span.stop) == (30, 42)
+    assert first.boxes[:, 0].numpy() == pytest.approx(0.12 + 0.01 * np.arange(12), abs=1e-6)
+    assert second.boxes[:, 0].numpy() == pytest.approx(0.72 - 0.01 * np.arange(12), abs=1e-6)
+
+
+@pytest.mark.parametrize("linker", LINKERS)
+@pytest.mark.parametrize("seed", range(3))
+def test_no_linker_uses_a_detection_twice_or_steps_too_far(linker, seed):
+    rng = np.random.default_rng(seed)
+    clips = []
+    for _ in range(15):
+        number = int(rng.integers(0, 6)) if rng.random() < 0.8 else 0
+        boxes = np.array([actor(*rng.random(2)) for _ in range(number)]).reshape(-1, 4)
+        clips.append((boxes, np.sort(rng.random(len(boxes)))[::-1]))
+    tracks = LINKERS[linker](clips, 0.3, 2)
+    used = [(clip, *box) for track in tracks for clip, box in zip(track.clips, track.boxes, strict=True)]
+    assert len(used) == len(set(used))
+    for track in tracks:
+        assert np.all(np.diff(track.clips) >= 1)
+        assert np.all(np.diff(track.clips) <= 3)
+
+
+def test_viterbi_takes_the_path_with_the_largest_sum_where_greedy_is_led_astray():
+    # a lure of score .9 beside the way leads greedy to a dead end; the whole way is worth more
+    way = [actor(0.20), actor(0.24), actor(0.28), actor(0.32), actor(0.36)]
+    lure = actor(0.17)
+    clips = [detections((box, 0.6)) for box in way]
+    clips[1] = detections((way[1], 0.6), (lure, 0.9))
+    viterbi = link(clips, "v", 0, linker="viterbi")
+    assert any(len(each.span) == 5 and each.score == pytest.approx(0.6) for each in viterbi)
+    greedy = link(clips, "v", 0, linker="greedy")
+    assert not any(len(each.span) == 5 and each.score == pytest.approx(0.6) for each in greedy)
+
+
+def test_viterbi_is_the_best_of_all_paths():
+    """Held to every path there is, by recursion."""
+    rng = np.random.default_rng(4)
+    clips = [(np.stack([actor(0.4 + 0.1 * x, 0.5) for x in rng.random(3)]), np.sort(rng.random(3))[::-1])
+             for _ in range(5)]
+
+    def best_from(clip: int, index: int) -> float:
+        boxes, scores = clips[clip]
+        after = [0.0]
+        for later in range(clip + 1, min(clip + 2 + 1, len(clips))):
+            for other, box in enumerate(clips[later][0]):
+                overlap = plain_iou(boxes[index], box)
+                if overlap >= 0.3:
+                    after.append(overlap + best_from(later, other))
+        return float(scores[index]) + max(after)
+
+    expected = max(best_from(clip, index) for clip in range(5) for index in range(3))
+    first = LINKERS["viterbi"](clips, 0.3, 1)[0]
+    worth = sum(first.scores) + sum(plain_iou(a, b) for a, b in pairwise(first.boxes))
+    assert worth == pytest.approx(expected)
+
+
+def plain_iou(a, b) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0) * max(height, 0)
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def test_the_oracle_parts_actors_whom_no_linker_can_part():
+    """Two actors stand in one place, one after the other: identity alone knows where the first ends."""
+    clips = [detections((actor(0.5), 0.9 if t < 6 else 0.85)) for t in range(12)]
+    true = [Tubelet(Span("film", 40 + 6 * k, 46 + 6 * k), torch.tensor(np.array([actor(0.5)] * 6))) for k in range(2)]
+    assert len(link(clips, "v", 40)) == 1
+    found = oracle_link(clips, true, "v", 40)
+    assert [(each.span.video, each.span.start, each.span.stop) for each in found] == [("v", 40, 46), ("v", 46, 52)]
+
+
+def test_the_oracle_uses_detections_not_the_true_boxes():
+    shifted = actor(0.53)
+    clips = [detections((shifted, 0.8), (actor(0.9), 0.4)) if t != 2 else detections() for t in range(5)]
+    true = [Tubelet(Span("film", 0, 6), torch.tensor(np.array([actor(0.5)] * 6)))]
+    first, stray = oracle_link(clips, true, "v", 0)
+    assert first.boxes.numpy() == pytest.approx(np.array([shifted] * 5), abs=1e-6)  # clip 5 was not detected
+    assert stray.boxes[0].numpy() == pytest.approx(actor(0.9), abs=1e-6)  # what is nobody's is linked as usual
+
+
+def test_an_unknown_linker_is_refused():
+    with pytest.raises(ValueError, match="'best' is no linker; there are: greedy, viterbi, online"):
+        link([], "v", 0, linker="best")
