@@ -22,7 +22,7 @@ from stvr.backbones.i3d import scale
 from stvr.backbones.weights import digest, load_state, load_weights, save_weights
 from stvr.checkpoint import BACKBONE_FILE, HEAD_FILE, Checkpoint, load_head, save_head, weights_beside
 from stvr.config import fill
-from stvr.data.dataset import Item, TrainingBatches, item_of, lacking, read_pairs_for
+from stvr.data.dataset import Item, TrainingBatches, item_of, read_pairs_for
 from stvr.data.draws import Draw
 from stvr.extract.flow import flow_of
 from stvr.extract.frames import FrameReader
@@ -143,7 +143,7 @@ class FromFrames(Trainee):
         self.backbone.lr_share = options.backbone_lr_share  # type: ignore[assignment]
         self.head, self.checkpointing = head, options.checkpointing
         self.first = names.index(options.from_layer)
-        for layer in backbone[self.first :]:
+        for layer in list(backbone)[self.first :]:
             for name, parameter in layer.named_parameters():
                 parameter.requires_grad_(not name.endswith("bn.weight"))  # the published network has no gain
 
@@ -169,9 +169,11 @@ class FromFrames(Trainee):
 
     def maps(self, clips: Tensor) -> Tensor:
         """(N, F, S, S, 3) uint8 -> (N, H, W, time * C) float32, time-major."""
+        layers, x = list(self.backbone), scale(clips)
         with torch.no_grad():
-            x = self.backbone[: self.first](scale(clips))
-        for layer in self.backbone[self.first :]:
+            for layer in layers[: self.first]:
+                x = layer(x)
+        for layer in layers[self.first :]:
             x = recompute(layer, x, use_reentrant=False) if self.checkpointing else layer(x)
         return x.permute(0, 3, 4, 2, 1).flatten(-2).float()
 
@@ -192,8 +194,8 @@ def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
     else:
         load_weights(backbone, weights)
     if (came := digest(backbone.state_dict())) != spec.weights_digest:
-        raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), but "
-                         f"{weights or 'analytic ones'} are others ({came[:19]}). Give the file of those with --weights.")
+        raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
+                         f"but {weights or 'analytic ones'} are others ({came[:19]}). Give the right file with --weights.")
     return backbone
 
 

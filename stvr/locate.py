@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stvr.backbones import Backbone, load_backbone
-from stvr.checkpoint import Checkpoint, load_head
+from stvr.checkpoint import Checkpoint, load_head, weights_beside
 from stvr.extract.decode import VideoInfo, probe
 from stvr.extract.flow import Flow, flow_of
 from stvr.extract.reading import Clip, as_fed, read_clips
@@ -75,12 +75,12 @@ def locate(
 
     box: x1, y1, x2, y2 in pixels of the query as displayed, or all in [0, 1] as shares of it. at: seconds. span: from
     when to when the actor does it, a second around `at` by default; the box stands still over it. weights: those the
-    head's features were made with, unless they were analytic; flow_weights: those of RAFT, where the head was trained
+    head's features were made with, unless they were analytic or lie beside a finetuned head; flow_weights: those of RAFT, where the head was trained
     on its flow. on_failure is told of a reference that cannot be read; without it the error is raised.
     report(path, clips done, clips) tells of progress.
     """
     loaded = load_head(checkpoint, device)
-    backbone = backbone_of(loaded, weights, device)
+    backbone = backbone_of(loaded, weights_beside(checkpoint, loaded.spec, weights), device)
     flow = flow_of(loaded.spec, flow_weights, device) if loaded.head.propagation.needs_flow else None
     question = read_query(loaded, backbone, Path(query), box, at, span)
     for path in map(Path, references):
