@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from stvr.commands import answer, around, extract, prepare, score, train, weights
+from stvr.commands import answer, around, exchange, extract, prepare, score, train, weights
 
 app = typer.Typer(
     name="stvr", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -22,6 +22,8 @@ app.command()(train.finetune)
 app.command("eval")(answer.evaluate)
 app.command()(answer.locate)
 app.add_typer(score.app, name="score")
+app.command()(exchange.export)
+app.command("import")(exchange.import_)
 app.add_typer(weights.app, name="weights")
 app.command()(around.info)
 

@@ -1,0 +1,106 @@
+"""Tubelets as `stvr locate` writes them, one a line, and as rows of a user's own table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stvr.data.table import TABLE_COLUMNS
+from stvr.files import whole
+from stvr.structures import ClipSpec
+
+CLIP = ClipSpec()  # how `stvr locate` cuts time: three clips a second
+DECIMALS = 2  # of a pixel, as `stvr locate` writes them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """One tubelet of one video: clips [start, start + T), boxes (T, 4) xyxy in pixels of a picture width x height."""
+
+    reference: str
+    score: float
+    width: int
+    height: int
+    start: int
+    boxes: NDArray[np.float64]
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.boxes)
+
+    def to_json(self, rank: int) -> dict[str, Any]:
+        """The object of one line of tubelets.jsonl."""
+        return {
+            "reference": self.reference, "rank": rank, "score": self.score,
+            "start_seconds": CLIP.seconds_at(self.start), "stop_seconds": CLIP.seconds_at(self.stop),
+            "width": self.width, "height": self.height,
+            "boxes": [{"seconds": CLIP.seconds_at(clip), "box": [round(edge, DECIMALS) for edge in box]}
+                      for clip, box in enumerate(self.boxes.tolist(), self.start)],
+        }  # fmt: skip
+
+
+def read_found(path: Path) -> list[Found]:
+    """Reads tubelets.jsonl. ValueError with the line that does not fit."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            try:
+                found.append(from_json(json.loads(line)))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path.name}, line {number}: wanted a tubelet of `stvr locate`: "
+                                 f"{type(error).__name__}: {error}") from None
+    return found
+
+
+def from_json(line: dict[str, Any]) -> Found:
+    clips = [CLIP.index_at(float(each["seconds"])) for each in line["boxes"]]
+    boxes = np.array([each["box"] for each in line["boxes"]], np.float64)
+    if not clips or clips != list(range(clips[0], clips[0] + len(clips))) or clips[0] < 0:
+        raise ValueError("its boxes do not stand a clip apart (a third of a second)")
+    if boxes.shape != (len(clips), 4) or not np.isfinite(boxes).all():
+        raise ValueError("a box is not four numbers")
+    width, height = int(line["width"]), int(line["height"])
+    if min(width, height) < 1:
+        raise ValueError(f"the picture is {width} x {height}")
+    return Found(str(line["reference"]), float(line["score"]), width, height, clips[0], boxes)
+
+
+def write_found(path: Path, found: Iterable[Found]) -> int:
+    """Writes tubelets.jsonl, best first; ranks count in each reference. Returns how many."""
+    ranks: dict[str, int] = {}
+    lines = []
+    for each in sorted(found, key=lambda one: -one.score):
+        ranks[each.reference] = ranks.get(each.reference, 0) + 1
+        lines.append(json.dumps(each.to_json(ranks[each.reference]), ensure_ascii=False) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as partial:
+        partial.write_text("".join(lines), encoding="utf-8")
+    return len(lines)
+
+
+def write_table(path: Path, found: Sequence[Found], label: str) -> int:
+    """Writes the table that `stvr prepare table` reads: a row a clip, boxes in pixels beside the picture's size."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*TABLE_COLUMNS, "width", "height"])
+        for person, each in enumerate(found, start=1):
+            for clip, box in enumerate(each.boxes.tolist(), each.start):
+                writer.writerow([Path(each.reference).stem, CLIP.seconds_at(clip),
+                                 *(round(edge, DECIMALS) for edge in box), person, label, each.width, each.height])
+    return len(found)
+
+
+def by_video(found: Sequence[Found]) -> dict[str, list[Found]]:
+    """The tubelets of each video, in their order."""
+    groups: dict[str, list[Found]] = {}
+    for each in found:
+        groups.setdefault(each.reference, []).append(each)
+    return groups

@@ -1,0 +1,73 @@
+"""WebVTT: a cue a clip, with the box as JSON, for the metadata track of a video in a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stvr.render.exporters.records import CLIP, DECIMALS, Found
+
+CUE = re.compile(r"^((?:\d+:)?\d\d:\d\d\.\d{3})\s+-->\s+((?:\d+:)?\d\d:\d\d\.\d{3})")
+HEADER = "NOTE stvr "
+
+
+def export_webvtt(found: Sequence[Found], label: str) -> str:
+    """The file of one video; cues by time. A cue's text: {"tubelet", "label", "score", "box": x1, y1, x2, y2}."""
+    first = found[0]
+    cues = []
+    for number, each in enumerate(found, start=1):
+        for clip, box in enumerate(each.boxes.tolist(), each.start):
+            text = written({"tubelet": number, "label": label, "score": each.score,
+                            "box": [round(edge, DECIMALS) for edge in box]})
+            cues.append((clip, number, f"{number}.{clip}\n{stamp(clip)} --> {stamp(clip + 1)}\n{text}\n"))
+    head = written({"reference": first.reference, "width": first.width, "height": first.height})
+    return "\n".join(["WEBVTT\n", f"{HEADER}{head}\n", *(cue for _, _, cue in sorted(cues))])
+
+
+def written(content: dict[str, Any]) -> str:
+    """JSON without --> and without markup, which a cue cannot hold."""
+    text = json.dumps(content, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def stamp(clip: int) -> str:
+    milliseconds = round(CLIP.seconds_at(clip) * 1000)
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest:03d}"
+
+
+def seconds_of(text: str) -> float:
+    parts = [float(part) for part in text.split(":")]
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
+def import_webvtt(path: Path) -> list[Found]:
+    """The tubelets of one video; ValueError for a file without the note that says its picture's size."""
+    blocks = re.split(r"\n[ \t]*\n", path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").strip())
+    notes = [block for block in blocks if block.startswith(HEADER)]
+    if not blocks[0].startswith("WEBVTT") or not notes:
+        raise ValueError("wanted WEBVTT with a note that starts with 'NOTE stvr', as `stvr export` writes it.")
+    head = json.loads(notes[0].removeprefix(HEADER))
+    tracks: dict[int, list[tuple[int, dict[str, Any]]]] = {}
+    for block in blocks:
+        lines = block.splitlines()
+        place = next((index for index, line in enumerate(lines) if CUE.match(line)), None)
+        if place is not None:
+            cue = CUE.match(lines[place])
+            assert cue is not None
+            middle = (seconds_of(cue[1]) + seconds_of(cue[2])) / 2
+            text = json.loads("\n".join(lines[place + 1 :]))
+            tracks.setdefault(int(text["tubelet"]), []).append((CLIP.index_at(middle), text))
+    found = []
+    for track in tracks.values():
+        track.sort(key=lambda each: each[0])
+        clips, boxes = np.array([clip for clip, _ in track]), np.array([text["box"] for _, text in track], np.float64)
+        for run in np.split(np.arange(len(clips)), np.flatnonzero(np.diff(clips) != 1) + 1):
+            found.append(Found(head["reference"], float(track[0][1]["score"]), int(head["width"]), int(head["height"]),
+                               int(clips[run[0]]), boxes[run]))
+    return found
