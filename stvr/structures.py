@@ -102,6 +102,7 @@ class Pair:
     """A query, the span of the reference to search, and what lies in it.
 
     targets: tubelets of the query's label; others: tubelets of any other label; split: train, val or test.
+    other_labels: what each of `others` shows; empty where that is not known.
     """
 
     query: Tubelet
@@ -110,6 +111,7 @@ class Pair:
     label: str
     others: tuple[Tubelet, ...] = ()
     split: str = "train"
+    other_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -216,8 +216,10 @@ def _cut_query(query: Tubelet, rng: np.random.Generator, spec: ClipSpec, protoco
 def _pair(pool: Pool, query: Tubelet, label: Label, reference: Span) -> Pair:
     shown = pool.everyone[reference.video].within(reference)
     targets = tuple(part.tubelet for part in shown if part.label == label)
-    others = tuple(part.tubelet for part in shown if part.label != label)
-    return Pair(query, reference, targets, label_text(label), others, pool.split)
+    others = [part for part in shown if part.label != label]
+    other_labels = tuple(label_text(part.label) for part in others)
+    return Pair(query, reference, targets, label_text(label), tuple(part.tubelet for part in others), pool.split,
+                other_labels)
 
 
 def _clips(seconds: int, spec: ClipSpec) -> int:

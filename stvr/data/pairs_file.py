@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,10 @@ def _encode(pair: Pair) -> dict[str, Any]:
         "query": {"video": pair.query.span.video, **_encode_tubelet(pair.query)},
         "reference": {"video": reference.video, "start": reference.start, "stop": reference.stop},
         "targets": [_encode_tubelet(tubelet) for tubelet in pair.targets],
-        "others": [_encode_tubelet(tubelet) for tubelet in pair.others],
+        "others": [
+            {**_encode_tubelet(tubelet), **({"label": label} if label is not None else {})}
+            for tubelet, label in zip_longest(pair.others, pair.other_labels)
+        ],
     }
 
 
@@ -114,7 +117,10 @@ def _decode(entry: Mapping[str, Any]) -> Pair:
             raise ValueError(f"a tubelet over clips [{tubelet.span.start}, {tubelet.span.stop}) sticks out of the "
                              f"reference [{reference.start}, {reference.stop})")
     query = _decode_tubelet(entry["query"]["video"], entry["query"])
-    return Pair(query, reference, targets, str(entry["label"]), others, entry["split"])
+    labels = tuple(str(other["label"]) for other in entry["others"] if "label" in other)
+    if labels and len(labels) != len(others):
+        raise ValueError(f"{len(labels)} of {len(others)} others have a label, wanted one for each or for none")
+    return Pair(query, reference, targets, str(entry["label"]), others, entry["split"], labels)
 
 
 def _decode_tubelet(video: str, entry: Mapping[str, Any]) -> Tubelet:

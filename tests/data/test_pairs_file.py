@@ -124,3 +124,13 @@ def test_the_summary_counts_by_split(pairs: list[Pair]):
                   "reference_clips_median": 18, "reference_clips_max": 18, "without_target": 0},
         "test": {"pairs": 1, "labels": 1, "videos": 2, "query_clips_median": 30, "query_clips_max": 30,
                  "reference_clips_median": 9, "reference_clips_max": 9, "without_target": 1}}
+
+
+def test_what_the_others_do_comes_back(tmp_path):
+    span, other = Span("b", 0, 6), Tubelet(Span("b", 1, 2), torch.tensor([[0.1, 0.1, 0.5, 0.5]]))
+    query = Tubelet(Span("a", 0, 1), torch.tensor([[0.1, 0.1, 0.5, 0.5]]))
+    named = Pair(query, span, (), "11", (other, other), "test", ("12", "11,12"))
+    unnamed = Pair(query, span, (), "11", (other, other), "test")
+    write_pairs(tmp_path / "pairs.json", [named, unnamed], {"clip": {"fps": 24, "frames_per_clip": 8}})
+    read, _ = read_pairs(tmp_path / "pairs.json")
+    assert [pair.other_labels for pair in read] == [("12", "11,12"), ()]
