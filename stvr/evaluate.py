@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +15,17 @@ from torch import Tensor
 
 from stvr.checkpoint import Checkpoint, load_head
 from stvr.data.dataset import Item, collate, lacking, read_item, read_maps, read_pairs_for
+from stvr.figures import PairAnswers, score
 from stvr.files import whole
 from stvr.heads import MatchingHead
 from stvr.heads.matching import MatchingOutputs, in_pixels
 from stvr.heads.proposals import ProposalOutputs
 from stvr.store import FeatureStore
-from stvr.structures import LABEL_NONE, LABEL_SAME, Pair
-from stvr.tubelets import (
-    ClipRecord,
-    PairRecord,
-    frame_map,
-    of_label,
-    precision_recall_curves,
-    probe_records,
-    proposal_recall,
-)
+from stvr.structures import LABEL_NONE, LABEL_SAME, Detections, Pair
+from stvr.tubelets import METRIC_VERSION, ClipRecord, PairRecord, of_label, probe_records
 
-METRIC_VERSION = 1
 WIDTH = 32  # of the column of labels, in characters
 CLIPS_AT_ONCE = 30  # of a reference that go through the second stage together; bounds memory
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PairAnswers:
-    """What the head said of one pair: with its own query, with another's, and its proposals a clip (N, 4) in [0, 1].
-
-    truth: all annotated boxes a clip. probes: what other rankings of these say, for an audit.
-    """
-
-    own: PairRecord
-    shuffled: PairRecord | None
-    proposals: Sequence[Tensor]
-    truth: Sequence[Tensor]
-    probes: Mapping[str, PairRecord] = field(default_factory=dict)
 
 
 def evaluate(
@@ -91,7 +68,7 @@ def evaluate(
         "metric_version": METRIC_VERSION,
         "split": sorted({pair.split for pair in pairs}),
         "evaluated": f"{len(pairs)} of {len(every)} pairs",
-        **score(answers),
+        **score(answers, store.spec.clip, seed),
         "labels": dict(header.get("labels", {})),
         "checkpoint": dict(checkpoint.provenance),
         "pairs_digest": f"sha256:{hashlib.sha256(pairs_path.read_bytes()).hexdigest()}",
@@ -100,33 +77,6 @@ def evaluate(
     if out is not None:
         write_results(out, results)
     return results
-
-
-def score(answers: Sequence[PairAnswers]) -> dict[str, Any]:
-    """frame-mAP by label and mean, the shuffled-query probe beside it, recall of the proposals, curves."""
-    own = [answer.own for answer in answers]
-    shuffled = [answer.shuffled for answer in answers if answer.shuffled is not None]
-    table, probe = frame_map(own), frame_map(shuffled) if shuffled else None
-    recall = proposal_recall([p for a in answers for p in a.proposals], [t for a in answers for t in a.truth])
-    curves = precision_recall_curves(own)
-    audited = {name: frame_map([answer.probes[name] for answer in answers]) for name in answers[0].probes}
-    return {
-        "frame_map": {
-            "mean": named(table.mean),
-            "per_label": {label: named(values) for label, values in table.per_label.items()},
-            "pairs": dict(table.pairs),
-            "boxes": dict(table.boxes),
-        },
-        "shuffled_query": {
-            "mean": named(probe.mean),
-            "per_label": {label: named(values) for label, values in probe.per_label.items()},
-        }
-        if probe
-        else None,
-        "audit": {name: named(result.mean) for name, result in audited.items()},
-        "proposal_recall": {str(k): named(values) for k, values in recall.items()},
-        "curves": {label: thinned(recall_, precision) for label, (recall_, precision) in curves.items()},
-    }
 
 
 def answer_pairs(
@@ -156,10 +106,11 @@ def answer_pair(
     )
     parts = maps.split(CLIPS_AT_ONCE, 1)
     found = [head.propose(part) for part in parts]
-    records = []
+    detections = []  # by item, a clip each
     for item in items:
         outputs = match_parts(head, item, parts, found, device)
-        records.append(PairRecord(pair.label, clip_records(head, outputs, truth)))
+        detections.append([on_cpu(clip) for output in outputs for clip in head.detect(output)])
+    records = [PairRecord(pair.label, clip_records(each, truth)) for each in detections]
     scale = in_pixels(outputs[0].image_size, outputs[0].boxes)
     proposals = [(b[m] / scale).cpu() for p in found for b, m in zip(p.boxes, p.mask, strict=True)]
     probes = {}
@@ -168,7 +119,8 @@ def answer_pair(
         on_truth = [with_boxes(p, every[i * CLIPS_AT_ONCE :][: len(p.boxes)], scale) for i, p in enumerate(found)]
         outputs = match_parts(head, items[0], parts, on_truth, device)
         probes["true boxes, the model's match score"] = PairRecord(pair.label, box_records(outputs, every, truth))
-    return PairAnswers(records[0], records[1] if len(records) > 1 else None, proposals, every, probes)
+    shuffled = records[1] if len(records) > 1 else None
+    return PairAnswers(records[0], shuffled, proposals, every, probes, pair, detections[0])
 
 
 def match_parts(
@@ -194,21 +146,20 @@ def box_records(
 ) -> list[ClipRecord]:
     """The true boxes of everybody, each scored as the query's action."""
     scores = [
-        logits[mask].softmax(-1)[:, LABEL_SAME].cpu()
+        logits[mask].softmax(-1)[:, -1].cpu()
         for output in outputs
         for logits, mask in zip(output.logits, output.mask, strict=True)
     ]
     return [ClipRecord(boxes, score, true) for boxes, score, true in zip(every, scores, truth, strict=True)]
 
 
-def clip_records(
-    head: MatchingHead, outputs: Sequence[MatchingOutputs], truth: Sequence[Tensor]
-) -> list[ClipRecord]:
-    detections = [of_label(found, LABEL_SAME) for output in outputs for found in head.detect(output)]
-    return [
-        ClipRecord(found.boxes.cpu(), found.scores.cpu(), true)
-        for found, true in zip(detections, truth, strict=True)
-    ]
+def clip_records(detections: Sequence[Detections], truth: Sequence[Tensor]) -> list[ClipRecord]:
+    same = [of_label(clip, LABEL_SAME) for clip in detections]
+    return [ClipRecord(found.boxes, found.scores, true) for found, true in zip(same, truth, strict=True)]
+
+
+def on_cpu(clip: Detections) -> Detections:
+    return Detections(clip.boxes.cpu(), clip.scores.cpu(), clip.labels.cpu())
 
 
 def draw_strangers(pairs: Sequence[Pair], seed: int) -> list[Pair | None]:
@@ -247,20 +198,6 @@ def choose_split(pairs: Sequence[Pair], split: str | None) -> list[Pair]:
     return chosen
 
 
-def named(values: Mapping[float, float]) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {str(key): None if math.isnan(value) else value for key, value in values.items()}
-
-
-def thinned(recall: Any, precision: Any, points: int = 200) -> dict[str, list[float]]:
-    """At most `points` points of a curve, the last one among them."""
-    keep = np.unique(np.linspace(0, len(recall) - 1, min(points, len(recall))).round().astype(int))
-    return {
-        "recall": [round(float(recall[i]), 4) for i in keep],
-        "precision": [round(float(precision[i]), 4) for i in keep],
-    }
-
-
 def text_table(results: Mapping[str, Any]) -> str:
     """For a terminal: a row a label, the mean, the probe beside it; frame-mAP in percent."""
     table, probe, names = results["frame_map"], results["shuffled_query"], results["labels"]
@@ -280,7 +217,28 @@ def text_table(results: Mapping[str, Any]) -> str:
     rows += [text_row(f"  {name}"[:WIDTH], values, thresholds) for name, values in results["audit"].items()]
     recall = ", ".join(f"{k}: " + " / ".join(show(v) for v in row.values())
                        for k, row in results["proposal_recall"].items())
-    return "\n".join([head, *rows, f"proposal recall at IoU .5 / .7, of the first {recall}", results["evaluated"]])
+    rows += [f"proposal recall at IoU .5 / .7, of the first {recall}", *more_rows(results), results["evaluated"]]
+    return "\n".join([head, *rows])
+
+
+def more_rows(results: Mapping[str, Any]) -> list[str]:
+    """A line each: how sure the mean is, tubelets by linker, errors, graded labels."""
+    sure, videos, errors, graded = (results[name] for name in ("intervals", "video_map", "errors", "ndcg"))
+    rows = [f"95 % interval of {sure['of']}: {spread(sure['model'])}; owed to the query: "
+            f"{spread(sure['owed to the query'])}"]
+    if videos:
+        linkers = "; ".join(f"{name} " + " / ".join(map(show, row.values())) for name, row in videos["linkers"].items())
+        rows.append(f"video-mAP at tube IoU .2 / .5 / .5:.95, by linker: {linkers}")
+    if errors:
+        kinds = {**errors["detections"], **{k: n for k, n in errors["true_boxes"].items() if k != "found"}}
+        rows.append("errors: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
+    if graded:
+        rows.append(f"nDCG with graded labels: {show(graded['mean'])}")
+    return rows
+
+
+def spread(bounds: Sequence[float | None] | None) -> str:
+    return "-" if bounds is None else " to ".join(map(show, bounds))
 
 
 def named_label(label: str, names: Mapping[str, str]) -> str:

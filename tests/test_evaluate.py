@@ -14,7 +14,8 @@ from tiny import HEAD, NUM_CLIPS, SPEC, pair, write_store, write_tiny_pairs
 
 import stvr.evaluate
 from stvr.checkpoint import save_head
-from stvr.evaluate import PairAnswers, draw_strangers, evaluate, score, text_table, thinned
+from stvr.evaluate import draw_strangers, evaluate, text_table
+from stvr.figures import PairAnswers, score, thinned
 from stvr.heads import HeadOptions, build_head
 from stvr.propagation import Recurrent
 from stvr.structures import ClipSpec, Span
@@ -88,6 +89,10 @@ def test_every_figure_is_json(store: Path, pairs: Path, checkpoint: Path, tmp_pa
     assert told == [(number, 5) for number in range(1, 6)]
     assert "with a shuffled query" in text_table(results)
     assert text_table(results).splitlines()[1].startswith("nod ")
+    assert "by linker: greedy" in text_table(results)
+    assert set(results["video_map"]["linkers"]) == {"greedy", "viterbi", "online", "oracle"}
+    assert sum(results["errors"]["detections"].values()) <= 24 == sum(results["errors"]["true_boxes"].values())
+    assert results["ndcg"] == {"mean": results["ndcg"]["mean"], "pairs": 4, "gain": results["ndcg"]["gain"]}
     assert text_table(results).endswith("5 of 5 pairs")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from stvr.tubelets.matching import Bools, Floats, Indices, monotone
 from stvr.tubelets.metrics import PairRecord, pool_label
 
-DRAWS = 1000
+DRAWS = 500
 LEVEL = 0.95
 
 
@@ -34,28 +34,35 @@ class LabelRanking:
         return float(np.sum(np.diff(true, prepend=0.0) / total * monotone(precision)))
 
 
-def bootstrap_means(
+def bootstrap(
     results: Mapping[str, Sequence[PairRecord]], threshold: float = 0.5, draws: int = DRAWS, seed: int = 0
-) -> dict[str, Floats]:
-    """frame-mAP (draws,) of each result over the same draws of pairs, so that differences can be taken.
+) -> dict[str, dict[str, Floats]]:
+    """AP (draws,) by result and label over the same draws of pairs, so that differences can be taken.
 
-    results: by name, the records of the same pairs in the same order. A label none of whose true boxes was drawn is
-    left out of that draw's mean. Raises ValueError when the results speak of different pairs.
+    results: by name, the records of the same pairs in the same order. NaN where no true box of a label was drawn.
+    Raises ValueError when the results speak of different pairs.
     """
     sizes = {len(records) for records in results.values()}
     if len(sizes) > 1:
         raise ValueError(f"results over the same pairs are wanted, not over {' and '.join(map(str, sorted(sizes)))}.")
-    number = sizes.pop() if sizes else 0
+    number = max(sizes, default=0)
     rankings = {name: label_rankings(records, threshold) for name, records in results.items()}
+    drawn = {name: {label: np.full(draws, np.nan) for label in by_label} for name, by_label in rankings.items()}
     random = np.random.default_rng(seed)
-    means = {name: np.full(draws, np.nan) for name in results}
     for draw in range(draws if number else 0):
         weights = np.bincount(random.integers(number, size=number), minlength=number).astype(float)
         for name, by_label in rankings.items():
-            aps = np.array([ranking.average_precision(weights) for ranking in by_label])
-            if not np.isnan(aps).all():
-                means[name][draw] = np.nanmean(aps)
-    return means
+            for label, ranking in by_label.items():
+                drawn[name][label][draw] = ranking.average_precision(weights)
+    return drawn
+
+
+def mean_over_labels(by_label: Mapping[str, Floats]) -> Floats:
+    """frame-mAP (draws,): a label none of whose true boxes was drawn is left out of that draw's mean."""
+    every = np.stack(list(by_label.values()))  # (labels, draws)
+    known = ~np.isnan(every)
+    total, count = np.where(known, every, 0).sum(0), known.sum(0)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
@@ -67,11 +74,11 @@ def interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def label_rankings(records: Sequence[PairRecord], threshold: float) -> list[LabelRanking]:
+def label_rankings(records: Sequence[PairRecord], threshold: float) -> dict[str, LabelRanking]:
     by_label: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(records):
         by_label[record.label].append(index)
-    return [label_ranking(records, indices, threshold) for _, indices in sorted(by_label.items())]
+    return {label: label_ranking(records, indices, threshold) for label, indices in sorted(by_label.items())}
 
 
 def label_ranking(records: Sequence[PairRecord], indices: Sequence[int], threshold: float) -> LabelRanking:

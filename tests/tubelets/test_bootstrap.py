@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stvr.tubelets.bootstrap import bootstrap_means, interval
+from stvr.tubelets.bootstrap import bootstrap, interval, mean_over_labels
 from stvr.tubelets.metrics import ClipRecord, PairRecord, frame_map
 
 
@@ -19,6 +19,10 @@ def some_records(seed: int, number: int = 12) -> list[PairRecord]:
         PairRecord("ab"[i % 2], [ClipRecord(boxes(4), torch.from_numpy(rng.random(4)), boxes(2)) for _ in range(3)])
         for i in range(number)
     ]
+
+
+def bootstrap_means(results, **options):
+    return {name: mean_over_labels(by_label) for name, by_label in bootstrap(results, **options).items()}
 
 
 def test_a_draw_is_the_frame_map_of_the_pairs_drawn():
