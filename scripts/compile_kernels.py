@@ -2,8 +2,9 @@
 
     python scripts/compile_kernels.py [--only WORD] [--processes 2]
 
-Prints a table: kernel, target, registers, shared memory, spills. Exit status 1 when a kernel does not compile, spills,
-or has no case. Must run without TRITON_INTERPRET.
+Prints a table: kernel, target, registers, shared memory, spills, 16-byte loads, atomics. Exit status 1 when a kernel
+does not compile, spills, has an atomic (its sums would differ from run to run), or has no case. Must run without
+TRITON_INTERPRET.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Outcome:
     registers: int = 0
     shared: int = 0
     spills: int = 0
+    wide_loads: int = 0
+    atomics: int = 0
     seconds: float = 0.0
     error: str = ""
 
@@ -71,12 +74,14 @@ def main() -> int:
 def report(jobs: list[Job], outcomes: list[Outcome]) -> int:
     """Prints the table; returns how many failed."""
     failures = 0
-    print("| kernel | target | registers | shared, bytes | spills | s |\n|---|---|---|---|---|---|")
+    print("| kernel | target | registers | shared, bytes | spills | 16-byte loads | atomics | s |")
+    print("|---|---|---|---|---|---|---|---|")
     for job, outcome in zip(jobs, outcomes, strict=True):
-        failed = bool(outcome.error) or outcome.spills > 0
+        failed = bool(outcome.error) or outcome.spills > 0 or outcome.atomics > 0
         failures += failed
         print(f"| {job.name} | {job.target} | {outcome.registers} | {outcome.shared} | {outcome.spills} "
-              f"| {outcome.seconds:.1f} |{' FAILED ' + outcome.error if failed else ''}")
+              f"| {outcome.wide_loads} | {outcome.atomics} | {outcome.seconds:.1f} |"
+              f"{' FAILED ' + outcome.error if failed else ''}")
     return failures
 
 
@@ -120,32 +125,39 @@ def compile_job(job: Job) -> Outcome:
     start = perf_counter()
     try:
         compiled = triton.compile(source, target=GPUTarget(*TARGETS[job.target]), options=options)
-        registers, spills = nvidia_resources(compiled) if "cubin" in compiled.asm else amd_resources(compiled)
+        resources = nvidia_resources if "cubin" in compiled.asm else amd_resources
+        registers, *counts = resources(compiled)
     except Exception as fault:  # whatever the compiler says belongs in the table, and the rest goes on
         return Outcome(seconds=perf_counter() - start, error=f"{type(fault).__name__}: {str(fault)[:200]!r}")
-    return Outcome(registers, compiled.metadata.shared, spills, perf_counter() - start)
+    return Outcome(registers, compiled.metadata.shared, *counts, seconds=perf_counter() - start)
 
 
-def nvidia_resources(compiled: Any) -> tuple[int, int]:
-    """Registers, and spills: bytes of stack plus local loads and stores in the machine code."""
+def nvidia_resources(compiled: Any) -> tuple[int, int, int, int]:
+    """Registers; spills, in bytes of stack plus local loads and stores; 16-byte loads; atomics: of the machine code."""
     from triton import knobs
 
+    dump = knobs.nvidia.cuobjdump.path
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
-        command = [knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
-        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        usage, code = (
+            subprocess.run([dump, what, file.name], capture_output=True, text=True, check=True).stdout
+            for what in ("-res-usage", "-sass")
+        )
     found = {name: int(value) for name, value in re.findall(r"\b(REG|STACK|LOCAL):(\d+)", usage)}
-    local = len(re.findall(r"\b(?:STL|LDL)\b", compiled.asm["sass"]))
-    return found["REG"], found["STACK"] + found["LOCAL"] + local
+    spills = found["STACK"] + found["LOCAL"] + len(re.findall(r"\b(?:STL|LDL)\b", code))
+    wide = len(re.findall(r"\bLDG\.E[\w.]*\.128", code))
+    return found["REG"], spills, wide, len(re.findall(r"\b(?:RED|REDG|ATOM|ATOMG)\b", code))
 
 
-def amd_resources(compiled: Any) -> tuple[int, int]:
-    """Vector registers, and spills: spilled registers plus bytes of private memory."""
+def amd_resources(compiled: Any) -> tuple[int, int, int, int]:
+    """Vector registers; spilled registers plus bytes of private memory; 16-byte loads; atomics."""
+    code = compiled.asm["amdgcn"]
     pattern = r"\.(vgpr_count|vgpr_spill_count|sgpr_spill_count|private_segment_fixed_size):\s+(\d+)"
-    found = {name: int(value) for name, value in re.findall(pattern, compiled.asm["amdgcn"])}
-    spilled = ("vgpr_spill_count", "sgpr_spill_count", "private_segment_fixed_size")
-    return found["vgpr_count"], sum(found[name] for name in spilled)
+    found = {name: int(value) for name, value in re.findall(pattern, code)}
+    spills = sum(found[name] for name in ("vgpr_spill_count", "sgpr_spill_count", "private_segment_fixed_size"))
+    wide = len(re.findall(r"\b(?:buffer|global)_load_dwordx4\b", code))
+    return found["vgpr_count"], spills, wide, len(re.findall(r"\b(?:buffer|global|flat)_atomic_", code))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The spline warp in plain torch, fast: a small definite system in float64, and a gather by embedding_bag.
 
-Runs on any device; on a CPU it is the path that is used. Each function has its twin of the same name in kernel.py.
+Runs on any device; on a CPU it is the path that is used. Each function has its twin of the same name in launch.py.
 All are below autograd: ops.py joins forward and backward.
 """
 
@@ -21,7 +21,7 @@ SUM = 0  # embedding_bag's number for mode="sum"
 
 
 def can_solve(num_points: int, num_boundary_points: int) -> bool:
-    """Any number of points: a question that only kernel.py has to ask."""
+    """Any number of points: a question that only launch.py has to ask."""
     return True
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PLAIN, TRITON = "stvr.kernels.warp.cpu", "stvr.kernels.warp.kernel"
+PLAIN, TRITON = "stvr.kernels.warp.cpu", "stvr.kernels.warp.launch"
 BACKENDS = {"cpu": PLAIN, "cuda": TRITON if importlib.util.find_spec("triton") else PLAIN}
 
 

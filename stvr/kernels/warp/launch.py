@@ -1,0 +1,184 @@
+"""Launches the spline warp's Triton kernels; each function has its plain twin of the same name in cpu.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from stvr.kernels.warp import kernel
+from stvr.kernels.warp.kernel import MAX_FIXED, MAX_POINTS, MIN_PIVOT, OPTIONS, TILES, Tiles
+from stvr.kernels.warp.reduced import fixed_part
+
+
+def can_solve(num_points: int, num_boundary_points: int) -> bool:
+    """Whether the system fits the registers of one program."""
+    return num_points <= MAX_POINTS and 4 * num_boundary_points + 3 <= MAX_FIXED
+
+
+def spline_flow(
+    points: Tensor,
+    displacement: Tensor,
+    height: int,
+    width: int,
+    order: int,
+    num_boundary_points: int,
+    moving: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Flow (B, H, W, 2), and for the backward the weights w (B, N, 2) and S^-1 (B, N, N); all float32.
+
+    A pivot of S below a floor is raised to it, so everything is finite when two points meet.
+    """
+    fixed = constants(height, width, order, num_boundary_points, displacement.device)
+    batch, num_points, _ = displacement.shape
+    flow, weights, inverse = (
+        torch.empty(size, device=displacement.device)
+        for size in ((batch, height, width, 2), (batch, num_points, 2), (batch, num_points, num_points))
+    )
+    tiles = tiles_for(displacement.dtype)
+    with torch.cuda.device_of(displacement):
+        kernel.spline_forward[(batch,)](
+            points.contiguous(), displacement.contiguous(), fixed.border, fixed.inverse, fixed.basis,
+            flow, weights, inverse, N=num_points, MOVING=moving, MIN_PIVOT=MIN_PIVOT,
+            **fixed.sizes, **kernel.spline_options(tiles), num_warps=tiles.spline_warps, **OPTIONS,
+        )  # fmt: skip
+    return flow, weights, inverse
+
+
+def spline_flow_backward(
+    grad_flow: Tensor,
+    points: Tensor,
+    displacement: Tensor,
+    weights: Tensor,
+    inverse: Tensor,
+    order: int,
+    num_boundary_points: int,
+    moving: bool,
+) -> Tensor:
+    """The adjoint of `spline_flow` towards displacement (B, N, 2)."""
+    batch, height, width, _ = grad_flow.shape
+    fixed = constants(height, width, order, num_boundary_points, displacement.device)
+    answer = torch.empty(displacement.shape, device=displacement.device)
+    tiles = tiles_for(displacement.dtype)
+    with torch.cuda.device_of(displacement):
+        kernel.spline_backward[(batch,)](
+            grad_flow.contiguous(), points.contiguous(), displacement.contiguous(), fixed.border, fixed.inverse,
+            fixed.basis, weights.contiguous(), inverse.contiguous(), answer, N=displacement.shape[1], MOVING=moving,
+            **fixed.sizes, **kernel.spline_options(tiles), num_warps=tiles.spline_warps, **OPTIONS,
+        )  # fmt: skip
+    return answer
+
+
+def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
+    """states (B, C, H, W) read at every cell minus its flow (B, H, W, 2); channels last in memory."""
+    states = [channels_last(state) for state in states]
+    warped = [empty_like(state) for state in states]
+    flow = flow.contiguous()
+    for first, second in pairs(states):
+        batch, channels, height, width = states[first].shape
+        tiles = tiles_for(states[first].dtype)
+        block = kernel.gather_block(channels, tiles)
+        grid = (divide_up(height * width, tiles.gather_cells), batch, divide_up(channels, block))
+        with torch.cuda.device_of(flow):
+            kernel.warp_forward[grid](
+                states[first], states[second], flow, warped[first], warped[second], HEIGHT=height, WIDTH=width,
+                CHANNELS=channels, CELLS=tiles.gather_cells, BLOCK=block, TWO=first != second,
+                num_warps=tiles.gather_warps, **OPTIONS,
+            )  # fmt: skip
+    return warped
+
+
+def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
+    """Towards the states: each cell sums, in a fixed order, over those that read it."""
+    grads = [channels_last(grad) for grad in grads]
+    answers = [empty_like(grad) for grad in grads]
+    flow = flow.contiguous()
+    for first, second in pairs(grads):
+        batch, channels, height, width = grads[first].shape
+        tiles = tiles_for(grads[first].dtype)
+        options = kernel.source_options(channels, tiles, split=grads[first].dtype.itemsize == 2)
+        blocks = divide_up(channels, options["BLOCK"]) * (1 if first == second else 2)
+        with torch.cuda.device_of(flow):
+            kernel.warp_backward_states[divide_up(height * width, tiles.sources), batch, blocks](
+                grads[first], grads[second], flow, answers[first], answers[second], HEIGHT=height, WIDTH=width,
+                CHANNELS=channels, **options, num_warps=tiles.source_warps, **OPTIONS,
+            )  # fmt: skip
+    return answers
+
+
+def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: Tensor) -> Tensor:
+    """Towards the flow (B, H, W, 2), summed over the states."""
+    states, grads = [channels_last(state) for state in states], [channels_last(grad) for grad in grads]
+    flow = flow.contiguous()
+    answers = []
+    for first, second in pairs(states):
+        batch, channels, height, width = states[first].shape
+        tiles = tiles_for(states[first].dtype)
+        answers.append(torch.empty(flow.shape, device=flow.device))
+        with torch.cuda.device_of(flow):
+            kernel.warp_backward_flow[height * width, batch](
+                grads[first], grads[second], states[first], states[second], flow, answers[-1], HEIGHT=height,
+                WIDTH=width, CHANNELS=channels, BLOCK=kernel.gather_block(channels, tiles), TWO=first != second,
+                num_warps=tiles.gather_warps, **OPTIONS,
+            )  # fmt: skip
+    return answers[0] if len(answers) == 1 else torch.stack(answers).sum(0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constants:
+    """The fixed part of the system in float32, filled up with zeros, and the sizes that kernels are compiled for."""
+
+    border: Tensor  # (K, 2)
+    inverse: Tensor  # (MAX_FIXED, MAX_FIXED)
+    basis: Tensor  # (HW, MAX_FIXED)
+    sizes: dict[str, Any]
+
+
+@lru_cache(maxsize=64)
+def constants(height: int, width: int, order: int, num_boundary_points: int, device: torch.device) -> Constants:
+    """Made at the first call, so make one before a CUDA graph is captured."""
+    fixed = fixed_part(height, width, order, num_boundary_points, device)
+    missing = MAX_FIXED - len(fixed.inverse)
+    with torch.inference_mode(False), torch.no_grad():
+        border = fixed.border.float().contiguous()
+        inverse = pad(fixed.inverse.float(), (0, missing, 0, missing))
+        basis = pad(fixed.basis.float(), (0, missing))
+    sizes = dict(
+        HW=height * width, WIDTH=width, K=len(border), ORDER=order, CENTRE_Y=fixed.centre[0], CENTRE_X=fixed.centre[1],
+        UNIT=1 / fixed.scale, MIN_SQUARED=fixed.min_squared,
+    )  # fmt: skip
+    return Constants(border, inverse, basis, sizes)
+
+
+def tiles_for(dtype: torch.dtype) -> Tiles:
+    return TILES["hip" if torch.version.hip else "cuda", dtype.itemsize]
+
+
+def pairs(maps: Sequence[Tensor]) -> list[tuple[int, int]]:
+    """Places of two maps that share a launch; a map without a second of its kind is paired with itself."""
+    found, place = [], 0
+    while place < len(maps):
+        after = place + 1
+        alike = after < len(maps) and (maps[after].shape, maps[after].dtype) == (maps[place].shape, maps[place].dtype)
+        found.append((place, after if alike else place))
+        place = after + alike
+    return found
+
+
+def channels_last(maps: Tensor) -> Tensor:
+    """Memory as (B, H, W, C), which `contiguous` does not promise where a size is 1."""
+    return maps.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+
+
+def empty_like(maps: Tensor) -> Tensor:
+    batch, channels, height, width = maps.shape
+    return torch.empty(batch, height, width, channels, dtype=maps.dtype, device=maps.device).permute(0, 3, 1, 2)
+
+
+def divide_up(number: int, part: int) -> int:
+    return -(-number // part)
