@@ -186,7 +186,7 @@ def test_the_head_can_be_loaded_and_says_what_made_it(unbroken, pairs):
 
 
 @pytest.mark.parametrize(("side", "propagation"),
-                         [(20, "warp_lstm"), (10, "none"), (10, "conv_lstm"), (7, "warp_lstm")])
+                         [(20, "warp_lstm"), (10, "none"), (10, "conv_lstm"), (10, "traj_lstm"), (7, "warp_lstm")])
 def test_maps_of_any_size_and_every_propagation_train(side, propagation, pairs, tmp_path):
     store = write_store(tmp_path / "store", side=side)
     done = train(store.path, pairs, tmp_path / "run", tiny_options(steps=1, head={"propagation": propagation}))

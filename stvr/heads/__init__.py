@@ -45,6 +45,7 @@ class HeadOptions(Options):
     sample_size: int = 16
     embedding_width: int | None = None
     nms_iou: float = 0.6
+    classes: Literal["three", "binary"] = "three"  # the program's; binary is the paper's text
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -80,6 +81,7 @@ def build_matching(options: HeadOptions) -> MatchingHead:
         add_truth=options.add_truth,
         sample_size=options.sample_size,
         nms_iou=options.nms_iou,
+        classes=options.classes,
         embedding=Embedding(channels, options.embedding_width) if options.embedding_width else None,
     )  # fmt: skip
 

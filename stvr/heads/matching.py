@@ -1,6 +1,7 @@
 """The matching head of Feng et al. 2019: proposals of the reference, each held against the query.
 
-Three classes as in their program: 0 background, 1 another action, 2 the query's action.
+Three classes as in their program: background, another action, the query's action. Or two, as in their paper, where
+another action is background.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from stvr.heads.proposals import STRIDE, ProposalNetwork, ProposalOutputs
 from stvr.heads.regions import crop_regions
 from stvr.heads.tail import Tail
 from stvr.propagation import Propagation
-from stvr.structures import LABEL_NONE, LABEL_SAME, Batch, Detections
+from stvr.structures import LABEL_DIFFERENT, LABEL_NONE, LABEL_SAME, Batch, Detections
 
-NUM_CLASSES = 3
+CLASSES = {"three": (LABEL_DIFFERENT, LABEL_SAME), "binary": (LABEL_SAME,)}  # beside background, the last one is "same"
 POSITIVE_FROM = 0.5  # IoU with a true box
 SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE = 16, 0.25
 LIKENESS_SCALE = 10.0  # of a cosine, before training
@@ -33,14 +34,16 @@ NMS_IOU, MAX_PER_CLASS, MAX_DETECTIONS = 0.6, 15, 30
 class MatchingOutputs:
     """N = B * T clips, K regions a clip; boxes in pixels of the network's image.
 
-    boxes (N, K, 4) zero padded, mask (N, K) bool; codes (N, K, 2, 4): refinement if another / if the same action;
-    logits (N, K, 3); attention (N, K, Q). image_size: (height, width) in pixels. sampler: how losses may sample.
+    boxes (N, K, 4) zero padded, mask (N, K) bool; labels: what a class says of a box, L of them beside background,
+    the query's action last. codes (N, K, L, 4): the refinement for each; logits (N, K, 1 + L), background first;
+    attention (N, K, Q). image_size: (height, width) in pixels. sampler: how losses may sample.
     embeddings (N, K, D) and query_embeddings (B, D): unit vectors, None for a head without.
     """
 
     proposals: ProposalOutputs
     boxes: Tensor
     mask: Tensor
+    labels: tuple[int, ...]
     codes: Tensor
     logits: Tensor
     attention: Tensor
@@ -67,12 +70,13 @@ class Attention(nn.Module):
 
 
 class MatchingHead(nn.Module):
-    """Batch -> boxes with three-way scores. The parts are handed in finished; `stvr.heads.build_head` makes them.
+    """Batch -> scored boxes. The parts are handed in finished; `stvr.heads.build_head` makes them.
 
     adapter: feature maps (..., C_in) -> (..., C). contrast: "none", or "rms": each region divided by its own size, so
     that a bright or fast actor weighs no more than a dim or slow one. fuse: "concat" of proposal and query (eq. 10
     onwards), or "compare": their product and absolute difference. add_truth: true boxes join the training regions.
     embedding: regions (..., 7, 7, C) -> (..., D); their likeness to the query's is added to the logit of "same".
+    classes: "three" (the program) or "binary" (the paper).
     """
 
     endpoint = "Mixed_4c"
@@ -93,15 +97,16 @@ class MatchingHead(nn.Module):
         sample_size: int = SAMPLE_SIZE,
         embedding: Embedding | None = None,
         nms_iou: float = NMS_IOU,
+        classes: str = "three",
     ) -> None:
         super().__init__()
-        self.nms_iou = nms_iou
+        self.nms_iou, self.labels = nms_iou, CLASSES[classes]
         self.embedding = embedding
         self.likeness_scale = nn.Parameter(torch.tensor(LIKENESS_SCALE)) if embedding else None
         self.adapter, self.propagation, self.proposals = adapter, propagation, proposals
         self.attention, self.tail = attention, tail
-        self.box = nn.Linear(tail_channels, 2 * 4)
-        self.classifier = nn.Linear(tail_channels, NUM_CLASSES)
+        self.box = nn.Linear(tail_channels, 4 * len(self.labels))
+        self.classifier = nn.Linear(tail_channels, 1 + len(self.labels))
         self.contrast, self.fuse, self.add_truth, self.sample_size = contrast, fuse, add_truth, sample_size
         for layer in (self.box, self.classifier):  # variance scaling, factor 1, fan average, uniform: the program
             nn.init.xavier_uniform_(layer.weight, gain=0.5**0.5)
@@ -151,9 +156,9 @@ class MatchingHead(nn.Module):
         shape = (batch * num_clips, boxes.shape[1])
         codes, logits = self.box(hidden).float(), self.classifier(hidden).float()
         embeddings, query_embeddings, likeness = self.compare(regions, query, query_mask)
-        logits = logits + likeness.reshape(-1, 1) * logits.new_tensor([0.0, -0.5, 0.5])
+        logits = logits + likeness.reshape(-1, 1) * logits.new_tensor([0.0, -0.5, 0.5][-logits.shape[1] :])
         return MatchingOutputs(
-            proposals, boxes, mask, codes.reshape(*shape, 2, 4), logits.reshape(*shape, NUM_CLASSES),
+            proposals, boxes, mask, self.labels, codes.reshape(*shape, -1, 4), logits.reshape(*shape, -1),
             weights.reshape(*shape, -1), size, sampler,
             None if embeddings is None else embeddings.reshape(*shape, -1), query_embeddings,
         )  # fmt: skip
@@ -196,7 +201,8 @@ class MatchingHead(nn.Module):
         valid = batch.reference_mask.flatten()
         every = [boxes for boxes, _ in truth]
         losses = self.proposals.losses(outputs.proposals, every, valid, outputs.sampler, batch.seeds)
-        classes, wanted = assign_regions(outputs, truth)
+        found, wanted = assign_regions(outputs, truth)
+        classes = columns(found, outputs.labels)
         clips = valid.nonzero()[:, 0]
         count = outputs.mask.sum(1).clamp_min(1) * len(valid)  # padded clips are counted, as in the program
         entropy = F.cross_entropy(outputs.logits.flatten(0, 1), classes.flatten(), ignore_index=-1, reduction="none")
@@ -205,12 +211,12 @@ class MatchingHead(nn.Module):
         losses["box"] = 2.0 * (distance.sum(1) / count)[clips].sum()
         losses["class"] = (entropy.view_as(classes).sum(1) / count)[clips].sum()
         if outputs.embeddings is not None and outputs.query_embeddings is not None:
-            seen = (classes > 0) & valid[:, None]
+            seen = (found > 0) & valid[:, None]
             owner = torch.arange(len(batch.asked), device=seen.device).repeat_interleave(batch.reference.shape[1])
             owner = owner + parallel.rank() * len(batch.asked)
             losses["embedding"] = EMBEDDING_WEIGHT * contrastive_loss(*map(parallel.gather_rows, (
                 outputs.query_embeddings, batch.asked, outputs.embeddings[seen],
-                owner[:, None].expand_as(seen)[seen], classes[seen] == LABEL_SAME,
+                owner[:, None].expand_as(seen)[seen], found[seen] == LABEL_SAME,
             )))  # fmt: skip
         return losses
 
@@ -245,7 +251,7 @@ def pixel_truth(batch: Batch, size: tuple[int, int]) -> list[tuple[Tensor, Tenso
 
 
 def assign_regions(outputs: MatchingOutputs, truth: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """What every region is: classes (N, K), -1 for padding, and the box codes it should have, (N, K, 4)."""
+    """What every region is: labels (N, K), -1 for padding, and the box codes it should have, (N, K, 4)."""
     classes = torch.full(outputs.mask.shape, -1, device=outputs.boxes.device)
     wanted = torch.zeros_like(outputs.boxes)
     for clip, (boxes, labels) in enumerate(truth):
@@ -261,17 +267,25 @@ def assign_regions(outputs: MatchingOutputs, truth: list[tuple[Tensor, Tensor]])
     return classes, wanted
 
 
+def columns(found: Tensor, labels: tuple[int, ...]) -> Tensor:
+    """Labels (N, K) as columns of the logits: 0 for those that are no class of their own; -1 stays."""
+    column = found.clamp_max(0)
+    for number, label in enumerate(labels, 1):
+        column = torch.where(found == label, number, column)
+    return column
+
+
 def detect_clip(outputs: MatchingOutputs, clip: int, nms_iou: float) -> Detections:
     """NMS a class on unclipped boxes, the classes joined, sorted, clipped, boxes without area dropped."""
     real = outputs.mask[clip]
     regions, height_width = outputs.boxes[clip, real], outputs.image_size
     scores = outputs.logits[clip, real].softmax(-1)
     found = []
-    for label in range(1, NUM_CLASSES):
-        boxes = decode(outputs.codes[clip, real, label - 1], regions)
-        kept = nms(boxes, scores[:, label], nms_iou)[:MAX_PER_CLASS]
-        kept = kept[scores[kept, label] > 0]
-        found.append((boxes[kept], scores[kept, label], torch.full_like(kept, label)))
+    for column, label in enumerate(outputs.labels, 1):
+        boxes = decode(outputs.codes[clip, real, column - 1], regions)
+        kept = nms(boxes, scores[:, column], nms_iou)[:MAX_PER_CLASS]
+        kept = kept[scores[kept, column] > 0]
+        found.append((boxes[kept], scores[kept, column], torch.full_like(kept, label)))
     boxes, joined, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
     order = joined.argsort(descending=True, stable=True)
     boxes = clip_boxes_to_image(boxes[order], height_width)

@@ -13,6 +13,7 @@ from stvr.config import fill
 from stvr.data.dataset import Item, collate
 from stvr.heads import PRESETS, HeadOptions, build_head
 from stvr.heads.boxes import encode
+from stvr.heads.matching import columns
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
@@ -120,3 +121,31 @@ def test_detections_are_suppressed_as_theirs(shared):
 def test_a_head_of_another_name_is_refused_with_the_menu():
     with pytest.raises(LookupError, match=r"'hydra' is no head.*matching"):
         build_head(HeadOptions(name="hydra"))
+
+
+def test_with_two_classes_another_action_is_background():
+    found = torch.tensor([[-1, 0, 1, 2]])
+    assert columns(found, (1, 2)).tolist() == [[-1, 0, 1, 2]]  # the program's three
+    assert columns(found, (2,)).tolist() == [[-1, 0, 0, 1]]
+
+
+@pytest.mark.parametrize("preset", ["paper", "small"])
+def test_a_binary_head_finds_the_querys_action_alone(preset):
+    torch.manual_seed(0)
+    sizes = {**HEAD, "width": None, "embedding_width": None} if preset == "paper" else HEAD
+    flags = {"feature_channels": 8, **sizes, "classes": "binary"}
+    head = build_head(fill(HeadOptions, PRESETS[preset], flags=flags)).eval()
+    batch = collate([item(0)])
+    outputs = head(batch)
+    assert outputs.logits.shape[-1] == 2
+    assert outputs.codes.shape[-2] == 1
+    found = head.detect(outputs)
+    assert sum(len(clip.boxes) for clip in found) > 0
+    assert all((clip.labels == 2).all() for clip in found)
+    there = outputs.boxes[:, :1] / 160  # a proposal of each clip is a true box
+    batch = replace(batch, target_boxes=there[None])
+    other = replace(batch, target_labels=batch.target_labels.clamp_max(1))  # the same boxes show another action
+    none = replace(batch, target_labels=torch.zeros_like(batch.target_labels))
+    losses = [head.losses(outputs, each)["class"] for each in (other, none)]
+    torch.testing.assert_close(*losses)
+    assert not torch.allclose(head.losses(outputs, batch)["class"], losses[0])
