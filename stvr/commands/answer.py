@@ -31,7 +31,7 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="train, val or test; test if there is one, else all pairs.")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Add rankings that never look at the query.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many pairs, drawn by the seed.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A folder for eval.json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for eval.json and report.html.")] = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
@@ -46,7 +46,10 @@ def evaluate(
         )  # fmt: skip
     print(text_table(results))
     if out:
+        from stvr.render import evaluation_report, write_report
+
         done(out / "eval.json", results["evaluated"])
+        done(write_report(out / "report.html", evaluation_report(results)), "the same to look at")
 
 
 def locate(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from stvr.render.bars import Bar, BarChart
 from stvr.render.chart import Curve
+from stvr.render.evaluation import evaluation_report
 from stvr.render.report import (
     Answer,
     Headline,
@@ -16,6 +18,6 @@ from stvr.render.report import (
 from stvr.render.video import box_at, frame_at, render_tubelets, still
 
 __all__ = [
-    "Answer", "Curve", "Headline", "ReportData", "Table", "box_at", "frame_at", "frame_map_table", "probe_table",
-    "recall_table", "render_tubelets", "still", "write_report",
+    "Answer", "Bar", "BarChart", "Curve", "Headline", "ReportData", "Table", "box_at", "evaluation_report", "frame_at",
+    "frame_map_table", "probe_table", "recall_table", "render_tubelets", "still", "write_report",
 ]  # fmt: skip

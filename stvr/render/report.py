@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from stvr.render.bars import BarChart, bar_chart
 from stvr.render.chart import Curve, line_chart
 from stvr.render.draw import Picture
 from stvr.render.style import STYLE
@@ -68,6 +69,7 @@ class ReportData:
     title: str
     summary: str
     headline: Headline | None = None
+    bars: Sequence[BarChart] = ()
     tables: Sequence[Table] = ()
     precision_recall: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     training: Sequence[Mapping[str, Any]] = ()
@@ -81,9 +83,10 @@ def write_report(out: Path, data: ReportData) -> Path:
     sections = [
         headline_section(data.headline) if data.headline else "",
         section("Answers", [answer_html(each) for each in data.answers]),
+        section("At a glance", [bar_chart(each) for each in data.bars], grid="wide"),
         section("Results", [table_html(each) for each in data.tables]),
-        section("Precision and recall", precision_recall_html(data.precision_recall), grid=True),
-        section("Training", training_html(data.training), grid=True),
+        section("Precision and recall", precision_recall_html(data.precision_recall), grid="grid"),
+        section("Training", training_html(data.training), grid="grid"),
         section("Time", [table_html(timings_table(data.timings))] if data.timings else []),
         section("Configuration", [table_html(configuration_table(data.configuration))] if data.configuration else []),
     ]
@@ -161,11 +164,11 @@ def headline_section(headline: Headline) -> str:
     return f'<section><h2>{escape(headline.name)}</h2><div class="figures">{"".join(cells)}</div></section>\n'
 
 
-def section(title: str, parts: Sequence[str], grid: bool = False) -> str:
+def section(title: str, parts: Sequence[str], grid: str = "") -> str:
     if not parts:
         return ""
     body = "".join(parts)
-    body = f'<div class="grid">{body}</div>' if grid else body
+    body = f'<div class="{grid}">{body}</div>' if grid else body
     return f"<section><h2>{escape(title)}</h2>\n{body}</section>\n"
 
 

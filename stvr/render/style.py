@@ -24,6 +24,8 @@ article, .chart { background: var(--card); border: 1px solid var(--line); border
 .figures span, .note, figcaption { color: var(--soft); font-size: .85rem; }
 .note { margin: .6rem 0 0; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
+.wide { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem;
+  align-items: start; }
 .chart { margin: 0; padding: .75rem; }
 .chart svg { display: block; width: 100%; height: auto; }
 .scroll { overflow-x: auto; }
@@ -44,6 +46,8 @@ svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 svg .name { fill: var(--ink); font-size: 12.5px; font-weight: 600; }
 svg .rule { stroke: var(--line); }
 svg path { fill: none; stroke-width: 2; stroke-linejoin: round; }
+svg .full { fill: var(--c0); } svg .soft { fill: var(--c1); }
+svg .whisker { stroke: var(--ink); stroke-width: 1.5; }
 svg .c0 { stroke: var(--c0); } svg .c1 { stroke: var(--c1); stroke-dasharray: 5 4; } svg .c2 { stroke: var(--c2); }
 svg .c3 { stroke: var(--c3); } svg .c4 { stroke: var(--c4); } svg .c5 { stroke: var(--c5); }
 @media print { :root { color-scheme: light; } article, .chart { break-inside: avoid; } }
