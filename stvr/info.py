@@ -7,6 +7,8 @@ from typing import Any
 
 from stvr.checkpoint import load_head
 from stvr.data.pairs import read_pairs, summary
+from stvr.data.pairs_audit import audit
+from stvr.data.pairs_file import clip_spec
 from stvr.store import FeatureStore
 
 
@@ -16,7 +18,7 @@ def describe(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} is not there. Name a store, a checkpoint, a run's folder or a pairs file.")
     if path.suffix == ".json" and path.is_file():
         pairs, header = read_pairs(path)
-        return {"kind": "pairs", **header, "splits": summary(pairs)}
+        return {"kind": "pairs", **header, "splits": summary(pairs), "audit": audit(pairs, clip_spec(header))}
     if (path / "zarr.json").is_file():
         store = FeatureStore.open(path)
         clips = {video: store.num_clips(video) for video in store.videos()}
