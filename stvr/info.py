@@ -18,7 +18,8 @@ def describe(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} is not there. Name a store, a checkpoint, a run's folder or a pairs file.")
     if path.suffix == ".json" and path.is_file():
         pairs, header = read_pairs(path)
-        return {"kind": "pairs", **header, "splits": summary(pairs), "audit": audit(pairs, clip_spec(header))}
+        spec = clip_spec(header) if "clip" in header else None
+        return {"kind": "pairs", **header, "splits": summary(pairs), "audit": audit(pairs, spec)}
     if (path / "zarr.json").is_file():
         store = FeatureStore.open(path)
         clips = {video: store.num_clips(video) for video in store.videos()}
