@@ -19,6 +19,8 @@ from stvr.propagation.warp_lstm import control_points
 from stvr.structures import Batch, Detections
 
 CLIPS_AT_ONCE = 2  # through the backbone
+FRAMES_A_CLIP = 8
+SAMPLERS = ("random", "first")
 GATES = ("input", "transform", "forget", "output")
 BACKBONE_SCOPE = "FirstStageFeatureExtractor"
 CELL, SECOND_STAGE = "rnn/conv_lstm_cell", "SecondStageFeatureExtractor/RGB/block4"
@@ -33,7 +35,7 @@ class EndToEnd(nn.Module):
 
     def features(self, frames: Tensor) -> Tensor:
         """frames (B, T * 8, S, S, 3) in [-1, 1] -> maps (B, T, S / 16, S / 16, 1024), time-major channels."""
-        clips = frames.unflatten(1, (-1, 8)).flatten(0, 1).permute(0, 4, 1, 2, 3)  # (B * T, 3, 8, S, S)
+        clips = frames.unflatten(1, (-1, FRAMES_A_CLIP)).flatten(0, 1).permute(0, 4, 1, 2, 3)  # (B * T, 3, 8, S, S)
         maps = torch.cat([self.backbone(part) for part in clips.split(CLIPS_AT_ONCE)])  # (B * T, 512, 2, h, w)
         return maps.permute(0, 3, 4, 2, 1).flatten(-2).unflatten(0, (len(frames), -1))
 
@@ -45,21 +47,41 @@ class EndToEnd(nn.Module):
         ground_truth: tuple[Tensor, Tensor] | None = None,
         sampler: str = "random",
     ) -> dict[str, Tensor]:
-        """Every stage by name, for tests and for the curious. One pair at a time.
+        """Every stage by name, for tests and for the curious. One pair at a time; tensors or arrays.
 
-        reference (1, 8 T, S, S, 3) and query (1, 8 Q, S, S, 3) float32 in [-1, 1]; query_boxes (1, Q, 4).
+        reference (1, 8 T, S, S, 3) and query (1, 8 Q, S, S, 3) float in [-1, 1]; query_boxes (1, Q, 4).
         ground_truth: boxes (N, 4) and classes (N,) for all clips, 0 another action, 1 the query's: with it the
         stages are those of a training step (anchors pruned, regions sampled) and the four weighted losses are added.
-        sampler: "random", or "first", which keeps the first candidates of each kind. Boxes are xyxy in [0, 1].
+        sampler: "random", or "first", which keeps the first candidates of each kind.
+
+        Boxes, given and returned, are xyxy in [0, 1]; A = 4800 anchors of which training keeps 1263 at 320 pixels;
+        K = 32 proposals, best first, or the 16 sampled in training; lists are padded with zeros. Returned:
+        features (T, h, w, 1024), query_features (Q, h, w, 1024): the backbone's, time-major channels.
+        displacement (T, 9, 2), flows (T, h, w, 2): what the Warp LSTM does before each clip, (y, x) in cells; what
+        stands at a cell comes from the cell minus its flow. propagated (T, h, w, 1024): the LSTM's answer.
+        anchors (A, 4), rpn_codes (T, A, 4) as (tx, ty, tw, th), rpn_logits (T, A, 2): background, object.
+        proposals (T, K, 4), num_proposals (T,). attention (T, K, Q): sums to 1 over the query's clips.
+        codes (T, K, 2, 4): refinement if another, if the same action; logits (T, K, 3): background, other, same.
+        detection_boxes (T, 30, 4), detection_scores (T, 30) in [0, 1], best first, detection_classes (T, 30) int64,
+        num_detections (T,). With ground truth loss/rpn_box, loss/rpn_objectness, loss/box, loss/class: scalars.
+
+        Raises ValueError for shapes that do not fit one another.
         """
-        training = self.training
+        like = next(self.parameters())
+        reference, query, query_boxes = (as_tensor(each, like) for each in (reference, query, query_boxes))
+        if ground_truth is not None:
+            boxes, classes = (as_tensor(each, like) for each in ground_truth)
+            ground_truth = boxes.reshape(-1, 4), classes.flatten()
+        check_inputs(reference, query, query_boxes, ground_truth, sampler)
+        modes = {module: module.training for module in self.modules()}
         self.eval()
         self.head.train(ground_truth is not None)
         try:
             with torch.no_grad():
                 return self._stages(reference, query, query_boxes, ground_truth, sampler)
         finally:
-            self.train(training)
+            for module, training in modes.items():
+                module.training = training
 
     def _stages(
         self, reference: Tensor, query: Tensor, query_boxes: Tensor,
@@ -88,6 +110,30 @@ class EndToEnd(nn.Module):
         if ground_truth is not None:
             stages |= named_losses(self.head, outputs, batch)
         return stages
+
+
+def as_tensor(values: Tensor | np.ndarray, like: Tensor) -> Tensor:
+    """The same numbers in the dtype and on the device of `like`."""
+    held = values if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+    if held.dtype == torch.uint8:
+        raise ValueError("wanted frames in [-1, 1] as floats, came uint8. Give frames / 127.5 - 1.")
+    return held.to(like)
+
+
+def check_inputs(
+    reference: Tensor, query: Tensor, query_boxes: Tensor, ground_truth: tuple[Tensor, Tensor] | None, sampler: str
+) -> None:
+    for name, frames in (("reference", reference), ("query", query)):
+        if frames.dim() != 5 or frames.shape[0] != 1 or frames.shape[-1] != 3 or frames.shape[1] % FRAMES_A_CLIP:
+            raise ValueError(f"wanted {name} frames (1, 8 T, S, S, 3), came {tuple(frames.shape)}. "
+                             "Give one video in whole clips of 8 frames.")
+    if query_boxes.shape != (1, query.shape[1] // FRAMES_A_CLIP, 4):
+        raise ValueError(f"wanted one box a query clip, (1, {query.shape[1] // FRAMES_A_CLIP}, 4), "
+                         f"came {tuple(query_boxes.shape)}.")
+    if ground_truth is not None and len(ground_truth[0]) != len(ground_truth[1]):
+        raise ValueError(f"wanted a class for each of {len(ground_truth[0])} true boxes, came {len(ground_truth[1])}.")
+    if sampler not in SAMPLERS:
+        raise ValueError(f"{sampler!r} is no sampler. Choose one of {', '.join(SAMPLERS)}.")
 
 
 def batch_of(

@@ -109,3 +109,48 @@ def test_what_is_missing_or_too_much_is_named(variables):
         from_tensorflow(short)
     with pytest.raises(ValueError, match="extra/w"):
         from_tensorflow({**variables, "extra/w": np.zeros(3)})
+
+
+@pytest.fixture(scope="module")
+def small(detector):
+    """One black clip of 64 pixels asked of one, as keyword arguments that a test may replace."""
+    frames = np.zeros((1, 8, 64, 64, 3))
+    return {"reference": frames, "query": frames, "query_boxes": np.array([[[0.1, 0.2, 0.8, 1.0]]])}
+
+
+@pytest.mark.parametrize("classes", [np.array([0, 1]), np.array([0.0, 1.0]), torch.tensor([0, 1])])
+def test_arrays_and_tensors_of_any_number_type_are_taken(detector, small, classes):
+    truth = (np.array([[1.0, 1.0, 0.3, 0.4], [0.9, 0.5, 0.1, 0.1]])[:, ::-1], classes)  # strides below zero
+    given = {name: torch.from_numpy(value).requires_grad_() for name, value in small.items()}
+    arrays = detector.stages(**small, ground_truth=truth, sampler="first")
+    tensors = detector.stages(**given, ground_truth=tuple(map(torch.as_tensor, (truth[0].copy(), classes))),
+                              sampler="first")  # fmt: skip
+    for name in arrays:
+        torch.testing.assert_close(arrays[name], tensors[name], rtol=0, atol=0)
+
+
+def test_without_a_true_box_no_box_is_learnt(detector, small):
+    stages = detector.stages(**small, ground_truth=(torch.zeros(0, 4), torch.zeros(0)))
+    assert stages["loss/rpn_box"] == stages["loss/box"] == 0
+    assert stages["loss/rpn_objectness"] > 0
+    assert stages["loss/class"] > 0
+
+
+def test_stages_leave_every_part_in_the_mode_it_was_in(detector, small):
+    detector.head.train()
+    detector.stages(**small)
+    assert detector.head.training
+    assert not detector.backbone.training
+    detector.eval()
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"reference": np.zeros((1, 9, 64, 64, 3))}, r"whole clips of 8"),
+    ({"query": np.zeros((1, 16, 64, 64, 3))}, r"\(1, 2, 4\), came \(1, 1, 4\)"),
+    ({"query": np.zeros((1, 8, 64, 64, 3), np.uint8)}, "came uint8"),
+    ({"sampler": "last"}, "no sampler"),
+    ({"ground_truth": (np.zeros((2, 4)), np.zeros(1))}, "each of 2 true boxes, came 1"),
+])  # fmt: skip
+def test_what_does_not_fit_is_told(detector, small, change, says):
+    with pytest.raises(ValueError, match=says):
+        detector.stages(**{**small, **change})
