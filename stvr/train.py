@@ -89,6 +89,9 @@ def train(
     flip = flips(options, store.spec.flipped, "Extract the videos with `stvr extract --flip`")
     torch.manual_seed(options.seed)
     head = build_head(options.head)
+    if head.propagation.needs_flow and store.spec.flow == "none":
+        raise ValueError(f"the propagation {options.head.propagation!r} reads optical flow, but {store} has none. "
+                         "Extract the videos with `stvr extract --flow ilk` into another --store.")
     batches = training_batches(pairs, store, options, flip)
     run = Run(out, {**provenance(options, store.spec, pairs, pairs_path), "store": str(store.path)}, options.log_every, options.tensorboard)
     run.begin(resume)

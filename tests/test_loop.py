@@ -17,6 +17,8 @@ from tiny import LABELS, NUM_CLIPS, SPEC, pair, tiny_options, tubelet, write_sto
 
 from stvr.data.dataset import TrainingBatches, collate, mirrored, read_item
 from stvr.data.draws import Draws
+from stvr.evaluate import evaluate
+from stvr.propagation import PROPAGATION
 from stvr.store import FeatureStore
 from stvr.structures import Pair, Span, Tubelet
 from stvr.train import train
@@ -123,19 +125,21 @@ def test_bfloat16_learns_what_float32_does(store, pairs, tmp_path):
     assert rounded != exact
 
 
-def flipping_store(path: Path) -> FeatureStore:
-    """A store with both views: the mirrored one holds other numbers, so that they can be told apart."""
-    made = FeatureStore.create(path, replace(SPEC, flipped=True), clips_per_shard=NUM_CLIPS)
-    for number, video in enumerate("abcd"):
-        views = torch.rand(2, NUM_CLIPS, 10, 10, 2, 8, generator=torch.Generator().manual_seed(number)).half()
-        with made.write(video, NUM_CLIPS, (10, 10, 2, 8)) as writer:
-            writer.append(views[0], torch.zeros(NUM_CLIPS, 8, dtype=torch.long).numpy(), flipped=views[1])
-            writer.complete()
-    return made
+def test_every_propagation_trains_from_one_store_by_one_flag(pairs, tmp_path):
+    """And with one seed they begin alike: the same pairs, the same windows, the same proposal network."""
+    store = write_store(tmp_path / "store", replace(SPEC, flow="ilk at 80 px", flipped=True)).path
+    first = {}
+    for name in PROPAGATION:
+        run = train(store, pairs, tmp_path / name, tiny_options(steps=2, head={"propagation": name})).run
+        first[name] = logged(run)[0]["total"]
+        scores = evaluate(run, store, pairs, split="train")
+        assert scores["evaluated"] == "6 of 6 pairs"
+    assert len(first) == 5
+    assert len(set(first.values())) == 5  # each of them does something else
 
 
 def test_a_mirrored_view_comes_with_mirrored_boxes(tmp_path):
-    store = flipping_store(tmp_path / "store")
+    store = write_store(tmp_path / "store", replace(SPEC, flipped=True))
     one = Pair(
         Tubelet(Span("a", 0, 2), torch.tensor([[0.1, 0.2, 0.4, 0.9]] * 2)), Span("b", 0, 3),
         (Tubelet(Span("b", 0, 2), torch.tensor([[0.0, 0.1, 0.3, 0.8]] * 2)),), "1",
@@ -161,7 +165,7 @@ def test_half_of_the_views_are_mirrored_query_and_reference_apart():
 
 
 def test_mirroring_is_used_where_both_views_are_there_and_refused_where_they_are_not(store, pairs, tmp_path):
-    both = flipping_store(tmp_path / "store").path
+    both = write_store(tmp_path / "store", replace(SPEC, flipped=True)).path
     runs = {how: train(both, pairs, tmp_path / how, tiny_options(flip=how)).run for how in ("auto", "on", "off")}
     assert logged(runs["auto"]) == logged(runs["on"]) != logged(runs["off"])
     with pytest.raises(ValueError, match=r"flip is on.*stvr extract --flip"):

@@ -296,6 +296,12 @@ def test_a_head_that_is_on_no_menu_leaves_no_folder(flags, says, store, pairs, t
     assert not (tmp_path / "run").exists()
 
 
+def test_the_flow_rival_without_flow_leaves_no_folder(store, pairs, tmp_path):
+    with pytest.raises(ValueError, match=r"'flow' reads optical flow.*has none.*--flow ilk"):
+        train(store, pairs, tmp_path / "run", tiny_options(head={"propagation": "flow"}))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_loss_that_is_not_finite_stops_before_it_is_saved(pairs, tmp_path):
     store = write_store(tmp_path / "store")
     options = tiny_options(lr=1e30, warmup_steps=0, optimizer="sgd", clip_norm=1e30, save_every=1, steps=20)
