@@ -8,8 +8,8 @@ from html import escape
 from math import isfinite
 
 WIDTH, ROW, TOP = 460, 22, 26
-NAMES, NUMBERS = 165, 48  # room for the names on the left, for the numbers on the right
-MAX_NAME = 27  # characters of a name that fit
+NAMES, NUMBERS = 185, 48  # room for the names on the left, for the numbers on the right
+MAX_NAME = 28  # characters of a name that fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def row(bar: Bar, y: float, top: float) -> str:
     parts = [f'<text x="{NAMES - 8}" y="{y + 15}" text-anchor="end">{escape(name)}{whole}</text>']
     number, end = "–", float(NAMES)
     if bar.value is not None and isfinite(bar.value):
-        number, end = f"{bar.value:g}", across(bar.value)
+        number, end = f"{bar.value:.1f}", across(bar.value)
         kind = "soft" if bar.soft else "full"
         box = f'x="{NAMES}" y="{y + 4}" width="{end - NAMES:.1f}" height="{ROW - 8}"'
         parts.append(f'<rect class="{kind}" {box} rx="2"/>')

@@ -7,7 +7,7 @@ from typing import Any
 
 from stvr.render.bars import Bar, BarChart
 from stvr.render.chart import Curve
-from stvr.render.report import Cell, Headline, ReportData, Table
+from stvr.render.report import Cell, Headline, ReportData, Table, percent
 
 AT = "0.5"  # the IoU of the bars
 
@@ -46,7 +46,7 @@ def evaluation_report(results: Results) -> ReportData:
 def label_bars(results: Results) -> BarChart:
     sure = results["intervals"]["per_label"]
     bars = [
-        Bar(title_of(label, results), percent(values[AT]), *bounds(sure.get(label)))
+        Bar(title_of(label, results), share(values[AT]), *bounds(sure.get(label)))
         for label, values in results["frame_map"]["per_label"].items()
     ]
     ranked = sorted(bars, key=lambda bar: -(bar.value if bar.value is not None else -1))
@@ -55,20 +55,20 @@ def label_bars(results: Results) -> BarChart:
 
 def probe_bars(results: Results) -> BarChart:
     sure = results["intervals"]
-    bars = [Bar("model", percent(results["frame_map"]["mean"][AT]), *bounds(sure["model"]))]
+    bars = [Bar("model", share(results["frame_map"]["mean"][AT]), *bounds(sure["model"]))]
     if results["shuffled_query"]:
-        value = percent(results["shuffled_query"]["mean"][AT])
+        value = share(results["shuffled_query"]["mean"][AT])
         bars.append(Bar("shuffled query", value, *bounds(sure["shuffled query"]), soft=True))
-    bars += [Bar(name, percent(values[AT]), *bounds(sure.get(name)), soft=True)
+    bars += [Bar(name, share(values[AT]), *bounds(sure.get(name)), soft=True)
              for name, values in results["audit"].items()]
-    return BarChart(f"frame-mAP at IoU {AT} beside rankings that never look at the query", bars, 100,
+    return BarChart(f"frame-mAP at IoU {AT} beside its probes", bars, 100,
                     interval_note(results))
 
 
 def linker_bars(videos: Results) -> BarChart:
-    bars = [Bar(name, percent(values[AT]), soft=name == "oracle") for name, values in videos["linkers"].items()]
+    bars = [Bar(name, share(values[AT]), soft=name == "oracle") for name, values in videos["linkers"].items()]
     return BarChart(f"video-mAP at tube IoU {AT} by linker", bars, 100,
-                    "The oracle links the same detections by who is who: no linker can do much better.")
+                    "The oracle links the same detections by who is who, and ends where the action ends.")
 
 
 def error_bars(errors: Results) -> list[BarChart]:
@@ -82,11 +82,11 @@ def error_bars(errors: Results) -> list[BarChart]:
 
 def shares(counts: Mapping[str, int]) -> list[Bar]:
     total = max(sum(counts.values()), 1)
-    return [Bar(kind, percent(count / total), soft=kind not in ("right", "found")) for kind, count in counts.items()]
+    return [Bar(kind, share(count / total), soft=kind not in ("right", "found")) for kind, count in counts.items()]
 
 
 def length_bars(rows: Sequence[Results]) -> BarChart:
-    bars = [Bar(f"{length(row)}, {row['pairs']} pairs", percent(row["mAP"])) for row in rows]
+    bars = [Bar(f"{length(row)}, {row['pairs']} pairs", share(row["mAP"])) for row in rows]
     return BarChart(f"frame-mAP at IoU {AT} by length of the reference", bars, 100)
 
 
@@ -185,14 +185,15 @@ def interval_note(results: Results) -> str:
     return f"Interval: the middle {100 * sure['level']:g} % of {sure['draws']} draws of the pairs."
 
 
-def percent(value: float | None) -> float | None:
-    return None if value is None else round(100 * value, 1)
+def share(value: float | None) -> float | None:
+    """A bar's length, in percent."""
+    return None if value is None else 100 * value
 
 
 def bounds(interval: Sequence[float | None] | None) -> tuple[float | None, float | None]:
-    return (None, None) if interval is None else (percent(interval[0]), percent(interval[1]))
+    return (None, None) if interval is None else (share(interval[0]), share(interval[1]))
 
 
 def spread(interval: Sequence[float | None] | None) -> str | None:
     low, high = bounds(interval)
-    return None if low is None or high is None else f"{low:g} to {high:g}"
+    return None if low is None or high is None else f"{low:.1f} to {high:.1f}"
