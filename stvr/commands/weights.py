@@ -19,13 +19,16 @@ WeightsFile = Annotated[
 @app.command("convert")
 def weights_convert_command(
     source: WeightsFile,
-    out: Annotated[Path, typer.Option(help="The .safetensors to write.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The .safetensors to write; a folder for a detector.", show_default=False)],
     endpoint: Annotated[str, typer.Option(help="The last layer to keep.")] = "Logits",
 ) -> None:
-    """Check the names and shapes of I3D's weights, and write them as .safetensors."""
-    from stvr.backbones.convert import convert
+    """Check the names and shapes of I3D's weights, and write them as .safetensors.
 
-    held = convert(source, out, endpoint)
+    A checkpoint of the authors' whole detector becomes a folder with backbone.safetensors and head.safetensors.
+    """
+    from stvr.convert import convert_any
+
+    held = convert_any(source, out, endpoint)
     for cut, digest in held["digests"].items():
         print(f"{cut} {digest}")
     done(out, f"{held['parameters']} parameters in {held['variables']} tensors, {held['in_channels']} input channels")
