@@ -71,14 +71,14 @@ def spline_flow(
     if displacement.dtype != torch.float64:
         displacement = displacement.float()
     points = points.detach().to(displacement)
-    with torch.autocast(displacement.device.type, enabled=False):
-        if displacement.dtype == torch.float64 or not can_reduce(order, num_boundary_points):
+    if displacement.dtype == torch.float64 or not can_reduce(order, num_boundary_points):
+        with torch.autocast(displacement.device.type, enabled=False):
             return reference.spline_flow(
                 points, displacement, height, width,
                 order=order, num_boundary_points=num_boundary_points, destinations=destinations,
             )  # fmt: skip
-        moving = destinations == "moving"
-        return ops.spline_flow(points, displacement, height, width, order, num_boundary_points, moving)[0]
+    moving = destinations == "moving"
+    return ops.spline_flow(points, displacement, height, width, order, num_boundary_points, moving)[0]
 
 
 def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
@@ -90,10 +90,9 @@ def warp_all(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
     """Every state by one flow: in one launch, unless float64 asks for the twin."""
     if flow.dtype != torch.float64:
         flow = flow.float()
-    with torch.autocast(flow.device.type, enabled=False):
-        if torch.float64 in {flow.dtype, *(state.dtype for state in states)}:
-            return [reference.dense_warp(state, flow) for state in states]
-        return ops.warp(list(states), flow)
+    if torch.float64 in {flow.dtype, *(state.dtype for state in states)}:
+        return [reference.dense_warp(state, flow) for state in states]
+    return ops.warp(list(states), flow)
 
 
 def check(states: Sequence[Tensor], points: Tensor, displacement: Tensor) -> tuple[int, int]:

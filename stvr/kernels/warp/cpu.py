@@ -42,12 +42,14 @@ def spline_flow(
     fixed = fixed_part(height, width, order, num_boundary_points, displacement.device)
     moved = solved_on(points, displacement, fixed, moving)
     to_fixed = fixed_columns(moved, fixed, order)
-    inverse = inverse_of(reduced_system(moved, to_fixed, fixed, order), order)
-    weights = inverse @ displacement.double()
+    system, wanted = reduced_system(moved, to_fixed, fixed, order), displacement.double()
+    inverse = inverse_of(system, order)
+    weights = inverse @ wanted
+    weights += inverse @ (wanted - system @ weights)  # takes the ridge back where there is a solution
     basis = radial_basis(squared_distances(fixed.cells, moved), order, fixed.min_squared)  # Phi (B, HW, N)
     flow = basis @ weights - fixed.basis @ (to_fixed @ weights)
     flow = flow.reshape(-1, height, width, 2)
-    return flow.to(displacement), weights.to(displacement), inverse.to(displacement)
+    return flow.to(displacement), weights.to(displacement), inverse.to(displacement).contiguous()
 
 
 def spline_flow_backward(
@@ -196,7 +198,7 @@ def taps_of(flow: Tensor) -> tuple[Taps, Tensor]:
     first += height * width * torch.arange(batch, device=flow.device)[:, None]
     rows = first.reshape(-1, 1) + torch.tensor([0, 1, width, width + 1], device=flow.device)
     inside = (between >= 0) & (between <= 1)
-    down, right = between.clamp(0, 1).flatten(0, 1).unbind(-1)
+    down, right = between.clamp(0, 1).flatten(0, 1).unbind(-1)  # a NaN goes on
     return Taps(rows, down, right), inside.flatten(0, 1)
 
 

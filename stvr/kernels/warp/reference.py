@@ -26,8 +26,8 @@ def spline_flow(
 
     points (N, 2), displacement (B, N, 2). destinations "moving": the spline is solved on the *moved* points, as
     TensorFlow does, so the displacement holds where a point lands; "fixed": on the points themselves, where it starts.
-    Two moved points that meet make the system singular: torch.linalg.LinAlgError, or numbers without meaning when they
-    miss each other by a rounding.
+    Two moved points that meet make the system singular: numbers without meaning, or torch.linalg.LinAlgError when the
+    elimination ends in an exact zero.
     """
     batch = displacement.shape[0]
     border = boundary_points(height, width, num_boundary_points).to(displacement)  # (K, 2)
@@ -96,8 +96,9 @@ def cell_positions(height: int, width: int) -> Tensor:
 def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
     """out[y, x] = image[y - flow_y, x - flow_x], bilinear, the border clamped. image (B, C, H, W), flow (B, H, W, 2).
 
-    At whole positions the gradient towards the flow is that of the cell to the right and below (torch's clamp);
-    TensorFlow's is zero there, with which a zero-initialised offset layer would never learn.
+    At whole positions the gradient towards the flow is that of the cell to the right and below (at the last row and
+    column: to the left and above); TensorFlow's is zero there, with which a zero-initialised offset layer would never
+    learn.
     """
     batch, channels, height, width = image.shape
     index, weights = bilinear_taps(flow)  # (B, HW, 4) both
@@ -111,7 +112,7 @@ def bilinear_taps(flow: Tensor) -> tuple[Tensor, Tensor]:
     """The four cells around each position that `flow` reads, and their weights: (B, HW, 4) int64 and float."""
     width = flow.shape[2]
     corner, between = bilinear_corners(flow)
-    down, right = between.clamp(0, 1).unbind(-1)
+    down, right = clamp_to_cell(between).unbind(-1)
     top_left = (corner[..., 0] * width + corner[..., 1]).long()
     index = torch.stack([top_left, top_left + 1, top_left + width, top_left + width + 1], -1)
     weights = torch.stack([(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right], -1)
@@ -129,3 +130,8 @@ def bilinear_corners(flow: Tensor) -> tuple[Tensor, Tensor]:
     whole = positions.detach().floor().nan_to_num(0.0)  # a NaN goes on in the distance, it must not become an index
     corner = torch.minimum(whole.clamp_min(0), last)
     return corner, positions - corner
+
+
+def clamp_to_cell(between: Tensor) -> Tensor:
+    """To [0, 1], with a gradient of 1 at both ends too: torch's own clamp has 1, 0 or a half there, by its version."""
+    return torch.where(between < 0, 0.0, torch.where(between > 1, 1.0, between))
