@@ -24,7 +24,7 @@ class FlowLSTMCell(WarpLSTMCell):
         super().__init__(channels, warp=False, **options)
 
     def forward(
-        self, x: Tensor, state: LSTMState | None = None, flow: Tensor | None = None
+        self, x: Tensor, state: LSTMState | None = None, flow: Tensor | None = None, *, seen: Tensor | None = None
     ) -> tuple[Tensor, LSTMState]:
         """The first clip of a video has no state to warp, so its flow is not looked at."""
         if flow is None:
@@ -32,4 +32,4 @@ class FlowLSTMCell(WarpLSTMCell):
                              "(or tvl1, or raft), or choose another --propagation.")
         if state is not None:
             state = LSTMState(dense_warp(state.hidden, flow), dense_warp(state.memory, flow))
-        return super().forward(x, state)
+        return super().forward(x, state, seen=seen)

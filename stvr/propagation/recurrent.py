@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+COMPILED_CLIPS = 6  # as many as one compiled region takes: the paper's training length; what is left goes one by one
 
 
 class Propagation(nn.Module):
@@ -26,18 +30,70 @@ class Propagation(nn.Module):
 
 
 class Recurrent(Propagation):
-    """Runs `cell(x, state) -> (hidden, state)` over the clips, or `cell(x, state, flow)` where the cell needs flow."""
+    """Runs `cell(x, state) -> (hidden, state)` over the clips, or `cell(x, state, flow)` where the cell needs flow.
 
-    def __init__(self, cell: nn.Module) -> None:
+    A cell may have `look(clips) -> seen`, what it reads of clips without their past: it is asked of all clips at once,
+    and each step is then told its part, `cell(..., seen=seen)`.
+
+    compiled: steps run through `torch.compile`, several in one region, on CUDA as CUDA graphs, with the same answers.
+    The first call of every size takes a minute, so it is for long jobs. May be set at any time.
+    """
+
+    def __init__(self, cell: nn.Module, *, compiled: bool = False) -> None:
         super().__init__()
-        self.cell = cell
+        self.cell, self.compiled = cell, compiled
         self.needs_flow = bool(getattr(cell, "needs_flow", False))
 
     def stream(self, features: Tensor, state: Any = None, flow: Tensor | None = None) -> tuple[Tensor, Any]:
-        hidden = []
-        flows = flow.unbind(1) if flow is not None else [None] * features.shape[1]
-        clips = features.permute(1, 0, 4, 2, 3)  # T of (B, C, H, W), channels last in memory
-        for clip, moved in zip(clips, flows, strict=True):
-            answer, state = self.cell(clip, state, moved) if self.needs_flow else self.cell(clip, state)
-            hidden.append(answer.permute(0, 2, 3, 1))
-        return torch.stack(hidden, 1), state
+        clips = features.permute(0, 1, 4, 2, 3)  # (B, T, C, H, W), channels last in memory
+        seen, flow = self.look(clips), flow if self.needs_flow else None
+        if not self.compiled:
+            return take_steps(self.cell, clips, state, seen, flow)
+        answers = []
+        for part in parts(clips.shape[1], COMPILED_CLIPS):
+            told = [None if each is None else each[:, part] for each in (seen, flow)]
+            answer, state = take_compiled_steps(self.cell, clips[:, part], state, *told)
+            answers.append(answer)
+        return torch.cat(answers, 1), state
+
+    def look(self, clips: Tensor) -> Tensor | None:
+        """(B, T, C, H, W) -> (B, T, ...)"""
+        look: Callable[[Tensor], Tensor | None] = getattr(self.cell, "look", lambda clips: None)
+        seen = look(clips.flatten(0, 1))
+        return None if seen is None else seen.unflatten(0, clips.shape[:2])
+
+
+def take_steps(
+    cell: nn.Module, clips: Tensor, state: Any, seen: Tensor | None, flow: Tensor | None
+) -> tuple[Tensor, Any]:
+    """clips (B, T, C, H, W) -> features (B, T, H, W, C) and the state after the last."""
+    told = {name: each.unbind(1) for name, each in (("seen", seen), ("flow", flow)) if each is not None}
+    hidden = []
+    for step, clip in enumerate(clips.unbind(1)):
+        answer, state = cell(clip, state, **{name: each[step] for name, each in told.items()})
+        hidden.append(answer.permute(0, 2, 3, 1))
+    return torch.stack(hidden, 1), state
+
+
+def take_compiled_steps(cell: nn.Module, clips: Tensor, state: Any, *told: Tensor | None) -> tuple[Tensor, Any]:
+    """The same. A CUDA graph writes its answers where its last ones stood, so what is kept of them is copied."""
+    if not clips.is_cuda:
+        answer: tuple[Tensor, Any] = compiled_steps("default")(cell, clips, state, *told)
+        return answer
+    if not torch.is_grad_enabled():
+        torch.compiler.cudagraph_mark_step_begin()
+    features, state = compiled_steps("reduce-overhead")(cell, clips, state, *told)
+    return features.clone(), type(state)(*(each.clone() for each in state))
+
+
+@cache
+def compiled_steps(mode: str) -> Callable[..., tuple[Tensor, Any]]:
+    """One for the process: every cell and size is a region of its own in it."""
+    return torch.compile(take_steps, mode=mode, dynamic=False)
+
+
+def parts(count: int, most: int) -> Iterator[slice]:
+    """0 to `count` in slices of `most`, then one by one."""
+    whole = count - count % most
+    yield from (slice(start, start + most) for start in range(0, whole, most))
+    yield from (slice(start, start + 1) for start in range(whole, count))

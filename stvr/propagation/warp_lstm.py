@@ -7,12 +7,14 @@ The form "plain" is equation 4 to the letter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from stvr.kernels import spline_warp
+from stvr.kernels import lstm_gates, spline_warp
 from stvr.propagation.conv_lstm import ConvLSTMCell, LSTMState
 
 LAYER_NORM_EPSILON = 1e-12  # tf.contrib.layers.layer_norm
@@ -59,17 +61,50 @@ class WarpLSTMCell(nn.Module):
         for layer in (self.pointwise, self.expand):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
+    def forward(
+        self, x: Tensor, state: LSTMState | None = None, *, seen: Tensor | None = None
+    ) -> tuple[Tensor, LSTMState]:
+        """seen: what `look` says of `x`, where that was asked ahead for many clips."""
         hidden, memory = self.align(x, *(state or (torch.zeros_like(x), torch.zeros_like(x))))
         if self.plain is not None:
-            answer: tuple[Tensor, LSTMState] = self.plain(x, LSTMState(hidden, memory))
-            return answer
-        gates = self.expand(self.pointwise(self.depthwise(torch.cat([x, hidden], 1))))
-        input_gate, candidate, forget_gate, output_gate = self.gate_norm(gates).chunk(4, 1)
+            plainly: tuple[Tensor, LSTMState] = self.plain(x, LSTMState(hidden, memory))
+            return plainly
+        seen = self.look(x) if seen is None else seen
+        assert seen is not None  # the plain form alone has nothing to say ahead
+        gates = self.gates(seen, hidden)
+        if isinstance(self.gate_norm, nn.GroupNorm) and isinstance(self.memory_norm, nn.GroupNorm):
+            answer = lstm_gates(
+                gates, memory, x,
+                self.gate_norm.weight, self.gate_norm.bias, self.memory_norm.weight, self.memory_norm.bias,
+                forget_bias=self.forget_bias, epsilon=LAYER_NORM_EPSILON,
+            )  # fmt: skip
+            return answer[0], LSTMState(*answer)
+        input_gate, candidate, forget_gate, output_gate = gates.chunk(4, 1)
         memory = (forget_gate + self.forget_bias).sigmoid() * memory + input_gate.sigmoid() * candidate.tanh()
-        memory = self.memory_norm(memory)
         hidden = memory.tanh() * output_gate.sigmoid() + x  # the skip is carried on
         return hidden, LSTMState(hidden, memory)
+
+    def look(self, clips: Tensor) -> Tensor | None:
+        """What the gates read of clips alone, (N, C, H, W) -> (N, H, W, bottleneck); None in the plain form.
+
+        The program convolves clip and hidden state side by side. Both convolutions are linear, with nothing between
+        them, so the clips' half needs no state: all clips of a sequence go through it at once.
+        """
+        if self.plain is not None:
+            return None
+        weight = self.depthwise.weight[: self.channels]
+        maps = F.conv2d(clips, weight, padding=1, groups=self.channels).permute(0, 2, 3, 1)
+        return F.linear(maps, self.pointwise.weight[:, : self.channels, 0, 0], self.pointwise.bias)
+
+    def gates(self, seen: Tensor, hidden: Tensor) -> Tensor:
+        """The hidden state's half and what was seen (B, H, W, bottleneck) -> (B, 4C, H, W), channels last."""
+        weight = self.depthwise.weight[self.channels :]
+        maps = F.conv2d(hidden, weight, padding=1, groups=self.channels).permute(0, 2, 3, 1)
+        narrow = torch.addmm(
+            seen.flatten(0, 2), maps.flatten(0, 2), self.pointwise.weight[:, self.channels :, 0, 0].T
+        )  # (B * H * W, bottleneck)
+        wide = F.linear(narrow, self.expand.weight[:, :, 0, 0], self.expand.bias)
+        return wide.reshape(*maps.shape[:3], -1).permute(0, 3, 1, 2)
 
     def align(self, x: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Brings the state of the last clip to where things are in this one."""
@@ -83,7 +118,7 @@ class WarpLSTMCell(nn.Module):
         """How far each control point moves between two clips, (B, 9, 2) in cells, (y, x)."""
         if self.offsets is None:
             raise ValueError("this cell does not warp: it was built with warp=False.")
-        return self.offsets(torch.cat([x, hidden], 1), control_points(*x.shape[-2:]).to(x.device))
+        return self.offsets([x, hidden], control_points(*x.shape[-2:]).to(x.device))
 
 
 class SeparableOffsets(nn.Module):
@@ -97,10 +132,11 @@ class SeparableOffsets(nn.Module):
         xavier_uniform_(self.pointwise.weight, channels, 2)
         nn.init.zeros_(self.pointwise.bias)
 
-    def forward(self, maps: Tensor, points: Tensor) -> Tensor:
-        """maps (B, C, H, W), points (N, 2) of whole cells -> displacement (B, N, 2) in cells, (y, x)."""
+    def forward(self, maps: Sequence[Tensor], points: Tensor) -> Tensor:
+        """maps (B, C, H, W) each, side by side; points (N, 2) of whole cells -> displacement (B, N, 2), (y, x)."""
         rows, columns = points.long().unbind(1)
-        return self.pointwise(maps[:, :, rows, columns].mT * self.depthwise)
+        sites = torch.cat([each[:, :, rows, columns] for each in maps], 1)  # (B, C, N)
+        return self.pointwise(sites.mT * self.depthwise)
 
 
 def control_points(height: int, width: int) -> Tensor:
