@@ -33,6 +33,11 @@ def test_a_target_is_looked_for_in_each_third(found: dict):
     assert found["target_position"] == {"first": 3 / 9, "middle": 9 / 9, "last": 0}
 
 
+def test_a_clip_belongs_to_the_third_that_its_middle_is_in():
+    pair = Pair(tubelet("a", 3, 6), Span("b", 0, 4), (tubelet("b", 1, 2),), "12")  # middles at 1/8, 3/8, 5/8, 7/8
+    assert audit([pair])["train"]["target_position"] == {"first": 0, "middle": 0.5, "last": 0}
+
+
 def test_pairs_that_share_a_video_or_are_their_own_target_are_told_apart(found: dict):
     assert (found["same_video"], found["own_target"], found["without_target"], found["one_video"]) == (2, 1, 1, 3)
 
