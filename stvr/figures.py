@@ -146,8 +146,9 @@ def by_clip(tubelets: Sequence[Tubelet], span: Span) -> list[tuple[Tensor, list[
     rows: list[list[tuple[Tensor, int]]] = [[] for _ in range(len(span))]
     for index, tubelet in enumerate(tubelets):
         inside = tubelet.within(span)
-        for offset, box in enumerate(inside.boxes if inside else ()):
-            rows[inside.span.start - span.start + offset].append((box, index))  # type: ignore[union-attr]
+        if inside is not None:
+            for clip, box in enumerate(inside.boxes, start=inside.span.start - span.start):
+                rows[clip].append((box, index))
     return [
         (torch.stack([box for box, _ in row]) if row else torch.empty(0, 4), [index for _, index in row])
         for row in rows

@@ -1,6 +1,7 @@
 """video-mAP, held to counts by hand and to a second implementation in loops."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -79,7 +80,8 @@ def test_nothing_found_is_zero_and_nothing_asked_is_nan():
         at([], [], 0.5, tube_iou="mean")
 
 
-def plain_video_map(found, truth, threshold: float, iou) -> float:
+def plain_video_map(found, truth, threshold: float, iou, area: str) -> float:
+    """Loops; the trapezoid area as MultiSports' evaluator sums it, point by point."""
     aps = []
     for label in sorted({each.label for each in truth}):
         targets = [each.tubelet for each in truth if each.label == label]
@@ -90,13 +92,18 @@ def plain_video_map(found, truth, threshold: float, iou) -> float:
             free -= {best}
             ranked.append(best is not None)
         precisions = [sum(ranked[: i + 1]) / (i + 1) for i in range(len(ranked))]
-        aps.append(sum(max(precisions[i:]) for i, right in enumerate(ranked) if right) / len(targets))
+        if area == "trapezoid":
+            gains = [(before + after) / 2 for before, after in pairwise([1.0, *precisions])]
+        else:
+            gains = [max(precisions[i:]) for i in range(len(ranked))]
+        aps.append(sum(gain for gain, right in zip(gains, ranked, strict=True) if right) / len(targets))
     return float(np.mean(aps)) if aps else math.nan
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 2**31), st.sampled_from([("temporal_x_spatial", tube_iou), ("volume", tube_volume_iou)]))
-def test_a_second_implementation_agrees(seed, measure):
+@given(st.integers(0, 2**31), st.sampled_from([("temporal_x_spatial", tube_iou), ("volume", tube_volume_iou)]),
+       st.sampled_from(["all_point", "trapezoid"]))
+def test_a_second_implementation_agrees(seed, measure, area):
     rng = np.random.default_rng(seed)
     name, iou = measure
 
@@ -112,8 +119,8 @@ def test_a_second_implementation_agrees(seed, measure):
 
     found, truth = some(14), some(8)
     for threshold in (0.1, 0.2, 0.35, 0.5):
-        assert at(found, truth, threshold, tube_iou=name) == pytest.approx(
-            plain_video_map(found, truth, threshold, iou), abs=1e-12, nan_ok=True
+        assert at(found, truth, threshold, tube_iou=name, area=area) == pytest.approx(
+            plain_video_map(found, truth, threshold, iou, area), abs=1e-12, nan_ok=True
         )
 
 
