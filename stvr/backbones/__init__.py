@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import ENDPOINTS, I3D, scale
-from stvr.backbones.weights import digest, load_state, read_state, sizes
 
 __all__ = ["BACKBONES", "ENDPOINTS", "I3D", "PRECISIONS", "Backbone", "load_backbone"]
 
@@ -77,6 +76,8 @@ def load_backbone(
 
 def load_i3d(weights: Path | None, endpoint: str) -> tuple[nn.Module, str, str]:
     """I3D folded for inference, its endpoint as the menu spells it, the digest of its weights."""
+    from stvr.backbones.weights import digest, load_state, read_state, sizes  # readers of files: not needed to build
+
     if weights is None:
         warn_of_analytic_weights()
         model = I3D(endpoint)
