@@ -50,11 +50,11 @@ def test_the_clips_half_and_the_states_half_are_the_convolution_of_both():
 
 
 def test_compiled_steps_give_the_same_answers_and_gradients(monkeypatch):
-    """Traced whole, forward and backward, and run without code generation, which takes a minute: regions of 2, 2, 1."""
+    """Traced whole, forward and backward, and run without code generation, which takes a minute: regions of 2 and 1."""
     traced = cache(lambda mode: torch.compile(recurrent.take_steps, backend="aot_eager", dynamic=False, fullgraph=True))
     monkeypatch.setattr(recurrent, "compiled_steps", traced)
     monkeypatch.setattr(recurrent, "COMPILED_CLIPS", 2)
-    propagation, features, flow = made(clips=5)
+    propagation, features, flow = made(clips=3)
     plain = answers(propagation, features, flow)
     propagation.compiled = True
     for one, two in zip(answers(propagation, features, flow), plain, strict=True):
