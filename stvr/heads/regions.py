@@ -17,8 +17,10 @@ def crop_regions(maps: Tensor, boxes: Tensor) -> Tensor:
     """maps (N, H, W, C), boxes (N, K, 4) xyxy in [0, 1] -> regions (N, K, 7, 7, C).
 
     TensorFlow's `crop_and_resize` to 14x14, then a 2x2 maximum. Its samples stand on the corners of the box, as
-    `grid_sample` reads them, and those outside the map are 0. torchvision's `roi_align` on a box widened by half a bin gives the same numbers (a test
-    holds the two together), but its backward pass on a CPU is ten times slower.
+    `grid_sample` reads them, and those outside the map are 0. torchvision's `roi_align` on a box widened by half a bin
+    gives the same numbers inside (a test holds the two together), but its backward pass on a CPU is ten times slower.
+    In float32 TensorFlow's own sum carries the last sample out of the map for 2 in 100 boxes that touch the lower or
+    right border, and reads 0 there; ours stays inside.
     """
     num_boxes, channels = boxes.shape[1], maps.shape[-1]
     low, high = (2 * boxes - 1).split(2, -1)  # (N, K, 2) (x, y): -1 and 1 are the outermost cells
