@@ -100,7 +100,8 @@ def ucf_tubelets(path: Path, random: np.random.Generator) -> tuple[list[Labelled
     for video, content in videos.items():
         for tube in content["annotations"]:
             rows = tube_rows(video, 0, tube, 1.0)
-            boxes, start, label = rows[["x1", "y1", "x2", "y2"]].to_numpy(copy=True), int(tube["sf"]), int(tube["label"])
+            boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy(copy=True)
+            start, label = int(tube["sf"]), int(tube["label"])
             truth.append(labelled(video, CLASSES[label], start, boxes, 1.0))
             for _ in range(GUESSES):
                 first = int(random.integers(0, 1 + len(boxes) // 2))

@@ -138,7 +138,7 @@ class FromFrames(Trainee):
         super().__init__()
         names = [name for name, _ in backbone.named_children()]
         if options.from_layer not in names:
-            raise LookupError(f"{options.from_layer!r} is no layer of the backbone. Its layers are: {', '.join(names)}.")
+            raise LookupError(f"{options.from_layer!r} is no layer of the backbone. It has: {', '.join(names)}.")
         self.backbone = backbone.to(memory_format=torch.channels_last_3d).requires_grad_(False)
         self.backbone.lr_share = options.backbone_lr_share  # type: ignore[assignment]
         self.head, self.checkpointing = head, options.checkpointing
@@ -195,7 +195,7 @@ def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
         load_weights(backbone, weights)
     if (came := digest(backbone.state_dict())) != spec.weights_digest:
         raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
-                         f"but {weights or 'analytic ones'} are others ({came[:19]}). Give the right file with --weights.")
+                         f"but {weights or 'analytic ones'} are others ({came[:19]}). Give those with --weights.")
     return backbone
 
 

@@ -93,7 +93,8 @@ def train(
         raise ValueError(f"the propagation {options.head.propagation!r} reads optical flow, but {store} has none. "
                          "Extract the videos with `stvr extract --flow ilk` into another --store.")
     batches = training_batches(pairs, store, options, flip)
-    run = Run(out, {**provenance(options, store.spec, pairs, pairs_path), "store": str(store.path)}, options.log_every, options.tensorboard)
+    made_by = {**provenance(options, store.spec, pairs, pairs_path), "store": str(store.path)}
+    run = Run(out, made_by, options.log_every, options.tensorboard)
     run.begin(resume)
     calibrate(head, store, pairs, options.seed)
     head.to(device).train()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from test_train import Stopped, assert_same_run, logged, stop_at
-from tiny import LABELS, NUM_CLIPS, SPEC, pair, tiny_options, tubelet, write_store, write_tiny_pairs
+from tiny import LABELS, SPEC, pair, tiny_options, tubelet, write_store, write_tiny_pairs
 
 from stvr.data.dataset import TrainingBatches, collate, mirrored, read_item
 from stvr.data.draws import Draws
