@@ -76,8 +76,8 @@ def locate(
     box: x1, y1, x2, y2 in pixels of the query as displayed, or all in [0, 1] as shares of it. at: seconds. span: from
     when to when the actor does it, a second around `at` by default; the box stands still over it. weights: those the
     head's features were made with, unless they were analytic or lie beside a finetuned head; flow_weights: those of
-    RAFT, where the head was trained on its flow. on_failure is told of a reference that cannot be read; without it the error is raised.
-    report(path, clips done, clips) tells of progress.
+    RAFT, where the head was trained on its flow. on_failure is told of a reference that cannot be read; without it the
+    error is raised. report(path, clips done, clips) tells of progress.
     """
     loaded = load_head(checkpoint, device)
     backbone = backbone_of(loaded, weights_beside(checkpoint, loaded.spec, weights), device)
