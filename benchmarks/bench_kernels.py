@@ -1,0 +1,383 @@
+"""Times the kernels and what they serve, on CUDA or on a CPU; writes JSON and a table in Markdown.
+
+    python benchmarks/bench_kernels.py [--device cuda] [--seconds 480] [--small] [--out benchmarks/results]
+
+First the ceilings (copy, matrix product), then every operation: right first (against the plain twin in float64, fresh
+inputs, fresh memory NaN), then timed, beside a line-by-line port of TensorFlow's and that port under torch.compile.
+Needs torch, triton and numpy alone. A part that fails or finds no time left says so in the table, and the rest goes on;
+exit status 1 says that one did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import torch
+from rivals import PortedCell, gates_port, sparse_image_warp
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stvr.backbones.fold import fold
+from stvr.backbones.i3d import I3D
+from stvr.kernels import lstm_gates, spline_warp
+from stvr.kernels.lstm_gates import reference as gates_reference
+from stvr.kernels.warp import reference as warp_reference
+from stvr.propagation import Recurrent, WarpLSTMCell
+from stvr.propagation.warp_lstm import control_points
+
+CELLS = (20, 20)
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
+ROTATED = 300 << 20  # bytes of inputs that take turns: far more than any cache on a chip
+NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure. bytes: what must move at least; share: of the measured copy; error: relative, against float64."""
+
+    part: str
+    size: str
+    variant: str
+    milliseconds: float | None = None
+    bytes: int | None = None
+    share: float | None = None
+    error: float | None = None
+    note: str = ""
+
+
+class Bench:
+    """Where it runs, how it times, what it has found."""
+
+    def __init__(self, device: str, small: bool) -> None:
+        self.device, self.small, self.rows = torch.device(device), small, list[Row]()
+        self.copy_rate = float("nan")  # bytes a second, read and written
+
+    @property
+    def cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    def milliseconds(self, function: Callable[[], Any]) -> float:
+        if self.cuda:
+            from triton.testing import do_bench
+
+            found: float = do_bench(function, warmup=50, rep=200, return_mode="median")
+            return found
+        function()
+        times = []
+        for _ in range(3 if self.small else 7):
+            start = time.perf_counter()
+            function()
+            times.append(1e3 * (time.perf_counter() - start))
+        return sorted(times)[len(times) // 2]
+
+    def add(self, part: str, size: str, variant: str, milliseconds: float, moved: int = 0, **rest: Any) -> None:
+        share = moved / (1e-3 * milliseconds) / self.copy_rate if moved else None
+        self.rows.append(Row(part, size, variant, milliseconds, moved or None, share, **rest))
+        print(f"  {part}, {size}, {variant}: {milliseconds:.3f} ms", flush=True)
+
+    def maps(self, *size: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.randn(size, device=self.device).to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def ceilings(bench: Bench) -> None:
+    """Copy of 1 GB, product of square matrices."""
+    source = torch.empty((1 << 26 if bench.small else 1 << 29) // 2, dtype=torch.bfloat16, device=bench.device)
+    target = torch.empty_like(source)
+    spent = bench.milliseconds(lambda: target.copy_(source))
+    bench.copy_rate = 2 * source.nbytes / (1e-3 * spent)
+    bench.add("ceiling", f"{source.nbytes >> 20} MiB", "copy", spent, 2 * source.nbytes,
+              note=f"{bench.copy_rate / 1e9:.0f} GB/s read and written")  # fmt: skip
+    side = 1024 if bench.small else 8192 if bench.cuda else 2048
+    for dtype in NAMES:
+        left, right = torch.randn(2, side, side, device=bench.device).to(dtype).unbind()
+        spent = bench.milliseconds(lambda left=left, right=right: left @ right)
+        bench.add("ceiling", f"{side} x {side}, {NAMES[dtype]}", "matrix product", spent,
+                  note=f"{2 * side**3 / spent / 1e9:.2f} TFLOP/s")  # fmt: skip
+
+
+def warp_inputs(bench: Bench, batch: int, dtype: torch.dtype, channels: int) -> list[Tensor]:
+    maps = [bench.maps(batch, channels, *CELLS, dtype=dtype) for _ in range(2)]
+    return [*maps, torch.randn(batch, 9, 2, device=bench.device)]
+
+
+def warp_ours(hidden: Tensor, memory: Tensor, moves: Tensor) -> list[Tensor]:
+    return spline_warp([hidden, memory], control_points(*CELLS).to(hidden.device), moves)
+
+
+def warp_port(hidden: Tensor, memory: Tensor, moves: Tensor) -> list[Tensor]:
+    points = control_points(*CELLS).to(moves)
+    return [sparse_image_warp(each.permute(0, 2, 3, 1), points, moves).permute(0, 3, 1, 2) for each in (hidden, memory)]
+
+
+def warp_twin(hidden: Tensor, memory: Tensor, moves: Tensor) -> list[Tensor]:
+    flow = warp_reference.spline_flow(control_points(*CELLS).to(moves), moves, *CELLS)
+    return [warp_reference.dense_warp(each, flow) for each in (hidden, memory)]
+
+
+def gates_inputs(bench: Bench, batch: int, dtype: torch.dtype, channels: int) -> list[Tensor]:
+    maps = [bench.maps(batch, many * channels, *CELLS, dtype=dtype) for many in (4, 1, 1)]
+    affine = [torch.randn(many * channels, device=bench.device) * 0.2 + shift
+              for many, shift in ((4, 1), (4, 0), (1, 1), (1, 0))]  # fmt: skip
+    return maps + affine
+
+
+def gates_twin(*inputs: Tensor) -> tuple[Tensor, Tensor]:
+    return gates_reference.lstm_gates(*inputs, 1.0, 1e-12)  # type: ignore[call-arg, arg-type]
+
+
+OPERATIONS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "spline warp of two maps": (warp_inputs, warp_ours, warp_port, warp_twin),
+    "gates and norms": (gates_inputs, lstm_gates, gates_port, gates_twin),
+}
+MOVED = {  # maps (B, C, H, W) that must be read or written once: forward, forward and backward
+    "spline warp of two maps": (4, 10),
+    "gates and norms": (8, 21),
+}
+
+
+def operations(bench: Bench) -> None:
+    channels = 64 if bench.small else 1024
+    for dtype in (torch.bfloat16, torch.float32) if bench.cuda else (torch.float32,):
+        for batch in (8, 1):
+            for name in OPERATIONS:
+                time_operation(bench, name, batch, dtype, channels)
+
+
+def time_operation(bench: Bench, name: str, batch: int, dtype: torch.dtype, channels: int) -> None:
+    made, ours, port, twin = OPERATIONS[name]
+    size = f"{batch} x {channels} x {CELLS[0]} x {CELLS[1]}, {NAMES[dtype]}"
+    variants = {"port, eager": port, "ours": ours}
+    if bench.cuda:
+        variants["port, torch.compile"] = torch.compile(port, dynamic=False)
+    unit = batch * channels * CELLS[0] * CELLS[1] * dtype.itemsize
+    sets = max(2, min(16, ROTATED // (8 * unit)))
+    for variant, function in variants.items():
+        error = relative_error(function, twin, made(bench, batch, dtype, channels))
+        if not error < TOLERANCE[dtype] and variant == "ours":
+            bench.rows.append(Row(name, size, variant, error=error, note="wrong: not timed"))
+            continue
+        inputs = cycle([made(bench, batch, dtype, channels) for _ in range(sets)])
+        forward, whole = MOVED[name]
+        with torch.no_grad():
+            spent = bench.milliseconds(lambda function=function, inputs=inputs: function(*next(inputs)))
+        bench.add(f"{name}, forward", size, variant, spent, forward * unit, error=error)
+        trained = cycle([[part.requires_grad_() for part in next(inputs)] for _ in range(sets)])
+        spent = bench.milliseconds(lambda function=function, trained=trained: there_and_back(function, next(trained)))
+        bench.add(f"{name}, forward and backward", size, variant, spent, whole * unit, error=error)
+
+
+def there_and_back(function: Callable[..., Any], inputs: list[Tensor]) -> tuple[Tensor, ...]:
+    outputs = function(*inputs)
+    return torch.autograd.grad(outputs, inputs, [torch.ones_like(each) for each in outputs])
+
+
+def relative_error(function: Callable[..., Any], twin: Callable[..., Any], inputs: list[Tensor]) -> float:
+    """The worst of all outputs and slopes; NaN where a kernel left memory as it was."""
+    torch.use_deterministic_algorithms(True, warn_only=True)  # fills fresh memory with NaN
+    worst = torch.zeros(())
+    answers = []
+    for each, kind in ((function, None), (twin, torch.float64)):
+        leaves = [part.detach().to(kind or part.dtype).requires_grad_() for part in inputs]
+        outputs = each(*leaves)
+        answers.append([*outputs, *torch.autograd.grad(outputs, leaves, [torch.ones_like(out) for out in outputs])])
+    torch.use_deterministic_algorithms(False)
+    for one, two in zip(*answers, strict=True):
+        worst = torch.maximum(worst, ((one.double() - two).norm() / two.norm().clamp_min(1e-9)).cpu())
+    return float(worst)
+
+
+def recurrent(bench: Bench) -> None:
+    """The whole step and the loop over six clips: the authors' cell ported, ours, ours compiled."""
+    channels, clips = (64, 2) if bench.small else (1024, 6)
+    torch.manual_seed(0)
+    cell = WarpLSTMCell(channels).to(bench.device)
+    for dtype in (torch.bfloat16, torch.float32) if bench.cuda else (torch.float32,):
+        cell = cell.to(dtype)
+        variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
+        if bench.cuda:
+            variants["ours, compiled"] = Recurrent(cell, compiled=True)
+        for batch in (8, 1):
+            for length in (1, clips):
+                whole = bench.maps(batch * length, channels, *CELLS, dtype=dtype)
+                features = whole.permute(0, 2, 3, 1).unflatten(0, (batch, length))
+                compare(bench, variants, features)
+
+
+def compare(bench: Bench, variants: dict[str, Recurrent], features: Tensor) -> None:
+    batch, length, *_, channels = features.shape
+    size = f"{batch} x {channels} x {CELLS[0]} x {CELLS[1]}, {NAMES[features.dtype]}"
+    part = "recurrent step" if length == 1 else f"recurrent loop, {length} clips"
+    with torch.no_grad():
+        exact = variants["port, eager"](features).double()
+    trained = features.clone().requires_grad_()
+    for variant, propagation in variants.items():
+        with torch.no_grad():
+            error = float((propagation(features).double() - exact).norm() / exact.norm())
+            spent = bench.milliseconds(lambda propagation=propagation: propagation(features))
+        bench.add(f"{part}, forward", size, variant, spent, error=error, note="error against the port")
+        spent = bench.milliseconds(lambda propagation=propagation: propagation(trained).sum().backward())
+        bench.add(f"{part}, forward and backward", size, variant, spent)
+
+
+class PaperLayers(nn.Module):
+    """The layers of the paper's head that cost: propagation, proposal network, block4 on 16 regions a clip.
+
+    Which regions, and the losses over them, are made up: choosing them is no arithmetic, and needs torchvision.
+    """
+
+    def __init__(self, propagation: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.propagation = propagation
+        self.proposals = nn.Sequential(
+            nn.Conv2d(channels, channels // 2, 3, padding=1), nn.ReLU6(), nn.Conv2d(channels // 2, 72, 1)
+        )
+        self.units = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(2 * channels, channels // 2, 1), nn.ReLU(),
+                nn.Conv2d(channels // 2, channels // 2, 3, padding=1), nn.ReLU(),
+                nn.Conv2d(channels // 2, 2 * channels, 1),
+            )
+            for _ in range(3)
+        )  # fmt: skip
+
+    def forward(self, features: Tensor, grid: Tensor, query: Tensor) -> Tensor:
+        """features (B, T, H, W, C), grid (B T, 16 * 14, 14, 2), query (B T 16, C, 7, 7) -> a loss."""
+        maps = self.propagation(features).flatten(0, 1).permute(0, 3, 1, 2)
+        crops = F.max_pool2d(F.grid_sample(maps, grid.to(maps.dtype), align_corners=True), 2)
+        regions = crops.unflatten(2, (16, 7)).transpose(1, 2).flatten(0, 1)
+        hidden = torch.cat([regions, query.to(regions.dtype)], 1)
+        for unit in self.units:
+            hidden = F.relu(hidden + unit(hidden))
+        return self.proposals(maps).square().mean() + hidden.mean((2, 3)).square().mean()
+
+
+def training_step(bench: Bench) -> None:
+    """Forward, backward, SGD with momentum: B 8, T 6 (fewer on a CPU), bfloat16 autocast on CUDA."""
+    batch, length, channels = (8, 6, 1024) if bench.cuda else (1, 2, 1024)
+    channels = 64 if bench.small else channels
+    features = torch.randn(batch, length, *CELLS, channels, device=bench.device)
+    grid = torch.rand(batch * length, 16 * 14, 14, 2, device=bench.device) * 2 - 1
+    query = torch.randn(batch * length * 16, channels, 7, 7, device=bench.device)
+    cell = WarpLSTMCell(channels)
+    variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
+    if bench.cuda:
+        variants["ours, compiled"] = Recurrent(cell, compiled=True)
+    for variant, propagation in variants.items():
+        layers = PaperLayers(propagation, channels).to(bench.device, memory_format=torch.channels_last)
+        optimiser = torch.optim.SGD(layers.parameters(), 1e-4, 0.9)
+
+        def step(layers: nn.Module = layers, optimiser: torch.optim.Optimizer = optimiser) -> None:
+            optimiser.zero_grad()
+            with torch.autocast(bench.device.type, torch.bfloat16, enabled=bench.cuda):
+                loss = layers(features, grid, query)
+            loss.backward()
+            optimiser.step()
+
+        size = f"{batch} x {length} clips, {channels} channels"
+        bench.add("training step", size, variant, bench.milliseconds(step))
+
+
+def i3d(bench: Bench) -> None:
+    """To Mixed_4c, folded, bfloat16, channels_last_3d; milliseconds of a batch."""
+    model = I3D("Mixed_4c").eval()
+    side = 64 if bench.small else 320
+    dtype = torch.bfloat16
+    plain = model.to(bench.device)
+    folded = fold(model).to(bench.device, dtype)
+    variants: dict[str, tuple[Callable[[Tensor], Tensor], torch.dtype]] = {
+        "as published, float32": (lambda clips: plain(clips.contiguous()), torch.float32), "folded": (folded, dtype),
+    }  # fmt: skip
+    if bench.cuda:
+        variants["folded, torch.compile"] = (torch.compile(folded, dynamic=False), dtype)
+    for batch in (8, 16, 32) if bench.cuda else (2,):
+        for variant, (network, kind) in variants.items():
+            clips = torch.rand(batch, 8, side, side, 3, device=bench.device).mul(2).sub(1).movedim(-1, 1).to(kind)
+            with torch.inference_mode():
+                exact = plain(clips[:2].float().contiguous()) if kind != torch.float32 else None
+                error = None
+                if exact is not None:
+                    error = float((network(clips[:2]).float() - exact).norm() / exact.norm())
+                spent = bench.milliseconds(lambda network=network, clips=clips: network(clips))
+            note = f"{1e3 * batch / spent:.0f} clips/s"
+            size = f"{batch} clips of 8 x {side} x {side}"
+            bench.add("I3D to Mixed_4c", size, variant, spent, error=error, note=note)
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "ceilings": ceilings, "operations": operations, "recurrent": recurrent, "training step": training_step, "I3D": i3d,
+}  # fmt: skip
+
+
+def run(bench: Bench, seconds: float, out: Path) -> None:
+    start = time.perf_counter()
+    for name, part in PARTS.items():
+        if time.perf_counter() - start > seconds:
+            bench.rows.append(Row(name, "", "", note="not run: no time left"))
+            continue
+        print(f"{name} ({time.perf_counter() - start:.0f} s)", flush=True)
+        try:
+            part(bench)
+        except Exception as fault:  # whatever it is belongs in the table
+            said = (str(fault).splitlines() or [""])[0][:150]
+            bench.rows.append(Row(name, "", "", note=f"failed: {type(fault).__name__}: {said}"))
+        write(bench, out)
+
+
+def write(bench: Bench, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    stem = f"kernels_{bench.device.type}{'_small' if bench.small else ''}"
+    about = {"machine": machine(bench.device), "torch": torch.__version__, "rows": [asdict(row) for row in bench.rows]}
+    (out / f"{stem}.json").write_text(json.dumps(about, indent=1) + "\n")
+    (out / f"{stem}.md").write_text("\n".join(table(bench)) + "\n")
+
+
+def table(bench: Bench) -> Iterator[str]:
+    yield f"# Kernels on {machine(bench.device)}\n"
+    yield f"`python benchmarks/bench_kernels.py --device {bench.device.type}{' --small' if bench.small else ''}`, " \
+          f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}. Medians; bytes are those that must move at least.\n"
+    yield "| part | size | variant | ms | GB/s | share of copy | error | |\n|---|---|---|---|---|---|---|---|"
+    for row in bench.rows:
+        rate = f"{row.bytes / row.milliseconds / 1e6:.0f}" if row.bytes and row.milliseconds else ""
+        cells = (row.part, row.size, row.variant, shown(row.milliseconds, ".3f"), rate, shown(row.share, ".0%"),
+                 shown(row.error, ".1e"), row.note)  # fmt: skip
+        yield f"| {' | '.join(cells)} |"
+
+
+def shown(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads, no CUDA"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=["cuda", "cpu"])
+    parser.add_argument("--seconds", type=float, default=480, help="start no part after this long")
+    parser.add_argument("--small", action="store_true", help="sizes that show only that everything runs")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    bench = Bench(options.device, options.small)
+    run(bench, options.seconds, options.out)
+    print("\n".join(table(bench)))
+    sys.exit(any(row.milliseconds is None for row in bench.rows))
+
+
+if __name__ == "__main__":
+    main()

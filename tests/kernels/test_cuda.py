@@ -1,0 +1,147 @@
+"""The kernels on a CUDA device, against their plain twins in float64. Needs torch, triton and pytest alone:
+
+    python -m pytest --noconftest -m gpu tests/kernels/test_cuda.py
+"""
+
+import pytest
+import torch
+
+from stvr.kernels import lstm_gates, spline_warp
+from stvr.kernels.lstm_gates import reference as gates_reference
+from stvr.kernels.warp import reference as warp_reference
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none"),
+]
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+SIZES = [(1, 40, 7, 33), (3, 24, 20, 20), (8, 1024, 20, 20)]
+POINTS = torch.tensor([[0.25, 0.25], [0.25, 0.75], [0.5, 0.5], [0.75, 0.25], [0.75, 0.75]])
+WARP = {torch.float32: 5e-4, torch.float16: 1e-3, torch.bfloat16: 5e-3}
+GATES = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
+
+
+@pytest.fixture(autouse=True)
+def exact_products():
+    """The twins are in float64, but nothing else may round on the way."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+@pytest.fixture
+def poison():
+    """Fresh memory is NaN, as far as torch can fill it."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def last(*size):
+    return torch.randn(size, device="cuda").contiguous(memory_format=torch.channels_last)
+
+
+def warp_inputs(batch, channels, height, width, dtype=torch.float32, spread=0.3):
+    """Two states, and a displacement for each of POINTS."""
+    torch.manual_seed(0)
+    states = [last(batch, channels, height, width).to(dtype) for _ in range(2)]
+    return [*states, spread * torch.randn(batch, len(POINTS), 2, device="cuda")]
+
+
+def warp_ours(hidden, memory, displacement):
+    points = POINTS.cuda() * displacement.new_tensor([hidden.shape[2] - 1.0, hidden.shape[3] - 1.0])
+    return spline_warp([hidden, memory], points, displacement)
+
+
+def warp_twin(hidden, memory, displacement):
+    height, width = hidden.shape[2:]
+    points = POINTS.cuda().to(displacement) * displacement.new_tensor([height - 1.0, width - 1.0])
+    flow = warp_reference.spline_flow(points, displacement, height, width)
+    return [warp_reference.dense_warp(state, flow) for state in (hidden, memory)]
+
+
+def gates_inputs(batch, channels, height, width, dtype=torch.float32):
+    torch.manual_seed(0)
+    maps = [2 * last(batch, 4 * channels, height, width) + 0.5]
+    maps += [last(batch, channels, height, width) for _ in range(2)]
+    affine = [1 + 0.2 * torch.randn(4 * channels), 0.2 * torch.randn(4 * channels),
+              1 + 0.2 * torch.randn(channels), 0.2 * torch.randn(channels)]  # fmt: skip
+    return [part.to(dtype) for part in maps] + [part.cuda() for part in affine]
+
+
+def gates_twin(*inputs):
+    return gates_reference.lstm_gates(*inputs, 1.0, 1e-12)
+
+
+OPERATIONS = {"warp": (warp_ours, warp_twin, warp_inputs, WARP), "gates": (lstm_gates, gates_twin, gates_inputs, GATES)}
+
+
+def answers(function, inputs):
+    """What comes out, and what flows back to every input from fixed slopes."""
+    inputs = [part.detach().requires_grad_() for part in inputs]
+    outputs = function(*inputs)
+    random = torch.Generator(device="cuda").manual_seed(1)
+    slopes = [torch.randn(each.shape, generator=random, device="cuda").to(each.dtype) for each in outputs]
+    return [*outputs, *torch.autograd.grad(outputs, inputs, slopes)]
+
+
+@pytest.mark.usefixtures("poison")
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", SIZES)
+def test_forward_and_backward_equal_the_twin(operation, dtype, size):
+    ours, twin, made, tolerance = OPERATIONS[operation]
+    inputs = made(*size, dtype=dtype)
+    for one, two in zip(answers(ours, inputs), answers(twin, [part.double() for part in inputs]), strict=True):
+        assert one.isfinite().all()
+        assert (one.double() - two).norm() <= tolerance[dtype] * two.norm()
+
+
+@pytest.mark.usefixtures("poison")
+@pytest.mark.parametrize("spread", [0.0, 30.0])
+def test_displacements_of_nothing_and_off_the_map_are_finite(spread):
+    for each in answers(warp_ours, warp_inputs(2, 24, 20, 20, spread=spread)):
+        assert each.isfinite().all()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("dtype", DTYPES[:2])
+def test_twice_gives_the_same_bits(operation, dtype):
+    ours, _, made, _ = OPERATIONS[operation]
+    inputs = made(8, 256, 20, 20, dtype=dtype)
+    for one, two in zip(answers(ours, inputs), answers(ours, inputs), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_cuda_graph_replays_what_was_computed_eagerly(operation):
+    ours, _, made, _ = OPERATIONS[operation]
+    static = made(2, 64, 20, 20)
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.no_grad(), torch.cuda.stream(side):
+        ours(*static)  # compiles
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.no_grad(), torch.cuda.graph(graph):
+        outputs = ours(*static)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for part in static:
+                part.add_(0.1 * torch.randn_like(part))
+            expected = ours(*static)
+        graph.replay()
+        for one, two in zip(outputs, expected, strict=True):
+            assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_torch_compile_sees_one_graph(operation):
+    ours, _, made, _ = OPERATIONS[operation]
+    inputs = made(2, 64, 20, 20)
+    compiled = torch.compile(ours, fullgraph=True)
+    for one, two in zip(answers(compiled, inputs), answers(ours, inputs), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
