@@ -23,14 +23,15 @@ from stvr.tubelets import (
     precision_recall_curves,
     proposal_recall,
 )
+from stvr.tubelets.actors import same_actor
 from stvr.tubelets.bootstrap import DRAWS, LEVEL, bootstrap, interval, mean_over_labels
 from stvr.tubelets.matching import Floats
 from stvr.tubelets.metrics import ClipRecord
 from stvr.tubelets.ranking import GradedClip, jaccard, pair_ndcg
-from stvr.tubelets.taxonomy import ClipScene, same_actor, taxonomy
+from stvr.tubelets.taxonomy import ClipScene, taxonomy
 from stvr.tubelets.video_map import LabelledTubelet, VideoMAP, video_map
 
-ORACLE = "oracle"
+ORACLE, ORACLE_IN_TIME = "oracle", "oracle in time"
 AT = 0.5  # the IoU at which intervals, errors and lengths are counted
 LENGTHS = (0, 5, 10, 20, 40, math.inf)  # of references, in seconds
 NUM_WORST = 6
@@ -156,14 +157,17 @@ def by_clip(tubelets: Sequence[Tubelet], span: Span) -> list[tuple[Tensor, list[
 
 
 def tubelet_figures(known: Sequence[tuple[PairAnswers, Pair]], clip: ClipSpec) -> dict[str, Any]:
-    """video-mAP of every linker beside the link that knows who is who, and how much each leaves to it."""
+    """video-mAP of every linker beside the link that knows who is who, and beside that which also knows when.
+
+    gap_to_oracle: what linking loses; gap_to_time: what the oracle gains by knowing when an action begins and ends.
+    """
     options = {"min_clips": in_clips(MIN_SECONDS, clip), "max_gap": in_clips(MAX_GAP_SECONDS, clip)}
     truth = [
         LabelledTubelet(pair.label, in_video(target, str(number)))
         for number, (_, pair) in enumerate(known) for target in pair.targets
     ]  # fmt: skip
     results: dict[str, VideoMAP] = {}
-    for name in (*LINKERS, ORACLE):
+    for name in (*LINKERS, ORACLE, ORACLE_IN_TIME):
         found = [
             LabelledTubelet(pair.label, tubelet)
             for number, (answer, pair) in enumerate(known)
@@ -177,6 +181,7 @@ def tubelet_figures(known: Sequence[tuple[PairAnswers, Pair]], clip: ClipSpec) -
         "gap_to_oracle": {
             name: named({t: best.mean[t] - value for t, value in results[name].mean.items()}) for name in LINKERS
         },
+        "gap_to_time": named({t: value - best.mean[t] for t, value in results[ORACLE_IN_TIME].mean.items()}),
         "per_label": {label: named(values) for label, values in results["online"].per_label.items()},
         "tubelets": {"true": len(truth), **{name: sum(each.num_found.values()) for name, each in results.items()}},
     }  # fmt: skip
@@ -185,8 +190,9 @@ def tubelet_figures(known: Sequence[tuple[PairAnswers, Pair]], clip: ClipSpec) -
 def linked(name: str, answer: PairAnswers, pair: Pair, video: str, options: Mapping[str, int]) -> list[Tubelet]:
     """The tubelets of one answer; every pair is a video of its own."""
     start = pair.reference.start
-    if name == ORACLE:
-        return oracle_link(answer.detections, (*pair.targets, *pair.others), video, start, **options)
+    if name in (ORACLE, ORACLE_IN_TIME):
+        true = (*pair.targets, *pair.others)
+        return oracle_link(answer.detections, true, video, start, in_time=name == ORACLE_IN_TIME, **options)
     return link(answer.detections, video, start, linker=name, **options)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from stvr.structures import Detections, Tubelet
+from stvr.tubelets.actors import actors
 from stvr.tubelets.following import Clips, Track, follow_online, ious
 from stvr.tubelets.geometry import tube_cover
 from stvr.tubelets.linking import Scored, cut_in_time, fill, read_clip
@@ -28,21 +30,26 @@ def oracle_link(
     nms_iou: float = 0.3,
     max_tubelets: int = 10,
     own_iou: float = 0.5,
+    in_time: bool = False,
 ) -> list[Tubelet]:
-    """As `link`, but detections are linked by the identity of the true tubelet they lie on, and end with it.
+    """As `link`, but detections are linked by the actor on whom they lie; in_time: and end with the action.
 
     true: all annotated tubelets of the reference, whatever they do. A detection belongs to one of them when their IoU
-    in its clip is at least `own_iou`, one each. What belongs to nobody is linked online, as `link` does.
+    in its clip is at least `own_iou`, one each. What belongs to nobody is linked online, as `link` does. Without
+    `in_time` a tubelet begins and ends by its scores, as in `link`: what is left to this oracle is linking alone.
     """
     clips = [read_clip(clip, min_score) for clip in detections]
     tracks, rest = by_identity(clips, true, start, own_iou)
-    kept = [fill(track, video, start) for track in tracks]
-    strays = [
-        part
-        for track in follow_online(rest, min_iou, max_gap)
-        for part in cut_in_time(fill(track, video, start), cut, max_gap)
-        if len(part.scores) >= min_clips
-    ]
+
+    def cut_by_score(tracks: Sequence[Track]) -> list[Scored]:
+        parts = [part for track in tracks for part in cut_in_time(fill(track, video, start), cut, max_gap)]
+        return [part for part in parts if len(part.scores) >= min_clips]
+
+    if in_time:
+        kept = [fill(track, video, start) for track in tracks if track.clips]
+    else:
+        kept = cut_by_score(by_actor(tracks, true))
+    strays = cut_by_score(follow_online(rest, min_iou, max_gap))
     for stray in sorted(strays, key=lambda each: -each.scores.sum()):
         if all(tube_cover(stray.tubelet, other.tubelet) <= nms_iou for other in kept):
             kept.append(stray)
@@ -54,7 +61,7 @@ def best(kept: Sequence[Scored], number: int) -> list[Tubelet]:
 
 
 def by_identity(clips: Clips, true: Sequence[Tubelet], start: int, own_iou: float) -> tuple[list[Track], Clips]:
-    """A track for each true tubelet that was seen, and the detections that are on none of them."""
+    """A track for each true tubelet, empty where it was not seen, and the detections that are on none of them."""
     tracks: list[Track] = [Track() for _ in true]
     rest: list[tuple[Floats, Floats]] = []
     for clip, (boxes, scores) in enumerate(clips):
@@ -68,4 +75,16 @@ def by_identity(clips: Clips, true: Sequence[Tubelet], start: int, own_iou: floa
                 tracks[here[row]].see(clip, boxes[column], float(scores[column]))
                 free[column] = False
         rest.append((boxes[free], scores[free]))
-    return [track for track in tracks if track.clips], rest
+    return tracks, rest
+
+
+def by_actor(tracks: Sequence[Track], true: Sequence[Tubelet]) -> list[Track]:
+    """The tracks of one actor's tubelets, one after the other, as one."""
+    whole: dict[int, Track] = defaultdict(Track)
+    actors_of = actors(true)
+    for index in sorted(range(len(true)), key=lambda each: true[each].span.start):
+        track, actor = tracks[index], whole[actors_of[index]]
+        actor.clips += track.clips
+        actor.boxes += track.boxes
+        actor.scores += track.scores
+    return [track for track in whole.values() if track.clips]

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from stvr.structures import Tubelet
-from stvr.tubelets.following import ious
 from stvr.tubelets.matching import Floats, Indices, best_truth, first_to_ask
-from stvr.tubelets.metrics import ClipRecord, joined, numbered, plain
+from stvr.tubelets.metrics import ClipRecord, joined, numbered
 
 IOU = 0.5
 LOOSE_IOU = 0.1  # less than that of a target is background
@@ -95,26 +93,3 @@ def label_errors(scenes: Sequence[ClipScene]) -> tuple[list[str], list[str]]:
 def all_boxes(parts: Sequence[Tensor]) -> tuple[Floats, Indices]:
     """Boxes (N, 4) of all clips, and the clip of each (N,)."""
     return joined(list(parts), (4,)), numbered(parts)
-
-
-def same_actor(targets: Sequence[Tubelet], others: Sequence[Tubelet]) -> list[bool]:
-    """Which of the others' tubelets show an actor who does the query's action at another time.
-
-    A tubelet goes on in another when it ends where that begins and their boxes there have an IoU of at least 0.5; so on
-    from tubelet to tubelet.
-    """
-    known, waiting = list(targets), list(range(len(others)))
-    while joined_now := [i for i in waiting if any(goes_on(others[i], tubelet) for tubelet in known)]:
-        known += [others[i] for i in joined_now]
-        waiting = [i for i in waiting if i not in joined_now]
-    return [index not in waiting for index in range(len(others))]
-
-
-def goes_on(one: Tubelet, other: Tubelet) -> bool:
-    """Whether one ends where the other begins, in time and in space."""
-    for first, second in ((one, other), (other, one)):
-        if first.span.stop == second.span.start:
-            ends = plain(first.boxes[-1:]).numpy(), plain(second.boxes[:1]).numpy()
-            if float(ious(*ends)[0, 0]) >= IOU:
-                return True
-    return False

@@ -41,7 +41,7 @@ def test_the_figures_are_those_counted_by_hand(results):
     assert results["intervals"]["per_label"]["2"] == [0, 0]
     assert results["errors"]["detections"]["right"] == results["errors"]["detections"]["background"] == 6
     assert results["errors"]["true_boxes"] == {"found": 6, "missed proposal": 6, "missed match": 0}
-    for linker in ("greedy", "viterbi", "online", "oracle"):
+    for linker in ("greedy", "viterbi", "online", "oracle", "oracle in time"):
         assert results["video_map"]["linkers"][linker] == {"0.2": 0.5, "0.5": 0.5, "0.5:0.95": 0.5}
     assert results["video_map"]["gap_to_oracle"]["viterbi"] == {"0.2": 0, "0.5": 0}
     assert results["by_length"] == [{"from_seconds": 0, "to_seconds": 5, "pairs": 2, "mAP": 0.5}]

@@ -198,12 +198,13 @@ def plain_iou(a, b) -> float:
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
-def test_the_oracle_parts_actors_whom_no_linker_can_part():
-    """Two actors stand in one place, one after the other: identity alone knows where the first ends."""
+def test_the_oracle_in_time_parts_what_no_linker_can_part():
+    """One actor does two things one after the other, and is found in both."""
     clips = [detections((actor(0.5), 0.9 if t < 6 else 0.85)) for t in range(12)]
     true = [Tubelet(Span("film", 40 + 6 * k, 46 + 6 * k), torch.tensor(np.array([actor(0.5)] * 6))) for k in range(2)]
     assert len(link(clips, "v", 40)) == 1
-    found = oracle_link(clips, true, "v", 40)
+    assert len(oracle_link(clips, true, "v", 40)) == 1  # one actor, as the boxes tell, and the score never falls
+    found = oracle_link(clips, true, "v", 40, in_time=True)
     assert [(each.span.video, each.span.start, each.span.stop) for each in found] == [("v", 40, 46), ("v", 46, 52)]
 
 
@@ -214,6 +215,17 @@ def test_the_oracle_uses_detections_not_the_true_boxes():
     first, stray = oracle_link(clips, true, "v", 0)
     assert first.boxes.numpy() == pytest.approx(np.array([shifted] * 5), abs=1e-6)  # clip 5 was not detected
     assert stray.boxes[0].numpy() == pytest.approx(actor(0.9), abs=1e-6)  # what is nobody's is linked as usual
+
+
+def test_the_oracle_follows_an_actor_who_leaps_where_no_linker_can():
+    ways = [actor(0.2 + 0.4 * (t % 2), 0.5) for t in range(8)]
+    clips = [detections((box, 0.9)) for box in ways]
+    true = [Tubelet(Span("film", 0, 8), torch.tensor(np.array(ways)))]
+    (only,) = oracle_link(clips, true, "v", 0)
+    assert len(only.span) == 8
+    for linker in LINKERS:
+        assert all(len(each.span) < 8 or not np.allclose(each.boxes.numpy(), ways) for each in
+                   link(clips, "v", 0, linker=linker))
 
 
 def test_an_unknown_linker_is_refused():

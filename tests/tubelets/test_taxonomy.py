@@ -3,8 +3,9 @@
 import torch
 
 from stvr.structures import Span, Tubelet
+from stvr.tubelets.actors import actors, same_actor
 from stvr.tubelets.metrics import ClipRecord
-from stvr.tubelets.taxonomy import ClipScene, same_actor, taxonomy
+from stvr.tubelets.taxonomy import ClipScene, taxonomy
 
 LEFT, RIGHT, TOP = [0.0, 0.0, 0.3, 1.0], [0.6, 0.0, 1.0, 1.0], [0.35, 0.0, 0.55, 0.2]
 LOOSE = [0.0, 0.0, 0.3, 0.3]  # IoU .3 with LEFT
@@ -61,3 +62,5 @@ def test_an_actor_is_known_from_tubelet_to_tubelet():
     others = [tubelet(LEFT, 20, 25), tubelet(LEFT, 25, 30), tubelet(RIGHT, 20, 30), tubelet(LEFT, 40, 50)]
     assert same_actor([target], others) == [True, True, False, False]
     assert same_actor([], others) == [False] * 4
+    twins = [tubelet(LEFT, 0, 5), tubelet(LEFT, 5, 9), tubelet(LEFT, 5, 9)]
+    assert actors(twins) in ([0, 0, 2], [0, 1, 0])  # one goes on in one alone
