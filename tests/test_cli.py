@@ -194,6 +194,7 @@ def test_train_eval_and_info_follow_one_another(stvr, place, tmp_path):
     assert ended.status == 0, ended.err
     assert "5 of 5 pairs" in ended.out
     assert json.loads((tmp_path / "eval" / "eval.json").read_text())["evaluated"] == "5 of 5 pairs"
+    assert "5 of 5 pairs" in (tmp_path / "eval" / "report.html").read_text()
     for path, kind in ((tmp_path / "run", "checkpoint"), (place / "store", "store"), (place / "pairs.json", "pairs")):
         assert json.loads(stvr("info", path).out)["kind"] == kind
 
