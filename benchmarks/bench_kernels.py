@@ -65,19 +65,28 @@ class Bench:
     def cuda(self) -> bool:
         return self.device.type == "cuda"
 
-    def milliseconds(self, function: Callable[[], Any]) -> float:
+    def race(self, variants: dict[str, Callable[[], Any]]) -> dict[str, float]:
+        """Median milliseconds of each. On a CPU they take turns, so that a busy machine slows all of them alike."""
         if self.cuda:
             from triton.testing import do_bench
 
-            found: float = do_bench(function, warmup=50, rep=200, return_mode="median")
-            return found
-        function()
-        times = []
-        for _ in range(3 if self.small else 7):
-            start = time.perf_counter()
-            function()
-            times.append(1e3 * (time.perf_counter() - start))
-        return sorted(times)[len(times) // 2]
+            return {name: do_bench(run, warmup=50, rep=200, return_mode="median") for name, run in variants.items()}
+        times: dict[str, list[float]] = {name: [] for name in variants}
+        for round_ in range(4 if self.small else 8):
+            for name, run in variants.items():
+                start = self.clock()
+                run()
+                if round_:  # the first warms up
+                    times[name].append(1e3 * (self.clock() - start))
+        return {name: sorted(spent)[len(spent) // 2] for name, spent in times.items()}
+
+    def milliseconds(self, function: Callable[[], Any]) -> float:
+        return self.race({"": function})[""]
+
+    @staticmethod
+    def clock() -> float:
+        """One thread is timed by the processor's clock, which stands still while others run."""
+        return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
     def add(self, part: str, size: str, variant: str, milliseconds: float, moved: int = 0, **rest: Any) -> None:
         share = moved / (1e-3 * milliseconds) / self.copy_rate if moved else None
@@ -160,19 +169,24 @@ def time_operation(bench: Bench, name: str, batch: int, dtype: torch.dtype, chan
         variants["port, torch.compile"] = torch.compile(port, dynamic=False)
     unit = batch * channels * CELLS[0] * CELLS[1] * dtype.itemsize
     sets = max(2, min(16, ROTATED // (8 * unit)))
+    errors, runs, trained_runs = {}, {}, {}
     for variant, function in variants.items():
-        error = relative_error(function, twin, made(bench, batch, dtype, channels))
-        if not error < TOLERANCE[dtype] and variant == "ours":
-            bench.rows.append(Row(name, size, variant, error=error, note="wrong: not timed"))
+        errors[variant] = relative_error(function, twin, made(bench, batch, dtype, channels))
+        if not errors[variant] < TOLERANCE[dtype] and variant == "ours":
+            bench.rows.append(Row(name, size, variant, error=errors[variant], note="wrong: not timed"))
             continue
         inputs = cycle([made(bench, batch, dtype, channels) for _ in range(sets)])
-        forward, whole = MOVED[name]
-        with torch.no_grad():
-            spent = bench.milliseconds(lambda function=function, inputs=inputs: function(*next(inputs)))
-        bench.add(f"{name}, forward", size, variant, spent, forward * unit, error=error)
-        trained = cycle([[part.requires_grad_() for part in next(inputs)] for _ in range(sets)])
-        spent = bench.milliseconds(lambda function=function, trained=trained: there_and_back(function, next(trained)))
-        bench.add(f"{name}, forward and backward", size, variant, spent, whole * unit, error=error)
+        trained = cycle([[part.detach().requires_grad_() for part in next(inputs)] for _ in range(sets)])
+        runs[variant] = no_grad(lambda function=function, inputs=inputs: function(*next(inputs)))
+        trained_runs[variant] = lambda function=function, trained=trained: there_and_back(function, next(trained))
+    races = (("forward", runs, MOVED[name][0]), ("forward and backward", trained_runs, MOVED[name][1]))
+    for part, race, units in races:
+        for variant, spent in bench.race(race).items():
+            bench.add(f"{name}, {part}", size, variant, spent, units * unit, error=errors[variant])
+
+
+def no_grad(function: Callable[[], Any]) -> Callable[[], Any]:
+    return torch.no_grad()(function)
 
 
 def there_and_back(function: Callable[..., Any], inputs: list[Tensor]) -> tuple[Tensor, ...]:
@@ -218,13 +232,13 @@ def compare(bench: Bench, variants: dict[str, Recurrent], features: Tensor) -> N
     part = "recurrent step" if length == 1 else f"recurrent loop, {length} clips"
     with torch.no_grad():
         exact = variants["port, eager"](features).double()
+        errors = {name: float((run(features).double() - exact).norm() / exact.norm()) for name, run in variants.items()}
     trained = features.clone().requires_grad_()
-    for variant, propagation in variants.items():
-        with torch.no_grad():
-            error = float((propagation(features).double() - exact).norm() / exact.norm())
-            spent = bench.milliseconds(lambda propagation=propagation: propagation(features))
-        bench.add(f"{part}, forward", size, variant, spent, error=error, note="error against the port")
-        spent = bench.milliseconds(lambda propagation=propagation: propagation(trained).sum().backward())
+    forward = {name: no_grad(lambda run=run: run(features)) for name, run in variants.items()}
+    whole = {name: (lambda run=run: run(trained).sum().backward()) for name, run in variants.items()}
+    for variant, spent in bench.race(forward).items():
+        bench.add(f"{part}, forward", size, variant, spent, error=errors[variant], note="error against the port")
+    for variant, spent in bench.race(whole).items():
         bench.add(f"{part}, forward and backward", size, variant, spent)
 
 
@@ -271,6 +285,7 @@ def training_step(bench: Bench) -> None:
     variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
     if bench.cuda:
         variants["ours, compiled"] = Recurrent(cell, compiled=True)
+    steps = {}
     for variant, propagation in variants.items():
         layers = PaperLayers(propagation, channels).to(bench.device, memory_format=torch.channels_last)
         optimiser = torch.optim.SGD(layers.parameters(), 1e-4, 0.9)
@@ -282,8 +297,9 @@ def training_step(bench: Bench) -> None:
             loss.backward()
             optimiser.step()
 
-        size = f"{batch} x {length} clips, {channels} channels"
-        bench.add("training step", size, variant, bench.milliseconds(step))
+        steps[variant] = step
+    for variant, spent in bench.race(steps).items():
+        bench.add("training step", f"{batch} x {length} clips, {channels} channels", variant, spent)
 
 
 def i3d(bench: Bench) -> None:
@@ -342,8 +358,10 @@ def write(bench: Bench, out: Path) -> None:
 
 def table(bench: Bench) -> Iterator[str]:
     yield f"# Kernels on {machine(bench.device)}\n"
-    yield f"`python benchmarks/bench_kernels.py --device {bench.device.type}{' --small' if bench.small else ''}`, " \
-          f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}. Medians; bytes are those that must move at least.\n"
+    processor = " of processor time" if bench.device.type == "cpu" and torch.get_num_threads() == 1 else ""
+    small = " --small" if bench.small else ""
+    yield f"`python benchmarks/bench_kernels.py --device {bench.device.type}{small}`, " \
+          f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}. Medians{processor}; GB/s of what must move.\n"
     yield "| part | size | variant | ms | GB/s | share of copy | error | |\n|---|---|---|---|---|---|---|---|"
     for row in bench.rows:
         rate = f"{row.bytes / row.milliseconds / 1e6:.0f}" if row.bytes and row.milliseconds else ""
