@@ -10,6 +10,7 @@ demo: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest
+	$(BIN)/python scripts/compile_kernels.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
