@@ -166,6 +166,7 @@ def time_operation(bench: Bench, name: str, batch: int, dtype: torch.dtype, chan
     size = f"{batch} x {channels} x {CELLS[0]} x {CELLS[1]}, {NAMES[dtype]}"
     variants = {"port, eager": port, "ours": ours}
     if bench.cuda:
+        torch.compiler.reset()  # or it refuses after eight sizes
         variants["port, torch.compile"] = torch.compile(port, dynamic=False)
     unit = batch * channels * CELLS[0] * CELLS[1] * dtype.itemsize
     sets = max(2, min(16, ROTATED // (8 * unit)))
@@ -379,7 +380,7 @@ def machine(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads, no CUDA"
+    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} thread(s), no CUDA"
 
 
 def main() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 COMPILED_CLIPS = 6  # as many as one compiled region takes: the paper's training length; what is left goes one by one
+COMPILED_REGIONS = 64
 
 
 class Propagation(nn.Module):
@@ -88,7 +90,9 @@ def take_compiled_steps(cell: nn.Module, clips: Tensor, state: Any, *told: Tenso
 
 @cache
 def compiled_steps(mode: str) -> Callable[..., tuple[Tensor, Any]]:
-    """One for the process: every cell and size is a region of its own in it."""
+    """One for the process. Every cell, size, type and kind of call is a region of its own, and torch allows but 8."""
+    config = import_module("torch._dynamo.config")
+    config.recompile_limit = max(config.recompile_limit, COMPILED_REGIONS)  # type: ignore[attr-defined]
     return torch.compile(take_steps, mode=mode, dynamic=False)
 
 
