@@ -159,7 +159,8 @@ def test_the_files_are_laid_out_as_promised(store):
     assert [codec["name"] for codec in sharding["configuration"]["codecs"]] == ["bytes", "zstd"]
     assert sharding["configuration"]["codecs"][1]["configuration"]["level"] == 1
     assert sorted(path.name for path in (store.path / "a").iterdir()) == ["features", "ticks", "zarr.json"]
-    assert sorted(path.name for path in store.path.iterdir()) == ["a", "zarr.json"]  # no claims left
+    assert sharding["configuration"]["codecs"][1]["configuration"]["checksum"] is True
+    assert sorted(path.name for path in store.path.iterdir()) == [".complete", "a", "zarr.json"]  # no claims left
 
 
 def test_a_store_of_another_spec_is_refused_with_what_differs(store):

@@ -1,0 +1,96 @@
+"""Whether what a store says is there is there, and is what was written."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import zarr
+from google_crc32c import value as crc32c
+from numpy.typing import NDArray
+
+from stvr.store.features import FeatureStore
+from stvr.store.spec import ArrayLayout, arrays_of
+
+ABSENT = 2**64 - 1  # in the index of a shard: this chunk was never written
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is broken: one shard of a video, or, where `shard` is None, the video as a whole."""
+
+    video: str
+    shard: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        where = "" if self.shard is None else f", shard {self.shard}"
+        return f"{self.video}{where}: {self.reason}"
+
+
+def check(store: FeatureStore, video: str) -> list[Fault]:
+    """Reads every chunk of a video against its checksum, and its arrays against the spec of the store."""
+    try:
+        arrays = dict(_arrays(store, video))
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        return [Fault(video, None, str(error))]
+    faults: dict[int, Fault] = {}
+    for name, (array, layout) in arrays.items():
+        for shard in range(-(-store.num_clips(video) // store.clips_per_shard)):
+            if shard not in faults and (reason := _fault(store, video, name, array, layout, shard)):
+                faults[shard] = Fault(video, shard, f"{name}: {reason}")
+    return [faults[shard] for shard in sorted(faults)]
+
+
+def has_checksums(store: FeatureStore, video: str) -> bool:
+    """Whether the chunks of a video carry checksums; they do since there is `stvr verify`."""
+    array = cast(zarr.Array[Any], store.group(video)["features"])
+    return all(getattr(codec, "checksum", False) for codec in array.compressors)
+
+
+def _arrays(store: FeatureStore, video: str) -> Iterator[tuple[str, tuple[zarr.Array[Any], ArrayLayout]]]:
+    """The arrays that the spec wants, each as the spec wants it."""
+    group, num_clips = store.group(video), store.num_clips(video)
+    for name, layout in arrays_of(store.spec, cast(zarr.Array[Any], group["features"]).shape[1:]).items():
+        array = cast(zarr.Array[Any], group[name])
+        shard = array.shards if layout.sharded else array.chunks
+        came = (array.shape, array.dtype, shard)
+        wanted = ((num_clips, *layout.shape), np.dtype(layout.dtype), (store.clips_per_shard, *layout.shape))
+        if came != wanted:
+            raise ValueError(f"{name} should be {wanted[0]} of {wanted[1]} in shards of {wanted[2]}, "
+                             f"but is {came[0]} of {came[1]} in shards of {came[2]}")
+        yield name, (array, layout)
+
+
+def _fault(
+    store: FeatureStore, video: str, name: str, array: zarr.Array[Any], layout: ArrayLayout, shard: int
+) -> str | None:
+    """Why one shard of one array is not what was written."""
+    content = store.place.read(f"{video}/{name}/{layout.shard_key(shard)}")
+    start = shard * store.clips_per_shard
+    stop = min(start + store.clips_per_shard, array.shape[0])
+    if content is None:
+        return "it is missing"  # zarr would read zeros
+    if layout.sharded and (reason := _index_fault(content, store.clips_per_shard, stop - start)):
+        return reason
+    try:
+        values: NDArray[Any] = np.asarray(array[start:stop])
+    except (RuntimeError, ValueError, OSError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return "it holds values that are not finite"
+    return None
+
+
+def _index_fault(content: bytes, num_chunks: int, num_clips: int) -> str | None:
+    """The index at the end of a shard: (offset, length) of each chunk as uint64, then their CRC-32C."""
+    size = 16 * num_chunks
+    index, stored = content[-size - 4 : -4], content[-4:]
+    if len(index) != size or struct.unpack("<I", stored)[0] != crc32c(index):
+        return "its index does not have its checksum"
+    if (np.frombuffer(index, "<u8").reshape(-1, 2)[:num_clips] == ABSENT).any():
+        return "chunks are missing"
+    return None

@@ -1,0 +1,232 @@
+"""FeatureStore: the feature maps of many videos on Zarr, the only door between extraction and heads."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
+from torch import Tensor
+from zarr.errors import ContainsGroupError
+
+from stvr.store.claims import LEASE_SECONDS, kept
+from stvr.store.places import Place, place_at
+from stvr.store.spec import FeatureSpec, arrays_of
+from stvr.store.writer import VideoWriter, notes_of
+from stvr.structures import Span
+
+FORMAT = 1
+MARKS = ".complete"  # an empty file a video, so that many are listed without looking into each
+FAILED = ".failed"  # a JSON file a video that cannot be extracted
+
+
+class FeatureStore:
+    """The feature maps of many videos that one backbone made. Get one by `open`, `create` or `open_or_create`.
+
+    A folder, or "s3://bucket/prefix", with a Zarr v3 group a video: `features` [clip, row, column, time, channel]
+    float16, one clip a chunk, `clips_per_shard` a shard, zstd-1 with its checksum and without shuffle (it makes ReLU's
+    zeros larger); `ticks` [clip, frame] int64; where the spec says so `flow` [clip, row, column, direction] float16,
+    and `features_flipped`, as `features`. A video is in the store when its `attrs["stvr"]["state"]` says complete,
+    which is written last. lease_seconds: how long a writer that died on another machine holds its video.
+    """
+
+    how_to_add = "Run `stvr extract` on the videos"
+
+    def __init__(
+        self, place: Place, spec: FeatureSpec, clips_per_shard: int, lease_seconds: float = LEASE_SECONDS
+    ) -> None:
+        self.place, self.spec, self.clips_per_shard, self.lease_seconds = place, spec, clips_per_shard, lease_seconds
+        self._notes: dict[str, dict[str, Any]] = {}  # complete videos that were asked for: these change no more
+        self._groups: dict[str, zarr.Group] = {}
+
+    @classmethod
+    def create(cls, path: Path | str, spec: FeatureSpec, clips_per_shard: int = 64) -> FeatureStore:
+        """Makes an empty store. FileExistsError when the folder already holds anything."""
+        place = place_at(path)
+        if not place.is_empty():
+            raise FileExistsError(f"{path} is not empty. Name a folder that is new, or open the store that is there.")
+        values = {"format": FORMAT, "stvr": version("stvr"), "spec": spec.to_json(), "clips_per_shard": clips_per_shard}
+        try:
+            zarr.create_group(place.zarr(), attributes={"stvr": values})
+        except ContainsGroupError:
+            raise FileExistsError(f"{path} has just become a store. Open it.") from None
+        return cls(place, spec, clips_per_shard)
+
+    @classmethod
+    def open(cls, path: Path | str) -> FeatureStore:
+        """Opens a store. FileNotFoundError when there is none, ValueError when it is something else."""
+        place = place_at(path)
+        content = place.read("zarr.json")
+        if content is None:
+            raise FileNotFoundError(f"there is no feature store at {path}. Run `stvr extract --store {path}` first.")
+        try:
+            values = json.loads(content).get("attributes", {}).get("stvr", {})
+        except ValueError:
+            raise ValueError(f"{path}/zarr.json is garbled: that is no feature store. Extract it anew.") from None
+        if values.get("format") != FORMAT:
+            raise ValueError(
+                f"{path} is not a feature store of format {FORMAT} but of {values.get('format')}. Extract it anew."
+            )
+        return cls(place, FeatureSpec.from_json(values["spec"]), values["clips_per_shard"])
+
+    @classmethod
+    def open_or_create(cls, path: Path | str, spec: FeatureSpec, clips_per_shard: int = 64) -> FeatureStore:
+        """The store at `path`, made when there is none. ValueError when one of another spec is there."""
+        if place_at(path).read("zarr.json") is None:
+            try:
+                return cls.create(path, spec, clips_per_shard)
+            except FileExistsError:  # made by another run this moment, or other things
+                if place_at(path).read("zarr.json") is None:
+                    raise
+        store = cls.open(path)
+        if lines := store.spec.differences(spec):
+            raise ValueError(f"{path} holds other features: its {'; its '.join(lines)}. Give another --store.")
+        return store
+
+    @property
+    def path(self) -> Path | str:
+        """The folder, or the bucket's URL."""
+        return self.place.path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __contains__(self, video: object) -> bool:
+        """Whether the video is there from its first clip to its last."""
+        return isinstance(video, str) and bool(video) and self._find(video) is not None
+
+    def videos(self) -> list[str]:
+        """The complete videos, sorted. Those without a mark are looked into."""
+        folders = self.place.folders()
+        marked = self.place.keys(MARKS) & folders
+        return sorted(marked | {name for name in folders - marked if name in self})
+
+    def num_clips(self, video: str) -> int:
+        return int(self.info(video)["num_clips"])
+
+    def info(self, video: str) -> dict[str, Any]:
+        """What was noted when the video was written: its size in pixels, duration, source, versions."""
+        notes = self._find(video)
+        if notes is None:
+            raise LookupError(f"{video!r} is not in this store. Run `stvr extract` on it first.")
+        return dict(notes)
+
+    def ticks(self, video: str) -> NDArray[np.int64]:
+        """[clip, frame]: when each chosen frame is shown, in the video's time base after its first frame."""
+        return np.asarray(cast(zarr.Array[Any], self.group(video)["ticks"])[:])
+
+    def read(self, span: Span, flipped: bool = False) -> Tensor:
+        """The feature maps of a span, (T, row, column, time, channel) float16. LookupError when they are not here.
+
+        flipped: those of the frames mirrored left to right, which are not the mirrored features.
+        """
+        if flipped and not self.spec.flipped:
+            raise LookupError(f"{self.path} has no features of mirrored frames. Extract with --flip to another store.")
+        return self._read(span, "features_flipped" if flipped else "features")
+
+    def read_flow(self, span: Span, flipped: bool = False) -> Tensor:
+        """What moved since the clip before, (T, row, column, 2) float16, (y, x) in cells. LookupError without it.
+
+        The cell (y, x) of clip t shows what was at (y, x) - flow at the end of clip t - 1 (in the first clip of a
+        video: at its own beginning). flipped: of the mirrored frames.
+        """
+        if self.spec.flow == "none":
+            raise LookupError(f"{self.path} has no flow. Extract with --flow ilk (or tvl1, raft) to another store.")
+        flow = self._read(span, "flow")
+        return flow.flip(2) * flow.new_tensor([1.0, -1.0]) if flipped else flow
+
+    def _read(self, span: Span, name: str) -> Tensor:
+        values = cast(zarr.Array[Any], self.group(span.video)[name])
+        if span.stop > values.shape[0]:
+            raise LookupError(f"{span.video!r} has {values.shape[0]} clips here, not [{span.start}, {span.stop}).")
+        try:
+            return torch.from_numpy(np.asarray(values[span.start : span.stop]))
+        except (RuntimeError, ValueError) as error:  # a chunk or an index that does not have its checksum
+            raise ValueError(f"clips [{span.start}, {span.stop}) of {span.video!r} in {self.path} are damaged: "
+                             f"{error}. Run `stvr repair`.") from error
+
+    @contextmanager
+    def write(
+        self, video: str, num_clips: int, map_shape: tuple[int, ...], info: Mapping[str, Any] | None = None
+    ) -> Iterator[VideoWriter]:
+        """Begins a video, or goes on where it was cut short; nobody else can write it meanwhile.
+
+        map_shape: (row, column, time, channel). info: JSON values to keep; `digest` says which file it is made from.
+        Claimed, a ValueError, when another process writes it; ValueError when it is complete or half made from another
+        file.
+        """
+        if video.startswith((".", "__")) or "/" in video or video in ("", "zarr.json"):
+            raise ValueError(f"{video!r} cannot be the name of a video in a store. Rename the file.")
+        with kept(self.place.claim(video, self.lease_seconds), self.lease_seconds) as claim:
+            if video in self:
+                self._mark(video)
+                raise ValueError(f"{video!r} is complete in {self.path} already.")
+            self.place.delete(f"{MARKS}/{video}")  # of one that was removed by hand
+            arrays = arrays_of(self.spec, map_shape)
+            yield VideoWriter(self.place, video, num_clips, arrays, dict(info or {}), self.clips_per_shard, claim.check)
+            if video in self:
+                self._mark(video)
+
+    def reopen(self, video: str, shards: Collection[int] | None = None) -> None:
+        """Says that shards of a video are missing (None: the whole video), so that the next extraction makes them."""
+        with kept(self.place.claim(video, self.lease_seconds), self.lease_seconds):
+            self.place.delete(f"{MARKS}/{video}")
+            self._notes.pop(video, None)
+            self._groups.pop(video, None)
+            if shards is None:
+                self.place.delete_all(video)
+                return
+            group = zarr.open_group(self.place.zarr(), path=video, mode="r+")
+            group.attrs["stvr"] = {**cast(dict[str, Any], group.attrs["stvr"]), "state": "writing"}
+            key = arrays_of(self.spec, (0, 0, 0, 0))["features"].shard_key
+            for shard in shards:
+                self.place.delete(f"{video}/features/{key(shard)}")
+
+    def quarantine(self, video: str, reason: str, digest: str) -> None:
+        """Notes why a file cannot be extracted, so that no later run tries until it changes."""
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        note = {"video": video, "reason": reason, "digest": digest, "when": when}
+        self.place.write(f"{FAILED}/{video}.json", json.dumps(note).encode())
+
+    def release(self, video: str) -> None:
+        """Takes a video out of quarantine."""
+        self.place.delete(f"{FAILED}/{video}.json")
+
+    def quarantined(self, video: str) -> dict[str, str] | None:
+        content = self.place.read(f"{FAILED}/{video}.json")
+        return None if content is None else json.loads(content)
+
+    def failed(self) -> dict[str, str]:
+        """Video -> why it cannot be extracted."""
+        names = sorted(key.removesuffix(".json") for key in self.place.keys(FAILED) if key.endswith(".json"))
+        notes = {name: self.quarantined(name) for name in names}
+        return {name: note["reason"] for name, note in notes.items() if note}
+
+    def group(self, video: str) -> zarr.Group:
+        """The Zarr group of a complete video."""
+        self.info(video)
+        if video not in self._groups:
+            self._groups[video] = zarr.open_group(self.place.zarr(), path=video, mode="r")
+        return self._groups[video]
+
+    def _mark(self, video: str) -> None:
+        self.place.write(f"{MARKS}/{video}", b"")
+
+    def _find(self, video: str) -> dict[str, Any] | None:
+        if video not in self._notes:
+            try:
+                notes = notes_of(self.place, video)
+            except ValueError:  # garbled: whoever writes or checks it says so
+                return None
+            if notes is None or notes.get("state") != "complete":
+                return None
+            self._notes[video] = notes
+        return self._notes[video]
