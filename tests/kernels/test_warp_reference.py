@@ -89,19 +89,25 @@ def test_nothing_moves_without_displacement():
     torch.testing.assert_close(warped, image, atol=1e-6, rtol=0)
 
 
-def test_gradcheck_in_float64():
+@pytest.mark.parametrize(("order", "destinations"), [(1, "moving"), (2, "moving"), (2, "fixed")])
+def test_gradcheck_in_float64(order, destinations):
     image = torch.rand(1, 2, 5, 6, dtype=torch.float64, requires_grad=True)
     displacement = (torch.rand(1, 1, 2, dtype=torch.float64) + 0.2).requires_grad_()
     points = torch.tensor([[2.0, 2.0]], dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda i, d: spline_warp([i], points, d)[0], (image, displacement))
+
+    def warp(image, displacement):
+        return spline_warp([image], points, displacement, order=order, destinations=destinations)[0]
+
+    assert torch.autograd.gradcheck(warp, (image, displacement))
 
 
-def test_the_nine_pictures_of_tensorflow_addons(shared):
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])  # the twin, and the fast path
+def test_the_nine_pictures_of_tensorflow_addons(shared, dtype):
     folder = shared / "data/reference_values/sparse_image_warp_smiley"
-    image = read_rgb(folder / "Yellow_Smiley_Face.png")[None].double()
+    image = read_rgb(folder / "Yellow_Smiley_Face.png")[None].to(dtype)
     xy = [(64, 59), (116, 59), (39, 111), (141, 111), (90, 143), (58, 134), (122, 134)]
     shifts = [(-10.5, 10.5), (10.5, 10.5), (0, 0), (0, 0), (0, -10), (-20, 10.25), (10, 10.75)]
-    points, shift = (torch.tensor([(y, x) for x, y in each]).double() for each in (xy, shifts))
+    points, shift = (torch.tensor([(y, x) for x, y in each]).to(dtype) for each in (xy, shifts))
     for order in (1, 2, 3):
         for clamp in (0, 1, 4):
             (warped,) = spline_warp([image], points, shift[None], order=order, num_boundary_points=clamp)
