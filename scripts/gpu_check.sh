@@ -15,13 +15,13 @@ if [ "$device" = cuda ] && ! "$python" -c 'import sys, torch; sys.exit(not torch
   echo "gpu_check.sh wants a CUDA device, and there is none. Try: scripts/gpu_check.sh --device cpu" >&2
   exit 2
 fi
-timeout 170 "$python" -m pytest --noconftest -p no:cacheprovider -q -m gpu \
+timeout 190 "$python" -m pytest --noconftest -p no:cacheprovider -q -m gpu \
   tests/kernels/test_cuda.py tests/propagation/test_recurrent.py
 tests=$?
 small=()
 [ "$device" = cpu ] && small=(--small) && echo "No CUDA: the CUDA tests were skipped, the sizes are reduced."
 left=$((530 - (SECONDS - start)))
-timeout "$left" "$python" benchmarks/bench_kernels.py --device "$device" --seconds $((left - 120)) \
+timeout "$left" "$python" benchmarks/bench_kernels.py --device "$device" --seconds $((left - 90)) \
   --out benchmarks/results "${small[@]}"
 benchmarks=$?
 echo "tests: $tests, benchmarks: $benchmarks (0 is good), $((SECONDS - start)) s; see benchmarks/results/kernels_$device*"
