@@ -138,13 +138,16 @@ def usable_pairs(pairs: list[Pair], path: Path, source: HasClips) -> list[Pair]:
 
 
 def fit_to_store(options: TrainOptions, store: FeatureStore, pairs: list[Pair]) -> TrainOptions:
-    """The options with the number of channels that the stored maps have."""
+    """The options with the number of channels that the stored maps have, and the scale that they ask for."""
     if store.spec.endpoint != MatchingHead.endpoint:
         raise ValueError(f"the head {options.head.name!r} reads {MatchingHead.endpoint}, but the store holds "
                          f"{store.spec.endpoint}. Extract with --endpoint {MatchingHead.endpoint}.")
     first = pairs[0].reference
     channels = read_maps(store, Span(first.video, first.start, first.start + 1)).shape[-1]
-    return options.model_copy(update={"head": options.head.model_copy(update={"feature_channels": channels})})
+    fitted: dict[str, Any] = {"feature_channels": channels}
+    if options.head.feature_scale == "auto":
+        fitted["feature_scale"] = "rms" if store.spec.weights == "analytic" else "none"
+    return options.model_copy(update={"head": options.head.model_copy(update=fitted)})
 
 
 def training_batches(

@@ -19,7 +19,7 @@ import stvr.runs
 import stvr.train
 from stvr.checkpoint import load_head
 from stvr.loop import learning_rate
-from stvr.structures import ClipSpec
+from stvr.structures import ClipSpec, Span
 from stvr.train import TrainOptions, train, train_options
 
 
@@ -310,3 +310,14 @@ def test_a_loss_that_is_not_finite_stops_before_it_is_saved(pairs, tmp_path):
     for name in ("head.safetensors", "state.safetensors"):
         if (tmp_path / "run" / name).exists():
             assert all(torch.isfinite(tensor).all() for tensor in load_file(tmp_path / "run" / name).values())
+
+
+@pytest.mark.parametrize(("weights", "scale"), [("analytic", "rms"), ("rgb_imagenet.pt", "none")])
+def test_only_features_of_untrained_weights_are_scaled(weights, scale, pairs, tmp_path):
+    store = write_store(tmp_path / "store", replace(SPEC, weights=weights))
+    train(store.path, pairs, tmp_path / "run", tiny_options(steps=1, head={"width": None}))
+    loaded = load_head(tmp_path / "run")
+    assert loaded.options.feature_scale == scale
+    if scale == "rms":
+        maps = torch.cat([store.read(Span(video, 0, NUM_CLIPS)) for video in "abcd"]).float()
+        assert loaded.head.adapter.size.item() == pytest.approx(maps.square().mean().sqrt().item(), rel=0.02)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from stvr.config import Options
-from stvr.heads.adapter import Project
+from stvr.heads.adapter import Project, Scale
 from stvr.heads.embedding import Embedding
 from stvr.heads.matching import Attention, MatchingHead
 from stvr.heads.proposals import ProposalNetwork
@@ -26,6 +26,7 @@ class HeadOptions(Options):
     propagation: str = "warp_lstm"
     feature_channels: int = Field(default=1024, ge=1)  # 2 time steps x 512 of Mixed_4c
     width: int | None = Field(default=None, ge=1)  # None reads the features as they are
+    feature_scale: Literal["auto", "none", "rms"] = "auto"  # auto is rms for weights that were never trained, else none
     proposal_width: int = 512
     num_proposals: int = 32
     proposal_context: int = 0  # residual convolutions that widen what a cell sees
@@ -66,7 +67,7 @@ def build_matching(options: HeadOptions) -> MatchingHead:
     if options.propagation == "warp_lstm":
         cell["order"] = options.spline_order
     return MatchingHead(
-        adapter=Project(options.feature_channels, options.width) if options.width else nn.Identity(),
+        adapter=build_adapter(options),
         propagation=build_propagation(options.propagation, channels, **cell),
         proposals=ProposalNetwork(
             channels, options.proposal_width, options.num_proposals,
@@ -84,6 +85,13 @@ def build_matching(options: HeadOptions) -> MatchingHead:
         classes=options.classes,
         embedding=Embedding(channels, options.embedding_width) if options.embedding_width else None,
     )  # fmt: skip
+
+
+def build_adapter(options: HeadOptions) -> nn.Module:
+    """A projection has its own scale."""
+    if options.width:
+        return Project(options.feature_channels, options.width)
+    return Scale() if options.feature_scale == "rms" else nn.Identity()
 
 
 HEADS: dict[str, Callable[[HeadOptions], MatchingHead]] = {"matching": build_matching}

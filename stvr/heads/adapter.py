@@ -8,6 +8,27 @@ from torch import Tensor, nn
 MIN_SPREAD = 1e-3  # a channel that says nothing is not blown up
 
 
+class Scale(nn.Module):
+    """Maps (..., C) -> the same divided by one number, so that their root mean square is 1 over training features.
+
+    For features of weights that were never trained: their size means nothing, and a head that is built for those of a
+    trained network, whose size is about 1, does not learn from features twenty times as large.
+    """
+
+    size: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("size", torch.ones(()))
+
+    def calibrate(self, maps: Tensor) -> None:
+        """Sets the size from maps (..., C)."""
+        self.size.copy_(maps.float().square().mean().sqrt().clamp_min(MIN_SPREAD))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps / self.size
+
+
 class Project(nn.Module):
     """Maps (..., C_in) -> (..., width): the logarithm, each channel brought to mean 0 and spread 1, a linear map.
 
