@@ -11,8 +11,9 @@ device=cuda
 export PYTHONPATH=$PWD PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 CUBLAS_WORKSPACE_CONFIG=:4096:8
 start=$SECONDS
 
-if [ "$device" = cuda ] && ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  echo "gpu_check.sh wants a CUDA device, and there is none. Try: scripts/gpu_check.sh --device cpu" >&2
+if [ "$device" = cuda ] && ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
+  echo "gpu_check.sh wants $python to have torch and a CUDA device, and it has not." \
+    "Set PYTHON, or try: scripts/gpu_check.sh --device cpu" >&2
   exit 2
 fi
 timeout 190 "$python" -m pytest --noconftest -p no:cacheprovider -q -m gpu \

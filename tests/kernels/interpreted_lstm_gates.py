@@ -61,6 +61,16 @@ def test_long_strips_and_several_tiles_give_the_same(monkeypatch):
     assert_equals_twin(made(2, 6, 5, 7), 1e-6)
 
 
+def test_gates_in_bfloat16_go_with_a_state_in_float32():
+    """As autocast makes them."""
+    gates, *rest = made(1, 5, 4, 9)
+    hidden, memory, towards_gates, *_ = answers(
+        ops.lstm_gates, [gates.detach().bfloat16().requires_grad_(), *rest], [torch.ones_like(rest[0])] * 2
+    )
+    assert (hidden.dtype, memory.dtype, towards_gates.dtype) == (torch.float32, torch.float32, torch.bfloat16)
+    assert_equals_twin([gates.detach().bfloat16().requires_grad_(), *rest], TOLERANCE[torch.bfloat16])
+
+
 def test_options_are_heeded():
     assert_equals_twin(made(2, 5, 3, 4), 2e-6, forget_bias=-2.0, epsilon=0.5)
 
