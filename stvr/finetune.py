@@ -46,7 +46,7 @@ class FinetuneOptions(LoopOptions):
     from_layer: str = "Conv3d_1a_7x7"  # the first layer of the backbone that trains
     backbone_lr_share: float = Field(default=1.0, ge=0)  # of lr
     checkpointing: bool = True  # layers are computed twice in place of being remembered
-    measured_batches: int = Field(default=4, ge=0)  # on which the loss is told before and after
+    measured_batches: int = Field(default=8, ge=0)  # on which the loss of the frozen run and of this one are told
     save_every: int = Field(default=50, ge=1)
     log_every: int = Field(default=1, ge=1)
 
@@ -62,9 +62,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class FinetuneReport:
-    """Where the run lies, steps in all and in this call, the total loss on the same batches before and after.
+    """Where the run lies, steps in all and in this call.
 
-    peak_bytes: of memory, resident on a CPU, allocated on a GPU.
+    loss_before, loss_after: the total loss of the frozen run and of this one on the same batches. peak_bytes: of memory, resident on a CPU, allocated on a GPU.
     """
 
     run: Path

@@ -138,8 +138,8 @@ def finetune(
         )  # fmt: skip
         if tell:
             if report.loss_before is not None:
-                print(f"loss on the same {options.measured_batches} batches: {report.loss_before:.4f} before, "
-                      f"{report.loss_after:.4f} after this call; peak memory {report.peak_bytes / 2**30:.2f} GiB")
+                print(f"loss on the same {options.measured_batches} batches: {report.loss_before:.4f} of the frozen run, "
+                      f"{report.loss_after:.4f} now; peak memory {report.peak_bytes / 2**30:.2f} GiB")
             done(out, f"head.safetensors and backbone.safetensors, "
                       f"{say_steps(report.steps, report.steps_now, report.losses)}")
             print(f"stvr: the features of this backbone are others: extract anew with --weights "
