@@ -1,4 +1,4 @@
-"""The 24 actions of the synthetic world: limb angles over a phase, as capsules one body height tall."""
+"""What actors of the synthetic world do: 24 limb motions, as capsules one body height tall, and four paths."""
 
 from __future__ import annotations
 
@@ -51,8 +51,28 @@ ACTIONS = {  # the order gives the ids, from 1
     "flygo": Action("flap", "flap", "walk", travel=0.45),
     "jumpup": Action("up", "up", "jump"),
 }
-HELD_OUT = ("wave1", "squat", "run", "punch", "jack", "bow", "spin1", "kickwave")  # never seen in training
-ACTION_IDS = {name: index for index, name in enumerate(ACTIONS, start=1)}
+HELD_OUT = ("wave1", "squat", "run", "punch", "jack", "bow", "spin1", "kickwave")  # for testing, on whatever path
+VALIDATION = ("flap", "knee", "jump", "sway")  # held out too where a world has videos for validation
+PATHS = ("straight", "zigzag", "circle", "dash")
+ACTION_IDS = {name: index for index, name in enumerate((*ACTIONS, *PATHS), start=1)}
+
+Deed = tuple[str, str]  # a limb motion and a path; "" travels as the motion does
+
+
+def deeds(split: str, *, combined: bool, validation: bool) -> list[Deed]:
+    """All that actors of a split may do. Splits share no limb motion, so no action is another's on another path.
+
+    combined: every motion on every path. validation: whether a split "val" takes its motions from training.
+    """
+    kept = {"test": HELD_OUT, "val": VALIDATION if validation else ()}
+    others = {name for names in kept.values() for name in names}
+    names = kept.get(split) or [name for name in ACTIONS if name not in others]
+    return [(name, path) for name in names for path in (PATHS if combined else ("",))]
+
+
+def action_names(deed: Deed) -> list[str]:
+    """The labels of one who does it."""
+    return [name for name in deed if name]
 
 
 def pose(action: Action, phase: Floats, girth: float = 1.0) -> Floats:

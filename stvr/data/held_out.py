@@ -11,6 +11,7 @@ import numpy as np
 from stvr.data.labelled import Label
 
 HeldOut = Mapping[str, Collection[Label]]  # "val" and "test" -> labels
+VAL = "val:"  # before a label in a text of them
 HELD_OUT_SHARE = 5 / 24  # of the labels for val, and as many for test (Feng et al. 2019 split UCF101-24 14 / 5 / 5)
 
 
@@ -21,24 +22,30 @@ def released_labels() -> dict[str, set[Label]]:
 
 
 def parse_held_out(text: str, names: Mapping[int, str] | None = None) -> dict[str, set[Label]]:
-    """{"test": labels} of a text: labels with ; between them, or a file with one a line; "none" holds out none."""
+    """{"test": labels} of a text: labels with ; between them, or a file with one a line; "none" holds out none.
+
+    A label with "val:" before it is held out for validation.
+    """
     if text.strip() == "none":
         return {}
     is_file = ";" not in text and Path(text).is_file()
-    return {"test": read_labels(Path(text), names) if is_file else parse_labels(text, names)}
+    held = {split: read_labels(Path(text), names, split) if is_file else parse_labels(text, names, split)
+            for split in ("val", "test")}
+    return {split: labels for split, labels in held.items() if labels or split == "test"}
 
 
-def parse_labels(text: str, names: Mapping[int, str] | None = None) -> set[Label]:
-    """Labels with ; between them, each as in `parse_label`."""
-    return {parse_label(part, names) for part in text.split(";") if part.strip()}
+def parse_labels(text: str, names: Mapping[int, str] | None = None, split: str = "test") -> set[Label]:
+    """Labels with ; between them, each as in `parse_label`; those of the split."""
+    parts = [(part.strip().removeprefix(VAL), part.strip().startswith(VAL)) for part in text.split(";") if part.strip()]
+    return {parse_label(label, names) for label, is_val in parts if is_val == (split == "val")}
 
 
-def read_labels(path: Path, names: Mapping[int, str] | None = None) -> set[Label]:
-    """One label a line, each as in `parse_label`."""
+def read_labels(path: Path, names: Mapping[int, str] | None = None, split: str = "test") -> set[Label]:
+    """One label a line, each as in `parse_label`; those of the split."""
     labels = set()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            labels |= parse_labels(line, names)
+            labels |= parse_labels(line, names, split)
         except ValueError as error:
             raise ValueError(f"{path.name}, line {number}: {error}") from None
     return labels

@@ -1,4 +1,4 @@
-"""Draw one video of the synthetic world: who does what when, over a moving background."""
+"""One video of the synthetic world: its frames, masks and boxes, drawn when they are asked for."""
 
 from __future__ import annotations
 
@@ -6,150 +6,113 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 
-from stvr.config import Options
-from stvr.data.actions import ACTIONS, HELD_OUT, PARTS, pose
-from stvr.data.painting import Floats, paint_capsule, pan, texture
+from stvr.data.painting import Floats, Masks, extents, pan
+from stvr.data.staging import (
+    Actor,
+    Dials,
+    Layers,
+    background,
+    beginning_with,
+    draw_actor,
+    draw_layers,
+    draw_timeline,
+    vocabulary,
+)
+from stvr.data.things import Moments
+from stvr.data.world import CLIPS_A_SECOND, SPLITS, WorldOptions
 
-TRAIN = tuple(name for name in ACTIONS if name not in HELD_OUT)
-SPLITS = ("train", "test")
-SWITCH_SECONDS = 0.25  # an actor takes this long to fall into the next action
-
-
-class WorldOptions(Options):
-    """The dials. Lengths are shares of the image side, times are seconds; pairs are (smallest, largest)."""
-
-    seed: int = Field(default=0, ge=0)
-    num_train_videos: int = Field(default=150, ge=1)
-    num_test_videos: int = Field(default=48, ge=1)
-    image_size: int = Field(default=160, ge=32, multiple_of=2)
-    fps: int = Field(default=24, ge=1)
-    seconds: tuple[int, int] = (6, 8)
-    actors: tuple[int, int] = (2, 3)
-    height: tuple[float, float] = (0.44, 0.69)  # of an actor who stands
-    period: tuple[float, float] = (0.8, 1.5)  # seconds of one repetition
-    segment_seconds: tuple[int, int] = (2, 4)  # how long an actor keeps to one action
-    camera_speed: float = Field(default=0.05, ge=0)  # at most, image sides a second
-    drift: float = Field(default=0.0, ge=0)  # every actor also slides at this speed, image sides a second
-
-    @field_validator("seconds", "actors", "height", "period", "segment_seconds")
-    @classmethod
-    def _smallest_first(cls, pair: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < pair[0] <= pair[1]:
-            raise ValueError(f"needs 0 < smallest <= largest, not {pair}")
-        return pair
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """An actor's action over whole seconds [start, stop)."""
-
-    start: int
-    stop: int
-    action: str
+CHUNK = 24  # frames that are marked at once; bounds memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """One video: frames (T, S, S, 3) uint8; for each actor the boxes (T, 4) xyxy in [0, 1] and the timeline."""
+    """One video, drawn when it is asked for. Layers are painted in order; those of actors tell whose they are."""
 
-    frames: NDArray[np.uint8]
-    boxes: list[Floats]
-    timelines: list[list[Segment]]
+    options: WorldOptions
+    num_frames: int
+    dials: Dials
+    actors: list[Actor]
+    layers: Layers
+    picture: NDArray[np.float32]
+    corners: Floats
+
+    def frames(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
+        """The frames [start, stop), (T, S, S, 3) RGB; the same whichever others are asked for with them."""
+        return self.frames_at(slice(start, self.num_frames if stop is None else stop))
+
+    def frames_at(self, moments: Moments) -> NDArray[np.uint8]:
+        canvas = pan(self.picture, self.corners[moments], self.options.image_size)
+        for thing, _ in self.layers:
+            thing.paint(canvas, moments)
+        return np.clip(canvas, 0, 255).astype(np.uint8)
+
+    def masks(self, start: int = 0, stop: int | None = None) -> tuple[Masks, Masks]:
+        """Whose each pixel is, (actors, T, S, S) twice: what is seen of each actor, and the whole of each (amodal)."""
+        return self.masks_at(slice(start, self.num_frames if stop is None else stop))
+
+    def masks_at(self, moments: Moments) -> tuple[Masks, Masks]:
+        shape = (len(self.actors), len(self.corners[moments]), *[self.options.image_size] * 2)
+        visible, amodal = np.zeros(shape, bool), np.zeros(shape, bool)
+        for thing, owner in self.layers:
+            covered = np.zeros(shape[1:], bool)
+            thing.mark(covered, moments)
+            visible &= ~covered
+            if owner is not None:
+                visible[owner], amodal[owner] = covered, covered
+        return visible, amodal
+
+    def outlines(self) -> Floats:
+        """Boxes (actors, T, 4) xyxy in [0, 1] of the actors' outlines before they are painted, clipped."""
+        boxes = [np.concatenate(actor.body.outline(), 1) for actor in self.actors]
+        return np.clip(np.stack(boxes) / self.options.image_size, 0, 1)
+
+    def boxes_at(self, moments: NDArray[np.int64]) -> Floats:
+        """Boxes (actors, n, 4) xyxy in [0, 1], as the options say."""
+        return self.observe(moments)[0] if self.options.exact_boxes else self.outlines()[:, moments]
+
+    def observe(self, moments: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """The exact boxes (actors, n, 4) in [0, 1], and which share of each one's pixels is seen (actors, n)."""
+        boxes, shares = [], []
+        for part in np.array_split(moments, -(-len(moments) // CHUNK)):
+            visible, amodal = self.masks_at(part)
+            boxes.append(extents(amodal) / self.options.image_size)
+            shares.append(visible.sum((2, 3)) / np.maximum(amodal.sum((2, 3)), 1))
+        return np.concatenate(boxes, 1), np.concatenate(shares, 1)
+
+    def clip_moments(self) -> NDArray[np.int64]:
+        """The frame in the middle of each third of a second, which is a clip of `ClipSpec()`."""
+        thirds = np.arange(self.num_frames * CLIPS_A_SECOND // self.options.fps)
+        return (2 * thirds + 1) * self.options.fps // (2 * CLIPS_A_SECOND)
 
 
-def render_scene(options: WorldOptions, split: str, index: int) -> Scene:
-    """Draws one video. Depends on the options, the split and the index alone."""
+def build_scene(options: WorldOptions, name: str) -> Scene:
+    """The video of this name, "train_0003". Depends on the options that are drawn from, the split and number alone."""
+    split, index = parsed(name)
     rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
+    more = np.random.default_rng([options.seed, SPLITS.index(split), index, 1])  # leaves the first one's draws alone
+    dials = Dials(more.uniform(*options.speed), more.uniform(*options.occlusion),
+                  int(more.integers(options.clutter[0], options.clutter[1] + 1)))
     num_seconds = int(rng.integers(options.seconds[0], options.seconds[1] + 1))
     times = np.arange(num_seconds * options.fps) / options.fps
-    frames = _background(rng, options, times)
+    picture, corners = background(rng, options, times)
     num_actors = int(rng.integers(options.actors[0], options.actors[1] + 1))
     places = (rng.permutation(num_actors) + 0.5) / num_actors  # across the picture
     depths = np.sort(rng.uniform(0.80, 0.97, num_actors))  # of the floor under the feet; the nearest is painted last
-    boxes, timelines = [], []
-    for place, depth in zip(places, depths, strict=True):
-        timeline = _timeline(rng, num_seconds, options.segment_seconds, TRAIN if split == "train" else HELD_OUT)
-        boxes.append(_paint_actor(rng, frames, times, timeline, (place, depth), options))
-        timelines.append(timeline)
-    return Scene(np.clip(frames, 0, 255).astype(np.uint8), boxes, timelines)
+    known = vocabulary(options, split)
+    actors = []
+    for number, place in enumerate(zip(places, depths, strict=True)):
+        timeline = draw_timeline(rng, num_seconds, options.segment_seconds, known)
+        if options.combined:  # dealt out, so that every label is in two videos at least
+            timeline = beginning_with(known[(index + number) % len(known)], timeline, known)
+        actors.append(draw_actor(rng, more, times, timeline, place, dials.speed, options))
+    layers = draw_layers(more, times, actors, dials, options)
+    return Scene(options, len(times), dials, actors, layers, picture, corners)
 
 
-def _background(rng: np.random.Generator, options: WorldOptions, times: Floats) -> NDArray[np.float32]:
-    """A texture that the camera pans over: frames (T, S, S, 3)."""
-    size = options.image_size
-    angle, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0, options.camera_speed) * size
-    travel = speed * times[:, None] * [np.cos(angle), np.sin(angle)]
-    corners = travel - travel.min(0)
-    picture = texture(rng, size + 2 + int(np.ceil(corners.max())))
-    return pan(picture, corners, size)
-
-
-def _timeline(rng: np.random.Generator, num_seconds: int, lengths: tuple[int, int], names: tuple[str, ...],
-              ) -> list[Segment]:
-    """Fills the video with segments; neighbours differ. A video too short for two is one segment."""
-    shortest, longest = lengths
-    segments: list[Segment] = []
-    start = 0
-    while start < num_seconds:
-        left = num_seconds - start
-        fitting = [n for n in range(shortest, longest + 1) if n == left or left - n >= shortest]
-        length = int(rng.choice(fitting)) if fitting else left
-        fresh = [name for name in names if not segments or name != segments[-1].action]
-        segments.append(Segment(start, start + length, fresh[rng.integers(len(fresh))]))
-        start += length
-    return segments
-
-
-def _paint_actor(rng: np.random.Generator, frames: NDArray[np.float32], times: Floats, timeline: list[Segment],
-                 place: tuple[float, float], options: WorldOptions) -> Floats:
-    """Paints one actor over all frames; returns the boxes (T, 4) of what was painted, clipped to the picture."""
-    size = frames.shape[1]
-    height = rng.uniform(*options.height) * size
-    shares = _shares(timeline, times)  # (segments, T)
-    phase = 2 * np.pi * times / rng.uniform(*options.period) + rng.uniform(0, 2 * np.pi)
-    girth = rng.uniform(0.8, 1.3)
-    actions = [ACTIONS[segment.action] for segment in timeline]
-    capsules = sum(share[:, None, None, None] * pose(action, phase, girth)
-                   for action, share in zip(actions, shares, strict=True)) * height
-    slide = options.drift * size * rng.choice([-1, 1])
-    speed = slide + height * sum(action.travel * share for action, share in zip(actions, shares, strict=True))
-    across, facing = _walk(rng, place[0] * size, speed / options.fps, size)
-    capsules[..., 0] = capsules[..., 0] * facing[:, None, None] + across[:, None, None]
-    capsules[..., 1] += place[1] * size
-    radii, colours = _looks(rng, height * girth)
-    for part, (radius, colour) in enumerate(zip(radii, colours, strict=True)):
-        paint_capsule(frames, capsules[:, part], radius, colour)
-    low = (capsules - radii[:, None, None]).min((1, 2))  # (T, 2)
-    high = (capsules + radii[:, None, None]).max((1, 2))
-    return np.clip(np.concatenate([low, high], 1) / size, 0, 1)
-
-
-def _shares(timeline: list[Segment], times: Floats) -> Floats:
-    """How far each segment's action is taken up at each time, (segments, T), summing to one."""
-    begun = [np.clip((times - segment.start) / SWITCH_SECONDS, 0, 1) for segment in timeline[1:]]
-    steps = np.stack([np.ones_like(times), *begun, np.zeros_like(times)])
-    return steps[:-1] - steps[1:]
-
-
-def _walk(rng: np.random.Generator, start: float, steps: Floats, size: int) -> tuple[Floats, Floats]:
-    """Where an actor stands, in pixels, and which way it faces (1 or -1): it turns round near the picture's edge."""
-    edge, room = 0.15 * size, 0.7 * size
-    facing = rng.choice([-1.0, 1.0])
-    way = start + rng.uniform(-0.06, 0.06) * size - edge + facing * np.cumsum(steps)
-    lap = np.mod(way, 2 * room)
-    forth = lap < room
-    return edge + np.where(forth, lap, 2 * room - lap), facing * np.where(forth, 1.0, -1.0)
-
-
-def _looks(rng: np.random.Generator, height: float) -> tuple[Floats, Floats]:
-    """Radii (10,) in pixels and colours (10, 3) of an actor's parts."""
-    thick = rng.uniform(0.8, 1.25)
-    radius = {"arm": 0.032 * thick, "leg": 0.042 * thick, "torso": 0.075 * thick, "head": 0.065}
-    shirt, trousers, sleeve = rng.uniform(0, 255, (3, 3))
-    skin = np.array([224, 180, 140]) * rng.uniform(0.35, 1.1)
-    colour = {"arm": shirt if rng.random() < 0.5 else sleeve, "leg": trousers, "torso": shirt, "head": skin}
-    shades = rng.uniform(0.85, 1.15, (len(PARTS), 1))
-    radii = np.array([radius[part] for part in PARTS]) * height
-    return radii, np.clip(np.stack([colour[part] for part in PARTS]) * shades, 0, 255)
+def parsed(name: str) -> tuple[str, int]:
+    """ "train_0003" -> ("train", 3). LookupError for what is no name of a video."""
+    split, _, index = name.partition("_")
+    if split not in SPLITS or not index.isdecimal():
+        raise LookupError(f"no video of a world is called {name!r}. Names are like train_0003.")
+    return split, int(index)

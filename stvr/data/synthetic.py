@@ -6,9 +6,11 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,100 +20,163 @@ import numpy as np
 from av.codec.context import Flags
 from numpy.typing import NDArray
 
-from stvr.config import fill
-from stvr.data.actions import ACTION_IDS, HELD_OUT
-from stvr.data.scenes import SPLITS, WorldOptions, render_scene
+from stvr.data.actions import ACTION_IDS, ACTIONS, Deed, action_names, deeds
+from stvr.data.dials import FILE, VideoDials, measure, write_dials
+from stvr.data.painting import Floats, Masks
+from stvr.data.scenes import Scene, build_scene
+from stvr.data.sheet import contact_sheet
 from stvr.data.table import TABLE_COLUMNS
+from stvr.data.world import CLIPS_A_SECOND, SPLITS, WorldOptions, world_options
 
-TRACK_RATE = 3  # boxes a second in tracks.csv: one a clip
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {"num_train_videos": 4, "num_test_videos": 2, "image_size": 96, "seconds": (4, 4)},
-    "small": {},
-}
+FORMAT = 2  # of world.json
 X264 = {"crf": "18", "preset": "veryfast", "threads": "1",
         "x264-params": "cpu-independent=1"}  # without it x264's rate control differs from run to run
 
 
-def write_world(out: Path, *, size: str = "small", workers: int | None = None, **dials: Any) -> WorldOptions:
-    """Writes OUT/videos/*.mp4, train.csv, test.csv (AVA format), tracks.csv, actions.pbtxt, held_out.txt, world.json.
+def write_world(out: Path, *, size: str = "small", workers: int | None = None, masks: bool = False, **dials: Any,
+                ) -> WorldOptions:
+    """Writes OUT/videos/*.mp4, train.csv, test.csv, val.csv if it has videos (AVA format), tracks.csv, scenes.csv,
+    actions.pbtxt, held_out.txt, held_out_names.txt, contact.png, world.json.
 
     AVA has one box a second; tracks.csv has one for every third of a second, in the format of `stvr prepare table`.
+    held_out.txt has the ids of all that is kept from training; held_out_names.txt has the names, for tracks.csv, of
+    what of it somebody does.
 
     Args:
         out: a new or empty folder; one that already holds this very world is left as it is.
         size: a name of PRESETS. dials: fields of WorldOptions that win over the preset; None is not given.
         workers: processes; None takes every core. The bytes do not depend on it.
+        masks: whose each pixel of each frame is, too: masks/NAME.npz, see `read_masks`. Boxes are exact then.
     """
-    if size not in PRESETS:
-        raise ValueError(f"the size of a world is one of {', '.join(PRESETS)}, not {size!r}.")
-    options = fill(WorldOptions, PRESETS[size], flags=dials)
-    record = json.dumps({"stvr_world": 1, "options": options.model_dump(), "versions": _versions()}, indent=1) + "\n"
+    options = world_options(size, {**dials, **({"exact_boxes": True} if masks else {})})
+    values = {"stvr_world": FORMAT, "options": options.to_json(), "masks": masks, "versions": _versions()}
+    record = json.dumps(values, indent=1) + "\n"
     if _already_written(out, record):
         return options
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as draft:
         world = Path(draft) / out.name
-        _write_files(world, options, workers or os.cpu_count() or 1)
+        _write_files(world, options, masks, workers or os.cpu_count() or 1)
         (world / "world.json").write_text(record)
         os.replace(world, out)  # the world appears whole or not at all
     return options
 
 
-def _write_files(world: Path, options: WorldOptions, workers: int) -> None:
-    (world / "videos").mkdir(parents=True)
-    names = [f"{split}_{index:04d}" for split, count in zip(SPLITS, _counts(options), strict=True)
-             for index in range(count)]
-    with _mapper(workers) as mapper:
-        rows = list(mapper(partial(_write_video, world / "videos", options), names))
-    for split in SPLITS:
-        table = "".join(row for name, (row, _) in zip(names, rows, strict=True) if name.startswith(split))
-        (world / f"{split}.csv").write_text(table)
-    (world / "tracks.csv").write_text(f"{','.join(TABLE_COLUMNS)}\n" + "".join(track for _, track in rows))
-    (world / "actions.pbtxt").write_text(
-        "".join(f'item {{\n  name: "{name}"\n  id: {index}\n}}\n' for name, index in ACTION_IDS.items()))
-    (world / "held_out.txt").write_text("".join(f"{ACTION_IDS[name]}\n" for name in HELD_OUT))
-
-
-def write_video(path: Path, frames: NDArray[np.uint8], fps: int) -> None:
-    """Encodes RGB frames (T, H, W, 3) as H.264, the same bytes on each run: one thread, nothing of the day in it."""
+def write_video(path: Path, parts: Iterable[NDArray[np.uint8]], fps: int, image_size: int) -> None:
+    """Encodes RGB frames, parts of (T, S, S, 3), as H.264, always the same bytes: one thread, nothing of the day."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=fps, options=X264)
-        stream.height, stream.width = frames.shape[1:3]
+        stream.height = stream.width = image_size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = fps
         stream.codec_context.flags |= Flags.bitexact
-        for index, picture in enumerate(frames):
+        for index, picture in enumerate(picture for part in parts for picture in part):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = index
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
-def _write_video(folder: Path, options: WorldOptions, name: str) -> tuple[str, str]:
-    """Renders and encodes one video; returns its rows of the AVA table and of tracks.csv."""
-    split, index = name.split("_")
-    scene = render_scene(options, split, int(index))
-    write_video(folder / f"{name}.mp4", scene.frames, options.fps)
+def read_masks(path: Path) -> tuple[Masks, Masks]:
+    """Whose each pixel of a video is, (actors, T, H, W) bool twice: what is seen of each actor, the whole of each."""
+    with np.load(path) as packed:
+        visible, amodal = (np.unpackbits(packed[name], -1, packed["width"]).astype(bool)
+                           for name in ("visible", "amodal"))
+        return visible, amodal
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What one video adds to the tables."""
+
+    rows: str
+    tracks: str
+    dials: VideoDials
+    deeds: set[Deed]
+
+
+def _write_files(world: Path, options: WorldOptions, masks: bool, workers: int) -> None:
+    for folder in ("videos", *(["masks"] if masks else [])):
+        (world / folder).mkdir(parents=True)
+    names = options.names()
+    with _mapper(workers) as mapper:
+        written = list(mapper(partial(_write_video, world, options, masks), names))
+    for split in SPLITS:
+        if options.num_videos(split):
+            table = "".join(each.rows for each in written if each.dials.video.startswith(split))
+            (world / f"{split}.csv").write_text(table)
+    (world / "tracks.csv").write_text(f"{','.join(TABLE_COLUMNS)}\n" + "".join(each.tracks for each in written))
+    write_dials(world / FILE, [each.dials for each in written])
+    known = ACTION_IDS if options.combined else {name: ACTION_IDS[name] for name in ACTIONS}
+    (world / "actions.pbtxt").write_text(
+        "".join(f'item {{\n  name: "{name}"\n  id: {index}\n}}\n' for name, index in known.items()))
+    kept, done = _held_out(options), set().union(*(each.deeds for each in written))
+    (world / "held_out.txt").write_text("".join(
+        f"{prefix}{','.join(str(ACTION_IDS[name]) for name in action_names(deed))}\n" for prefix, deed in kept))
+    (world / "held_out_names.txt").write_text("".join(
+        f"{prefix}{' + '.join(action_names(deed))}\n" for prefix, deed in kept if deed in done))
+    _write_png(world / "contact.png", contact_sheet(options))
+
+
+def _held_out(options: WorldOptions) -> list[tuple[str, Deed]]:
+    """What is kept from training, and the word before it that tells the split where that is not the test."""
+    validation = options.num_val_videos > 0
+    splits = [("", "test"), *([("val: ", "val")] if validation else [])]
+    return [(prefix, deed) for prefix, split in splits
+            for deed in deeds(split, combined=options.combined, validation=validation)]
+
+
+def _write_video(world: Path, options: WorldOptions, masks: bool, name: str) -> _Written:
+    """Renders and encodes one video; tells its rows of the AVA table and of tracks.csv, and its dials."""
+    scene = build_scene(options, name)
+    starts = range(0, scene.num_frames, options.fps)
+    parts = (scene.frames(start, min(start + options.fps, scene.num_frames)) for start in starts)
+    write_video(world / "videos" / f"{name}.mp4", parts, options.fps, options.image_size)
+    if masks:
+        _write_masks(world / "masks" / f"{name}.npz", scene, starts)
+    moments = scene.clip_moments()
+    boxes, shares = scene.observe(moments)
+    if not options.exact_boxes:
+        boxes = scene.outlines()[:, moments]
+    rows, tracks = _tables(name, scene, boxes)
+    done = {segment.deed for actor in scene.actors for segment in actor.timeline}
+    return _Written(rows, tracks, measure(name, scene, shares), done)
+
+
+def _tables(name: str, scene: Scene, boxes: Floats) -> tuple[str, str]:
+    """Rows of the AVA table and of tracks.csv. boxes (actors, clips, 4)."""
     rows, tracks = [], []
-    for person, (boxes, timeline) in enumerate(zip(scene.boxes, scene.timelines, strict=True)):
-        for segment in timeline:
+    for person, (actor, track) in enumerate(zip(scene.actors, boxes, strict=True)):
+        for segment in actor.timeline:
             for second in range(segment.start, segment.stop):
-                box = _text(boxes[second * options.fps + options.fps // 2])
-                rows.append(f"{name},{second:04d},{box},{ACTION_IDS[segment.action]},{person}\n")
-            for third in range(TRACK_RATE * segment.start, TRACK_RATE * segment.stop):
-                box = _text(boxes[(2 * third + 1) * options.fps // (2 * TRACK_RATE)])
-                tracks.append(f"{name},{third / TRACK_RATE:.4f},{box},{person},{segment.action}\n")
+                box = _text(track[second * CLIPS_A_SECOND + CLIPS_A_SECOND // 2])
+                rows += [f"{name},{second:04d},{box},{ACTION_IDS[label]},{person}\n" for label in segment.labels]
+            for third in range(CLIPS_A_SECOND * segment.start, CLIPS_A_SECOND * segment.stop):
+                moment = f"{name},{third / CLIPS_A_SECOND:.4f},{_text(track[third])},{person}"
+                tracks += [f"{moment},{label}\n" for label in segment.labels]
     return "".join(rows), "".join(tracks)
 
 
-def _text(box: NDArray[np.float64]) -> str:
+def _write_masks(path: Path, scene: Scene, starts: Sequence[int]) -> None:
+    """Packed by eights of columns: a mask a frame and actor is large."""
+    step = scene.options.fps
+    parts = [[np.packbits(masks, -1) for masks in scene.masks(start, min(start + step, scene.num_frames))]
+             for start in starts]
+    visible, amodal = (np.concatenate(kind, 1) for kind in zip(*parts, strict=True))
+    np.savez_compressed(path, visible=visible, amodal=amodal, width=np.int64(scene.options.image_size))
+
+
+def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    encoder = av.VideoCodecContext.create("png", "w")
+    encoder.height, encoder.width = picture.shape[:2]
+    encoder.pix_fmt, encoder.framerate = "rgb24", Fraction(1)
+    packets = [*encoder.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")), *encoder.encode(None)]
+    path.write_bytes(b"".join(map(bytes, packets)))
+
+
+def _text(box: Floats) -> str:
     return ",".join(f"{edge:.4f}" for edge in box)
-
-
-def _counts(options: WorldOptions) -> tuple[int, int]:
-    return options.num_train_videos, options.num_test_videos
 
 
 def _versions() -> dict[str, str]:

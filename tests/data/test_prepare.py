@@ -112,6 +112,7 @@ def test_labels_on_the_command_line_stand_between_semicolons(tmp_path: Path):
     names = {1: "nod", 12: "stand", 80: "watch (e.g., a person)"}
     assert parse_held_out("12,79; nod;watch (e.g., a person);1+12", names) == {"test": {(12, 79), (1,), (80,), (1, 12)}}
     assert parse_held_out("none", names) == {}
+    assert parse_held_out("nod; val: 12,79;val:7", names) == {"val": {(12, 79), (7,)}, "test": {(1,)}}
     (tmp_path / "labels.txt").write_text("nod\n12,80\n")
     assert parse_held_out(str(tmp_path / "labels.txt"), names) == {"test": {(1,), (12, 80)}}
     assert parse_held_out("7", {}) == {"test": {(7,)}}

@@ -12,10 +12,25 @@ import pytest
 
 from stvr.data.actions import ACTION_IDS, ACTIONS, HELD_OUT, pose
 from stvr.data.painting import paint_capsule
-from stvr.data.scenes import WorldOptions, render_scene
+from stvr.data.scenes import build_scene
 from stvr.data.synthetic import write_video, write_world
+from stvr.data.world import WorldOptions
 
 SMALL = {"num_train_videos": 2, "num_test_videos": 1, "image_size": 64, "seconds": (4, 4)}
+
+PUBLISHED = {  # of the tiny world of seed 0, as version 0.1.0 first wrote it
+    "actions.pbtxt": "ae55dd6ad61a9317",
+    "held_out.txt": "42479eb212f8df56",
+    "test.csv": "ea83d47d5416d6a1",
+    "tracks.csv": "42f54d072832bb35",
+    "train.csv": "847c9809e214c125",
+}
+FRAME_100 = [[209, 173, 150, 155, 131, 211],
+             [150, 155, 178, 137, 186, 165],
+             [203, 198, 239, 166, 152, 255],
+             [169, 139, 145, 145, 138, 210],
+             [158, 168, 189, 180, 151, 201],
+             [242, 168, 188, 178, 165, 255]]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +55,9 @@ def test_one_seed_gives_the_same_bytes_however_many_workers(world: Path, tmp_pat
 
 
 def test_encoding_the_same_frames_again_gives_the_same_bytes(tmp_path: Path):
-    frames = render_scene(WorldOptions(), "test", 7).frames  # x264's default differs on this video
-    for name in ("first.mp4", "second.mp4", "third.mp4"):
-        write_video(tmp_path / name, frames, 24)
+    frames = build_scene(WorldOptions(), "test_0007").frames()  # x264's default differs on this video
+    for name, parts in (("first.mp4", [frames]), ("second.mp4", [frames]), ("third.mp4", [frames[:50], frames[50:]])):
+        write_video(tmp_path / name, parts, 24, 160)
     assert len(set(digests(tmp_path).values())) == 1
 
 
@@ -76,22 +91,22 @@ def test_the_label_map_names_24_actions(world: Path):
 
 
 def test_an_actor_keeps_to_an_action_for_two_to_four_seconds():
-    scene = render_scene(WorldOptions(image_size=32, seconds=(8, 8)), "train", 3)
-    for timeline in scene.timelines:
+    scene = build_scene(WorldOptions(image_size=32, seconds=(8, 8)), "train_0003")
+    for timeline in [actor.timeline for actor in scene.actors]:
         assert [segment.start for segment in timeline] == [0, *(segment.stop for segment in timeline[:-1])]
         assert timeline[-1].stop == 8
         assert all(2 <= segment.stop - segment.start <= 4 for segment in timeline)
-        assert all(before.action != after.action for before, after in pairwise(timeline))
+        assert all(before.deed != after.deed for before, after in pairwise(timeline))
 
 
 def test_a_box_is_the_extent_of_what_was_painted(monkeypatch: pytest.MonkeyPatch):
-    def black(rng: np.random.Generator, options: WorldOptions, times: np.ndarray) -> np.ndarray:
-        return np.zeros((len(times), options.image_size, options.image_size, 3), np.float32)
+    def black(rng: np.random.Generator, options: WorldOptions, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((options.image_size + 2, options.image_size + 2, 3), np.float32), np.zeros((len(times), 2))
 
-    monkeypatch.setattr("stvr.data.scenes._background", black)
+    monkeypatch.setattr("stvr.data.scenes.background", black)
     for index in range(6):
-        scene = render_scene(WorldOptions(image_size=96, seconds=(4, 4), actors=(1, 1)), "test", index)
-        for frame, box in zip(scene.frames, scene.boxes[0] * 96, strict=True):
+        scene = build_scene(WorldOptions(image_size=96, seconds=(4, 4), actors=(1, 1)), f"test_{index:04d}")
+        for frame, box in zip(scene.frames(), scene.outlines()[0] * 96, strict=True):
             down, right = np.nonzero(frame.max(-1) > 1)
             extent = [right.min(), down.min(), right.max() + 1, down.max() + 1]
             np.testing.assert_allclose(box, extent, atol=1.6)  # a soft edge, rounded to whole pixels
@@ -136,7 +151,7 @@ def test_a_world_already_written_is_left_alone_and_any_other_folder_refused(worl
 
 def test_the_record_says_how_the_world_was_made(world: Path):
     record = json.loads((world / "world.json").read_text())
-    assert record["stvr_world"] == 1
+    assert record["stvr_world"] == 2
     assert record["options"]["seed"] == 0
     assert record["options"]["image_size"] == 64
 
@@ -149,5 +164,17 @@ def test_a_dial_that_cannot_be_is_refused_by_name(tmp_path: Path, dials: dict, s
         write_world(tmp_path, **dials)
 
 
-def test_ids_start_at_one():
-    assert sorted(ACTION_IDS.values()) == list(range(1, 25))
+def test_ids_start_at_one_and_paths_come_after_motions():
+    assert sorted(ACTION_IDS.values()) == list(range(1, 29))
+    assert ACTION_IDS["wave1"] == 1
+    assert ACTION_IDS["jumpup"] == 24
+    assert ACTION_IDS["straight"] == 25
+
+
+def test_the_published_world_keeps_its_bytes(tmp_path: Path):
+    """The figures of the demo rest on `small`, which is `tiny` with more and larger videos."""
+    write_world(tmp_path / "tiny", size="tiny", workers=1)
+    found = digests(tmp_path / "tiny")
+    assert {name: found[name][:16] for name in PUBLISHED} == PUBLISHED
+    frame = build_scene(WorldOptions(), "train_0000").frames(100, 101)[0]
+    np.testing.assert_allclose(frame[5::30, 5::30, 1], FRAME_100, atol=1)
