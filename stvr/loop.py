@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stvr import parallel
 from stvr.config import Options
+from stvr.propagation import Recurrent
 from stvr.runs import Run
 from stvr.structures import Batch
 
@@ -35,6 +36,7 @@ class LoopOptions(Options):
     warmup_steps: int = Field(default=0, ge=0)
     clip_norm: float = Field(default=10.0, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 is autocast: weights and losses stay float32
+    compiled: bool = False  # the propagation's steps through torch.compile, on CUDA as CUDA graphs; a slow first step
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay of the running average of weights that is saved
     window_seconds: float = Field(default=2.0, gt=0)
     windows: Literal["context", "targets"] = "context"
@@ -68,6 +70,9 @@ def run_loop(
     batches(k) is this process's share of batch k. write(trainee, step) leaves what a user wants of the run, before the
     state: it is given the averaged weights where `ema` asks for them.
     """
+    for module in trainee.modules():
+        if isinstance(module, Recurrent):
+            module.compiled = options.compiled
     optimizer = build_optimizer(trainee, options)
     averaged = AveragedModel(trainee, multi_avg_fn=get_ema_multi_avg_fn(options.ema)) if options.ema else None
     modules: dict[str, nn.Module] = {"model": trainee, **({"averaged": averaged} if averaged else {})}

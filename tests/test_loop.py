@@ -204,3 +204,11 @@ def test_padding_at_least_to_the_asked_lengths(store):
     assert batch.reference.shape[1] == 14
     assert batch.query.shape[1] == 8
     assert batch.reference_mask.sum() == 12
+
+
+@pytest.mark.slow
+def test_compiled_steps_learn_what_plain_ones_do(store, pairs, tmp_path):
+    for compiled in (False, True):
+        train(store, pairs, tmp_path / str(compiled), tiny_options(steps=2, compiled=compiled))
+    for plain, compiled in zip(logged(tmp_path / "False"), logged(tmp_path / "True"), strict=True):
+        assert compiled == pytest.approx(plain, rel=1e-3, abs=1e-4)

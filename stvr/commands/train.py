@@ -21,6 +21,7 @@ Rate = Annotated[float | None, typer.Option(help="Learning rate.")]
 Optimizer = Annotated[str | None, typer.Option(help="sgd or adamw.")]
 Schedule = Annotated[str | None, typer.Option(help="step or cosine.")]
 Precision = Annotated[str | None, typer.Option(help="float32, or bfloat16 by autocast.")]
+Compiled = Annotated[bool, typer.Option("--compiled", help="Compile the propagation's steps; a slow first step.")]
 Average = Annotated[float | None, typer.Option(help="Save a running average of the weights with this decay.")]
 Flip = Annotated[str | None, typer.Option(help="Mirror query and reference: auto (where both views are), on or off.")]
 Windows = Annotated[str | None, typer.Option(help="Training references: context as in tests, or targets alone.")]
@@ -47,6 +48,7 @@ def train(
     optimizer: Optimizer = None,
     schedule: Schedule = None,
     precision: Precision = None,
+    compiled: Compiled = False,
     ema: Average = None,
     flip: Flip = None,
     windows: Windows = None,
@@ -63,6 +65,7 @@ def train(
     flags = options_of(
         steps=steps, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, precision=precision,
         ema=ema, flip=flip, windows=windows, batching=batching, tensorboard=tensorboard or None, seed=seed,
+        compiled=compiled or None,
     )  # fmt: skip
     options = train_options(preset, config, {**flags, **({"head": chosen} if chosen else {})})
     say_what_begins(out, resume)
@@ -112,6 +115,7 @@ def finetune(
     optimizer: Optimizer = None,
     schedule: Schedule = None,
     precision: Precision = None,
+    compiled: Compiled = False,
     ema: Average = None,
     flip: Flip = None,
     windows: Windows = None,
@@ -128,6 +132,7 @@ def finetune(
         from_layer=from_layer, checkpointing=checkpointing, steps=steps, batch_size=batch_size, lr=lr,
         optimizer=optimizer, schedule=schedule, precision=precision, ema=ema, flip=flip, windows=windows,
         batching=batching, tensorboard=tensorboard or None, seed=seed,
+        compiled=compiled or None,
     )  # fmt: skip
     options = finetune_options(preset, config, flags)
     say_what_begins(out, resume)
@@ -138,7 +143,7 @@ def finetune(
         )  # fmt: skip
         if tell:
             if report.loss_before is not None:
-                print(f"loss on the same {options.measured_batches} batches: {report.loss_before:.4f} of the frozen run, "
+                print(f"loss on {options.measured_batches} batches: {report.loss_before:.4f} of the frozen run, "
                       f"{report.loss_after:.4f} now; peak memory {report.peak_bytes / 2**30:.2f} GiB")
             done(out, f"head.safetensors and backbone.safetensors, "
                       f"{say_steps(report.steps, report.steps_now, report.losses)}")
