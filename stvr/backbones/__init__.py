@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import ENDPOINTS, I3D, scale
+from stvr.backbones.image import IMAGE_BACKBONES, load_image_network
+from stvr.backbones.runtimes import RUNTIMES
 
-__all__ = ["BACKBONES", "ENDPOINTS", "I3D", "PRECISIONS", "Backbone", "load_backbone"]
+__all__ = ["BACKBONES", "ENDPOINTS", "I3D", "PRECISIONS", "RUNTIMES", "Backbone", "load_backbone"]
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # and "auto", which chooses
 
@@ -25,7 +27,8 @@ class Backbone:
     """A network ready for inference, and what a store of its features must say about it.
 
     weights: the file's name, or "analytic"; weights_digest: "sha256:...", equal for equal weights in any file format;
-    precision: "float32" or "bfloat16", what the network computes in.
+    precision: "float32" or "bfloat16", what the network computes in; "bfloat16 by openvino" where torch as it is does
+    not, because the last bits differ. network: of clips (B, T, H, W, 3) uint8, gives maps (B, C, time, row, column).
     """
 
     name: str
@@ -38,7 +41,7 @@ class Backbone:
 
     @torch.inference_mode()
     def __call__(self, frames: Tensor) -> Tensor:
-        """Clips (B, T, H, W, 3) uint8, RGB -> features (B, time, row, column, channel) in the backbone's precision.
+        """Clips (B, T, H, W, 3) uint8, RGB -> features (B, time, row, column, channel), floats of 2 or 4 bytes.
 
         8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and
         column is a clip's. On a CPU the clips go two by two: one float32 clip alone takes torch's slow convolution.
@@ -46,20 +49,34 @@ class Backbone:
         if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or not len(frames):
             raise ValueError(f"wanted clips (B, T, H, W, 3) of uint8, came {tuple(frames.shape)} of {frames.dtype}. "
                              "Give RGB frames as they were decoded.")
-        parts = 1 if self.device.type == "cuda" else max(len(frames) // 2, 1)  # an odd clip makes a three
-        dtype = PRECISIONS[self.precision]
-        maps = [self.network(scale(clips.to(self.device)).to(dtype)) for clips in frames.tensor_split(parts)]
-        return torch.cat(maps).movedim(1, -1)
+        if self.device.type == "cuda":
+            return self.network(frames.pin_memory().to(self.device, non_blocking=True)).movedim(1, -1)
+        parts = frames.tensor_split(max(len(frames) // 2, 1))  # an odd clip makes a three
+        return torch.cat([self.network(clips.to(self.device)) for clips in parts]).movedim(1, -1)
+
+
+class FromFrames(nn.Module):
+    """A video network as a function of decoded frames (B, T, H, W, 3) uint8."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.network(scale(frames).to(next(self.network.parameters()).dtype))
 
 
 def load_backbone(
     name: str = "i3d",
     weights: Path | None = None,
-    endpoint: str = "Mixed_4c",
+    endpoint: str | None = None,
     precision: str = "auto",
     device: str | torch.device = "cpu",
+    runtime: str = "torch",
 ) -> Backbone:
-    """The backbone `name`, cut at `endpoint`, with the weights of a file, or analytic ones where None is given.
+    """The backbone `name`, cut at `endpoint`, with the weights of a file; I3D has analytic ones where None is given.
+
+    endpoint: None is where each is cut usually: Mixed_4c of I3D, the map with a cell for 16 x 16 pixels of the others.
 
     precision: "auto" is bfloat16 where the device has it natively, float32 elsewhere. On CUDA, float32 follows
     torch's own switch for TF32. The number of threads is torch's: `torch.set_num_threads`.
@@ -67,17 +84,23 @@ def load_backbone(
     """
     if name not in BACKBONES:
         raise LookupError(f"there is no backbone {name!r}. Choose one of {', '.join(BACKBONES)}.")
+    if runtime not in RUNTIMES:
+        raise LookupError(f"there is no runtime {runtime!r}. Choose one of {', '.join(RUNTIMES)}.")
     device = torch.device(device)
     precision = chosen_precision(precision, device)
     network, endpoint, weights_digest = BACKBONES[name](weights, endpoint)
-    network = network.to(device, PRECISIONS[precision])
-    return Backbone(name, weights.name if weights else "analytic", weights_digest, endpoint, precision, network, device)
+    network = RUNTIMES[runtime](network.to(device), PRECISIONS[precision])
+    by = "" if runtime == "torch" else f" by {runtime}"
+    return Backbone(
+        name, weights.name if weights else "analytic", weights_digest, endpoint, precision + by, network, device
+    )  # fmt: skip
 
 
-def load_i3d(weights: Path | None, endpoint: str) -> tuple[nn.Module, str, str]:
+def load_i3d(weights: Path | None, endpoint: str | None) -> tuple[nn.Module, str, str]:
     """I3D folded for inference, its endpoint as the menu spells it, the digest of its weights."""
     from stvr.backbones.weights import digest, load_state, read_state, sizes  # readers of files: not needed to build
 
+    endpoint = endpoint or "Mixed_4c"
     if weights is None:
         warn_of_analytic_weights()
         model = I3D(endpoint)
@@ -86,7 +109,7 @@ def load_i3d(weights: Path | None, endpoint: str) -> tuple[nn.Module, str, str]:
         state = read_state(weights)
         model = I3D(endpoint, num_classes=sizes(state)[1])
         load_state(model, state, str(weights))
-    return fold(model), model.endpoint, digest(model.state_dict())
+    return FromFrames(fold(model)), model.endpoint, digest(model.state_dict())
 
 
 def chosen_precision(precision: str, device: torch.device) -> str:
@@ -114,4 +137,6 @@ def warn_of_analytic_weights() -> None:
     )
 
 
-BACKBONES: dict[str, Callable[[Path | None, str], tuple[nn.Module, str, str]]] = {"i3d": load_i3d}
+BACKBONES: dict[str, Callable[[Path | None, str | None], tuple[nn.Module, str, str]]] = {
+    "i3d": load_i3d, **{name: partial(load_image_network, name) for name in IMAGE_BACKBONES},
+}  # fmt: skip

@@ -1,0 +1,73 @@
+"""What runs a network for inference: torch as it is, torch.compile or OpenVINO. The menu is RUNTIMES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+OPENVINO_PRECISION = {torch.float32: "f32", torch.bfloat16: "bf16"}
+
+
+def eager(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """`network`, a function of uint8 frames, computing in `dtype`."""
+    return network.to(dtype)
+
+
+class Compiled(nn.Module):
+    """The network by torch.compile, as CUDA graphs on CUDA; compiled at the first clips of each shape, 10 to 60 s."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(dtype)
+        self._compiled: Callable[[Tensor], Tensor] | None = None
+
+    def forward(self, frames: Tensor) -> Tensor:
+        if self._compiled is None:
+            mode = "reduce-overhead" if frames.is_cuda else "default"
+            self._compiled = torch.compile(self.network, dynamic=False, mode=mode)
+        return self._compiled(frames).clone()  # the next run of a CUDA graph writes where this one did
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": None}  # another process compiles its own
+
+
+class OpenVINO(nn.Module):
+    """The network by OpenVINO, float32 weights and `dtype` arithmetic, compiled at the first clips of each shape."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        try:
+            import openvino  # noqa: F401  (an extra)
+        except ImportError:
+            raise LookupError("the runtime 'openvino' needs OpenVINO, which is not here. "
+                              "Run `pip install 'stvr[openvino]'`, or give --runtime torch.") from None
+        super().__init__()
+        self.network, self.hint = network, OPENVINO_PRECISION[dtype]
+        self._compiled: dict[torch.Size, Any] = {}
+
+    def forward(self, frames: Tensor) -> Tensor:
+        if frames.device.type != "cpu":
+            raise ValueError(f"wanted clips on the CPU, where OpenVINO runs here, came {frames.device}. "
+                             "Give --runtime torch or compile.")
+        if frames.shape not in self._compiled:
+            self._compiled[frames.shape] = self._compile(frames)
+        return torch.from_numpy(self._compiled[frames.shape](frames.numpy())[0].copy())
+
+    def _compile(self, frames: Tensor) -> Any:
+        import openvino
+
+        with torch.inference_mode(False), torch.no_grad():
+            graph = torch.export.export(self.network, (torch.zeros_like(frames),))
+        hints = {"INFERENCE_PRECISION_HINT": self.hint, "PERFORMANCE_HINT": "LATENCY",
+                 "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        return openvino.Core().compile_model(openvino.convert_model(graph), "CPU", hints)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_compiled": {}}
+
+
+RUNTIMES: dict[str, Callable[[nn.Module, torch.dtype], nn.Module]] = {
+    "torch": eager, "compile": Compiled, "openvino": OpenVINO,
+}  # fmt: skip

@@ -1,0 +1,89 @@
+"""Whatever runs a network, the features are the same."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+
+import pytest
+import torch
+
+from stvr.backbones import load_backbone
+from stvr.backbones.i3d import I3D, scale
+from stvr.backbones.weights import load_weights, save_weights
+
+ENDPOINT = "Conv3d_2b_1x1"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    save_weights(I3D("Mixed_3b", num_classes=5), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def frames() -> torch.Tensor:
+    """Three clips (3, 8, 24, 40, 3)."""
+    return torch.randint(0, 256, (3, 8, 24, 40, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def plain(saved, frames, endpoint=ENDPOINT):
+    """The network as it was trained, by torch: (B, time, row, column, channel)."""
+    model = I3D(endpoint).eval()
+    load_weights(model, saved)
+    with torch.no_grad():
+        return model(scale(frames).contiguous()).permute(0, 2, 3, 4, 1)
+
+
+def relative_error(came, wanted):
+    return float((came.float() - wanted).norm() / wanted.norm())
+
+
+@pytest.mark.slow
+def test_compiled_features_are_the_plain_networks(saved, frames):
+    backbone = load_backbone(weights=saved, endpoint=ENDPOINT, precision="float32", runtime="compile")
+    assert backbone.precision == "float32 by compile"
+    torch.testing.assert_close(backbone(frames), plain(saved, frames), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-5), ("bfloat16", 1e-2)])
+def test_openvinos_features_are_the_plain_networks(saved, frames, precision, bound):
+    pytest.importorskip("openvino", reason="needs the extra [openvino]")
+    backbone = load_backbone(weights=saved, endpoint="Mixed_3b", precision=precision, runtime="openvino")
+    assert backbone.precision == f"{precision} by openvino"
+    wanted = plain(saved, frames, "Mixed_3b")
+    for count in (1, 3, 2):  # shapes that it has not seen, and seen
+        came = backbone(frames[:count])
+        assert came.shape == wanted[:count].shape
+        assert relative_error(came, wanted[:count]) < bound
+
+
+def test_openvinos_answers_do_not_share_memory(saved, frames):
+    pytest.importorskip("openvino", reason="needs the extra [openvino]")
+    backbone = load_backbone(weights=saved, endpoint=ENDPOINT, runtime="openvino")
+    first = backbone(frames[:2])
+    kept = first.clone()
+    backbone(frames[1:])
+    torch.testing.assert_close(first, kept, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_a_backbone_goes_to_another_process(saved, frames, runtime):
+    if runtime == "openvino":
+        pytest.importorskip("openvino", reason="needs the extra [openvino]")
+    backbone = load_backbone(weights=saved, endpoint=ENDPOINT, runtime=runtime)
+    wanted = backbone(frames[:2])  # what was compiled here does not travel
+    torch.testing.assert_close(pickle.loads(pickle.dumps(backbone))(frames[:2]), wanted, rtol=0, atol=0)
+
+
+def test_a_runtime_on_no_menu_is_answered_with_the_menu():
+    with pytest.raises(LookupError, match=r"'tensorrt'.*Choose one of torch, compile, openvino"):
+        load_backbone(runtime="tensorrt")
+
+
+def test_openvino_that_is_not_installed_is_asked_for(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(LookupError, match=r"pip install 'stvr\[openvino\]'"):
+        load_backbone(endpoint=ENDPOINT, runtime="openvino")
