@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from stvr.commands import answer, around, exchange, extract, prepare, score, train, weights
+from stvr.commands import answer, around, exchange, extract, prepare, score, store, train, weights
 
 app = typer.Typer(
     name="stvr", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -26,6 +26,8 @@ app.command()(exchange.export)
 app.command("import")(exchange.import_)
 app.add_typer(weights.app, name="weights")
 app.command()(around.info)
+app.command()(store.verify)
+app.command()(store.repair)
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's UsageError, which typer gives no name
 STOPPED = 130  # what typer makes of Ctrl-C

@@ -9,24 +9,30 @@ from stvr.checkpoint import load_head
 from stvr.data.pairs import read_pairs, summary
 from stvr.data.pairs_audit import audit
 from stvr.data.pairs_file import clip_spec
-from stvr.store import FeatureStore
+from stvr.store import FeatureStore, is_store
 
 
 def describe(path: Path) -> dict[str, Any]:
     """JSON values. Raises ValueError or FileNotFoundError for what is none of the three."""
+    if is_store(path):
+        return describe_store(FeatureStore.open(path))
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there. Name a store, a checkpoint, a run's folder or a pairs file.")
     if path.suffix == ".json" and path.is_file():
         pairs, header = read_pairs(path)
         spec = clip_spec(header) if "clip" in header else None
         return {"kind": "pairs", **header, "splits": summary(pairs), "audit": audit(pairs, spec)}
-    if (path / "zarr.json").is_file():
-        store = FeatureStore.open(path)
-        clips = {video: store.num_clips(video) for video in store.videos()}
-        return {"kind": "store", "spec": store.spec.to_json(), "videos": len(clips), "clips": sum(clips.values())}
     checkpoint = load_head(path)
     parameters = sum(parameter.numel() for parameter in checkpoint.head.parameters())
     return {
         "kind": "checkpoint", "parameters": parameters, "head": checkpoint.options.model_dump(),
         "reads": checkpoint.spec.to_json(), "made_by": dict(checkpoint.provenance),
+    }  # fmt: skip
+
+
+def describe_store(store: FeatureStore) -> dict[str, Any]:
+    clips = {video: store.num_clips(video) for video in store.videos()}
+    return {
+        "kind": "store", "spec": store.spec.to_json(), "videos": len(clips), "clips": sum(clips.values()),
+        "failed": store.failed(),
     }  # fmt: skip

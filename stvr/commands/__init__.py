@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stvr.structures import ClipSpec
 
 Videos = Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", show_default=False)]
-Store = Annotated[Path, typer.Option(help="The folder of the feature store.", show_default=False)]
+Store = Annotated[Path, typer.Option(help="The feature store: a folder, or s3://BUCKET/PREFIX.", show_default=False)]
 Pairs = Annotated[Path, typer.Option(help="A pairs file of `stvr prepare`.", show_default=False)]
 CheckpointFile = Annotated[Path, typer.Option(help="A head.safetensors, or a run's folder.", show_default=False)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]

@@ -27,18 +27,28 @@ def extract(
     pairs: Annotated[Path | None, typer.Option(help="Only the videos that a pairs file names.")] = None,
     backbone: Annotated[str, typer.Option(help="A name on the menu of backbones.")] = "i3d",
     weights: Weights = None,
-    endpoint: Annotated[str, typer.Option(help="Where the backbone is cut.")] = "Mixed_4c",
+    endpoint: Annotated[
+        str | None, typer.Option(help="Where the backbone is cut; for i3d Mixed_4c if not given.")
+    ] = None,
     image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to a square of so many pixels.")] = 320,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    runtime: Annotated[str, typer.Option(help="What runs the backbone: torch, compile or openvino.")] = "torch",
     flow: Annotated[str, typer.Option(help="Optical flow beside the features: none, ilk, tvl1 or raft.")] = "none",
     flow_weights: FlowWeights = None,
     flip: Annotated[bool, typer.Option("--flip", help="Also the features of mirrored frames.")] = False,
     colour_order: Annotated[str, typer.Option(help="RGB, or BGR as the authors' program feeds it.")] = "RGB",
     resize: Annotated[str, typer.Option(help="bilinear, or tf1 as the authors' program does it.")] = "bilinear",
     batch_size: Annotated[int, typer.Option(min=1, help="Clips that go through the backbone together.")] = 8,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the cores or GPUs; actors with ray.")] = 1,
+    engine: Annotated[str, typer.Option(help="local, or ray: the cluster of RAY_ADDRESS.")] = "local",
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds that the decoder may be silent.")] = 120.0,
+    retry: Annotated[bool, typer.Option("--retry", help="Try files again that were found broken before.")] = False,
     device: Device = "cpu",
 ) -> None:
-    """Stage one: videos -> backbone -> store. Start it again after a stop and it goes on."""
+    """Stage one: videos -> backbone -> store. Start it again after a stop and it goes on.
+
+    Several runs may fill one store. A file that cannot be extracted is noted there with its reason; exit status 1.
+    """
     from stvr.backbones import load_backbone
     from stvr.extract.flow import load_flow
     from stvr.extract.job import extract as run_extract
@@ -48,10 +58,10 @@ def extract(
     if pairs is not None:
         paths, clip = named_in(pairs, paths, image_size)
     flows = load_flow(flow, clip.image_size, flow_weights, usable(device))
-    network = load_backbone(backbone, weights, endpoint, precision, device)
+    network = load_backbone(backbone, weights, endpoint, precision, device, runtime)
     report = run_extract(
         paths, store, network, clip, batch_size=batch_size, flow=flows, flip=flip, colour_order=colour_order,
-        resize=resize,
+        resize=resize, workers=workers, engine=engine, timeout=timeout, retry=retry,
     )  # fmt: skip
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
                 f"{len(report.skipped)} were there, {len(report.failed)} failed")

@@ -69,11 +69,14 @@ class VideoInfo:
         return num_clips
 
 
-def probe(path: Path | str) -> VideoInfo:
-    """Reads all timestamps and decodes the first frame only. VideoError for a file that is no video."""
+def probe(path: Path | str, alive: Callable[[], None] = lambda: None) -> VideoInfo:
+    """Reads all timestamps and decodes the first frame only. VideoError for a file that is no video.
+
+    alive: called at every packet, so that a decoder that hangs can be told from a long file.
+    """
     with _opened(Path(path)) as (container, stream):
         packets, frame = [], None
-        for packet in _packets(container, stream, on_error=_ignore):
+        for packet in _packets(container, stream, _ignore, alive):
             if packet is not None and not packet.is_discard:
                 packets.append((packet.pts, packet.dts, packet.duration))
             if frame is None:
@@ -98,13 +101,14 @@ def decode_clips(
     info: VideoInfo | None = None,
     on_error: OnError = lambda error: None,
     resize: str = "bilinear",
+    alive: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.int64]]]:
     """The whole clips of a video in order: index, frames (F, S, S, 3) uint8 RGB, their ticks (F,).
 
     Decodes from the start and never seeks: seeks miss frames. Holds one clip, however long the video. Frames that are
     not chosen are not converted, repeated ones once. What cannot be decoded goes to `on_error` and its neighbours
     stand in; a stream that ends early gives fewer clips. VideoError when there is not one clip.
-    resize: a name on the menu of `RESIZES`.
+    resize: a name on the menu of `RESIZES`. alive: as in `probe`.
     """
     info = info or probe(path)
     num_frames, number, index = info.count_clips(spec) * spec.frames_per_clip, 0, start_clip
@@ -114,7 +118,7 @@ def decode_clips(
     with _opened(Path(path)) as (container, stream):
         stream.thread_type = "AUTO"
         scaler = VideoReformatter()
-        frames = _stamped(_frames(container, stream, on_error), info)
+        frames = _stamped(_frames(container, stream, on_error, alive), info)
         for tick, frame, count in on_screen(frames, info.tail, info.time_base, spec.fps):
             number = min(number + count, num_frames)
             wanted = number - (index * spec.frames_per_clip + len(ticks))
@@ -163,15 +167,20 @@ def _stamped(frames: Iterator[av.VideoFrame], info: VideoInfo) -> Iterator[tuple
             yield stamp - info.start, frame
 
 
-def _frames(container: Any, stream: Any, on_error: OnError) -> Iterator[av.VideoFrame]:
-    for packet in _packets(container, stream, on_error):
+def _frames(container: Any, stream: Any, on_error: OnError, alive: Callable[[], None]) -> Iterator[av.VideoFrame]:
+    for packet in _packets(container, stream, on_error, alive):
         yield from _decode(stream, packet, on_error)
 
 
-def _packets(container: Any, stream: Any, on_error: OnError) -> Iterator[av.Packet | None]:
+def _packets(
+    container: Any, stream: Any, on_error: OnError, alive: Callable[[], None]
+) -> Iterator[av.Packet | None]:
     """All packets that can be read, then None, which asks the decoder for what it still holds."""
     try:
-        yield from (packet for packet in container.demux(stream) if packet.size)
+        for packet in container.demux(stream):
+            alive()
+            if packet.size:
+                yield packet
     except av.FFmpegError as error:
         on_error(error)
     yield None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -83,14 +84,15 @@ def on_grey(name: str, image_size: int, function: str, **settings: Any) -> Flow:
     except ImportError:
         raise LookupError(f"--flow {name} needs scikit-image, which is not here. Run `pip install 'stvr[flow]'`, "
                           "or give --flow raft with --flow-weights FILE.") from None
-    method, side = getattr(registration, function), min(SIDE, image_size)
+    side = min(SIDE, image_size)
+    method = partial(getattr(registration, function), **settings)
+    return Flow(f"{name} at {side} px", side, "scikit-image", partial(back_on_grey, method))
 
-    def back(pictures: Tensor) -> Tensor:
-        grey = torch.einsum("nchw,c->nhw", pictures, pictures.new_tensor(GREY)).numpy()
-        came_from = [method(later, earlier, **settings) for earlier, later in pairwise(grey)]
-        return -torch.from_numpy(np.stack(came_from).astype(np.float32)).movedim(1, -1)
 
-    return Flow(f"{name} at {side} px", side, "scikit-image", back)
+def back_on_grey(method: Callable[..., NDArray[Any]], pictures: Tensor) -> Tensor:
+    grey = torch.einsum("nchw,c->nhw", pictures, pictures.new_tensor(GREY)).numpy()
+    came_from = [method(later, earlier) for earlier, later in pairwise(grey)]
+    return -torch.from_numpy(np.stack(came_from).astype(np.float32)).movedim(1, -1)
 
 
 def load_raft(image_size: int, weights: Path | None, device: str) -> Flow:
@@ -100,13 +102,14 @@ def load_raft(image_size: int, weights: Path | None, device: str) -> Flow:
                          "--flow-weights FILE, or choose --flow ilk, which needs none.")
     network = raft_of(read_state(weights), weights).eval().to(device)
     side = max(RAFT_SIDE, image_size // 8 * 8)
-
-    def back(pictures: Tensor) -> Tensor:
-        scaled = (pictures * 2 - 1).to(device)
-        came_from = network(scaled[1:], scaled[:-1])[-1]  # (N, 2, side, side), (x, y)
-        return -came_from.flip(1).movedim(1, -1).float().cpu()
-
+    back = partial(back_by_raft, network, device)
     return Flow(f"raft:{digest(network.state_dict())} at {side} px", side, "torchvision", back)
+
+
+def back_by_raft(network: nn.Module, device: str, pictures: Tensor) -> Tensor:
+    scaled = (pictures * 2 - 1).to(device)
+    came_from: Tensor = network(scaled[1:], scaled[:-1])[-1]  # (N, 2, side, side), (x, y)
+    return -came_from.flip(1).movedim(1, -1).float().cpu()
 
 
 def raft_of(state: Mapping[str, Tensor], path: Path) -> nn.Module:

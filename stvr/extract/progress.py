@@ -1,18 +1,29 @@
-"""Says on standard error how far an extraction is."""
+"""How far an extraction is, on standard error."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from stvr import progress
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """Of one video: clips computed so far, clips that are there, clips it has."""
+
+    computed: int
+    there: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """How far an extraction is: the video at work, clips computed so far, which share of all bytes is done."""
+    """How far an extraction is: a video at work, clips computed so far, which share of all bytes is done."""
 
     video: str
     number: int
@@ -32,3 +43,42 @@ def shown(every_seconds: float = 10.0) -> Iterator[Callable[[Step], None]]:
     """A bar on a terminal; elsewhere a plain line now and then."""
     with progress.shown(every_seconds) as tell:
         yield lambda step: tell(step.fraction, str(step))
+
+
+class Pace:
+    """How long is left, judged by bytes of video: they are known before anything is decoded. Several may be at work."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._sizes = {name: path.stat().st_size if path.is_file() else 0 for name, path in paths.items()}
+        self._begun, self._left = time.monotonic(), 0
+        self._clips, self._done, self._worked = 0, 0.0, 0.0  # of the videos that are finished, bytes
+        self._at_work: dict[str, Progress] = {}
+
+    def step(self, video: str, progress: Progress) -> Step:
+        """A video has come so far."""
+        self._at_work[video] = progress
+        seconds, at_work = time.monotonic() - self._begun, self._at_work.items()
+        done = self._done + sum(self._sizes[name] * each.there / each.total for name, each in at_work)
+        worked = self._worked + sum(self._sizes[name] * each.computed / each.total for name, each in at_work)
+        left = sum(self._sizes.values()) - done
+        return Step(
+            video=video,
+            number=self._left + 1,
+            num_videos=len(self._sizes),
+            clips=self._clips + sum(each.computed for _, each in at_work),
+            fraction=1 - left / max(sum(self._sizes.values()), 1),
+            seconds=seconds,
+            seconds_left=seconds * left / max(worked, 1),
+        )
+
+    def leave(self, video: str, computed: int, total: int) -> None:
+        """A video is finished; one that took no work says nothing of the pace."""
+        self._at_work.pop(video, None)
+        self._done += self._sizes[video]
+        self._worked += self._sizes[video] * computed / max(total, 1)
+        self._clips += computed
+        self._left += 1
+
+    def drop(self, video: str) -> None:
+        """A video is not at work any more, and not finished: its worker died."""
+        self._at_work.pop(video, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,12 +28,12 @@ class Clip(NamedTuple):
 
 def read_clips(
     path: Path, spec: FeatureSpec, start: int = 0, info: VideoInfo | None = None,
-    on_error: OnError = lambda error: None,
+    on_error: OnError = lambda error: None, alive: Callable[[], None] = lambda: None,
 ) -> Iterator[Clip]:  # fmt: skip
     """As `decode_clips`. The clip before `start` is decoded too where there is flow, which needs its last frame."""
     first = max(start - 1, 0) if spec.flow != "none" else start
     before: NDArray[np.uint8] | None = None
-    for index, frames, ticks in decode_clips(path, spec.clip, first, info, on_error, spec.resize):
+    for index, frames, ticks in decode_clips(path, spec.clip, first, info, on_error, spec.resize, alive):
         if index >= start:
             yield Clip(index, frames, ticks, before)
         before = frames[-1]

@@ -1,8 +1,9 @@
 """Cached features of many videos, in a folder or a bucket: the only rooms that know zarr and obstore."""
 
-from stvr.store.check import Fault, check
+from stvr.store.check import Checked, Fault, check, check_all
 from stvr.store.claims import Claimed
 from stvr.store.features import FeatureStore
+from stvr.store.places import is_store
 from stvr.store.spec import AXES, FeatureSpec
 
-__all__ = ["AXES", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "check"]
+__all__ = ["AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "check", "check_all", "is_store"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,6 +29,31 @@ class Fault:
     def __str__(self) -> str:
         where = "" if self.shard is None else f", shard {self.shard}"
         return f"{self.video}{where}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found in a store. unfinished: the next extraction goes on with these. unsigned: without checksums."""
+
+    complete: int
+    faults: tuple[Fault, ...]
+    unfinished: tuple[str, ...]
+    unsigned: tuple[str, ...]
+
+
+def check_all(store: FeatureStore, tell: Callable[[float, str], None] = lambda share, text: None) -> Checked:
+    """Checks every video; `tell` gets the share that is done and the video at hand."""
+    names, there = sorted(store.place.folders()), set(store.videos())
+    faults, unfinished, unsigned = list[Fault](), list[str](), list[str]()
+    for number, video in enumerate(names):
+        tell(number / len(names), video)
+        if video in there or store.is_garbled(video):
+            faults += (found := check(store, video))
+            if not found and not has_checksums(store, video):
+                unsigned.append(video)
+        else:
+            unfinished.append(video)
+    return Checked(len(there), tuple(faults), tuple(unfinished), tuple(unsigned))
 
 
 def check(store: FeatureStore, video: str) -> list[Fault]:

@@ -190,6 +190,14 @@ class FeatureStore:
             for shard in shards:
                 self.place.delete(f"{video}/features/{key(shard)}")
 
+    def is_garbled(self, video: str) -> bool:
+        """Whether nobody can say any more what was noted of a video."""
+        try:
+            notes_of(self.place, video)
+        except ValueError:
+            return True
+        return False
+
     def quarantine(self, video: str, reason: str, digest: str) -> None:
         """Notes why a file cannot be extracted, so that no later run tries until it changes."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

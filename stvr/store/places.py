@@ -41,6 +41,11 @@ def place_at(path: Path | str) -> Place:
     return Bucket(f"{bucket[1]}://{bucket[2].rstrip('/')}") if bucket else Folder(Path(path))
 
 
+def is_store(path: Path | str) -> bool:
+    """Whether there is a group of Zarr's; no more is looked at."""
+    return place_at(path).read("zarr.json") is not None
+
+
 class Folder:
     """A store on a file system."""
 
@@ -59,6 +64,9 @@ class Folder:
     def write(self, key: str, content: bytes) -> None:
         target = self.path / key
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not content:
+            target.touch()
+            return
         partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
         try:
             partial.write_bytes(content)
@@ -105,7 +113,7 @@ class Bucket:
         try:
             from obstore.store import from_url
         except ImportError:
-            raise ModuleNotFoundError(f"{url} needs obstore. Run `pip install 'stvr[s3]'`.") from None
+            raise LookupError(f"{url} needs obstore. Run `pip install 'stvr[s3]'`.") from None
         self.path = url
         self._objects: Any = from_url(url)
 

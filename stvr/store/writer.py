@@ -48,6 +48,11 @@ class VideoWriter:
         return self._first + self._waiting
 
     @property
+    def noted(self) -> dict[str, Any]:
+        """What an earlier writer of the video noted; it has `decode_errors` when the video was complete once."""
+        return dict(self._there or {})
+
+    @property
     def num_wanted(self) -> int:
         """How many clips are still to come."""
         return sum(map(self._size_of, self._missing)) - self._waiting

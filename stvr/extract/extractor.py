@@ -1,0 +1,229 @@
+"""One video: frames through a backbone into a store, going on where it was cut short."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stvr.extract.ahead import Hung, Pulse, ahead, patiently
+from stvr.extract.decode import VideoError, VideoInfo, probe
+from stvr.extract.flow import Flow
+from stvr.extract.progress import Progress
+from stvr.extract.reading import Clip, as_fed, read_clips
+from stvr.extract.todo import Outcome
+from stvr.store import Claimed, FeatureStore
+
+T = TypeVar("T")
+Floats = NDArray[np.float16]
+BATCHES_AHEAD = 2  # decoded while the network runs
+
+
+class Backbone(Protocol):
+    """Turns clips (B, frame, S, S, 3) uint8 into feature maps (B, time, row, column, channel)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def weights(self) -> str: ...
+    @property
+    def weights_digest(self) -> str: ...
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    def __call__(self, frames: Tensor, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that makes an extractor, here or in another process. Fields are those of `Extractor`."""
+
+    store_path: str
+    backbone: Backbone
+    batch_size: int
+    flow: Flow | None
+    timeout: float | None
+    retry: bool
+    lease_seconds: float
+
+    def build(self) -> Extractor:
+        store = FeatureStore.open(self.store_path)
+        store.lease_seconds = self.lease_seconds
+        return Extractor(store, self.backbone, self.batch_size, self.flow, self.timeout, self.retry)
+
+
+class Extractor:
+    """Puts one video at a time into a store; videos may be spread over processes, the store keeps them apart.
+
+    timeout: seconds that the decoder may be silent. retry: try what is in quarantine, too.
+    """
+
+    def __init__(
+        self, store: FeatureStore, backbone: Backbone, batch_size: int = 8, flow: Flow | None = None,
+        timeout: float | None = None, retry: bool = False,
+    ) -> None:  # fmt: skip
+        self.store, self.backbone, self.batch_size, self.flow = store, backbone, batch_size, flow
+        self.timeout, self.retry = timeout, retry
+        self.libraries = ["av", "numpy", "torch", "zarr", *([flow.library] if flow else [])]
+        clip = store.spec.clip
+        black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
+        self.map_shape = tuple(self._features(black).shape[1:])  # row, column, time, channel
+
+    def __call__(self, path: Path) -> Iterator[Progress | Outcome]:
+        """How far the video is after every batch, and last what became of it.
+
+        A file that is at fault goes into quarantine; what another file, a store or the network is at fault of is raised
+        or told, and tried again by the next run.
+        """
+        digest = ""
+        try:
+            digest = digest_of(path)
+            yield from self._extract(path, digest)
+        except Claimed as error:
+            yield Outcome(failed=str(error), claimed=True)
+        except VideoError as error:
+            if digest:
+                self.store.quarantine(path.stem, str(error), digest)
+            yield Outcome(failed=str(error), hung=isinstance(error.__cause__, Hung))
+        except ValueError as error:
+            yield Outcome(failed=str(error))
+
+    def _extract(self, path: Path, digest: str) -> Iterator[Progress | Outcome]:
+        if path.stem in self.store:
+            yield self._skip(path, digest)
+            return
+        if known := self.store.quarantined(path.stem):
+            if known["digest"] == digest and not self.retry:
+                yield Outcome(failed=f"{known['reason']} So it was found before; --retry tries again.")
+                return
+            self.store.release(path.stem)
+        pulse, errors = Pulse(self.timeout), list[str]()
+        with _patience(path, pulse):
+            info = patiently(_blamed(path, (probe(path, pulse.beat) for _ in range(1))), pulse)
+        num_clips, computed = info.count_clips(self.store.spec.clip), 0
+        with self.store.write(path.stem, num_clips, self.map_shape, self._notes(info, digest)) as writer:
+            clips = read_clips(
+                path, self.store.spec, writer.next_clip, info, lambda error: errors.append(str(error)), pulse.beat
+            )
+            wanted = self._wanted(_blamed(path, clips), writer.missing, stops="decode_errors" in writer.noted)
+            batches = _batches(self._with_flow(wanted), self.batch_size, self.store.clips_per_shard)
+            with _patience(path, pulse), closing(ahead(batches, BATCHES_AHEAD, pulse)) as ready:
+                for frames, ticks, flow in ready:
+                    flipped = self._features(frames, flipped=True) if self.store.spec.flipped else None
+                    writer.append(self._features(frames), ticks, flow, flipped)
+                    computed += len(frames)
+                    yield Progress(computed, writer.num_clips - writer.num_wanted, writer.num_clips)
+            writer.complete(decode_errors=max(len(errors), writer.noted.get("decode_errors", 0)))
+        yield Outcome(computed, writer.num_clips - computed)  # after the claim is gone: we may be ended at once
+
+    def _skip(self, path: Path, digest: str) -> Outcome:
+        info = self.store.info(path.stem)
+        if info.get("digest") != digest:
+            raise ValueError(
+                f"{path.stem!r} is in {self.store.path} already, made from another file: {info.get('source')} with "
+                f"digest {info.get('digest')}, not {path.name} with {digest}. Rename the file or give another --store."
+            )
+        if info.get("precision", self.backbone.precision) != self.backbone.precision:
+            raise ValueError(
+                f"{path.stem!r} is in {self.store.path} already, computed in {info['precision']}, not in "
+                f"{self.backbone.precision}. Give --precision {info['precision']} or another --store."
+            )
+        return Outcome(reused=self.store.num_clips(path.stem), skipped=True)
+
+    def _wanted(self, clips: Iterator[Clip], missing: frozenset[int], stops: bool) -> Iterator[Clip]:
+        """The clips of the shards that are missing. stops: after the last, whatever comes then; else it is decoded."""
+        last = max(missing, default=-1)
+        for clip in clips:
+            shard = clip.number // self.store.clips_per_shard
+            if stops and shard > last:
+                return
+            if shard in missing:
+                yield clip
+
+    def _with_flow(self, clips: Iterator[Clip]) -> Iterator[tuple[Clip, Floats | None]]:
+        """Each clip and its flow (row, column, 2), computed where the clips are decoded: beside the network."""
+        rows, columns = self.map_shape[:2]
+        for clip in clips:
+            yield clip, self.flow(clip.before, clip.frames, (rows, columns)) if self.flow else None
+
+    def _features(self, frames: NDArray[np.uint8], flipped: bool = False) -> Tensor:
+        """(N, row, column, time, channel) float16."""
+        with torch.inference_mode():
+            maps = self.backbone(as_fed(frames, self.store.spec, flipped))
+        maps = maps.permute(0, 2, 3, 1, 4).to("cpu", torch.float16)
+        if not maps.isfinite().all():
+            raise ValueError(f"{self.backbone.name} gave features that are not finite in float16.")
+        return maps
+
+    def _notes(self, info: VideoInfo, digest: str) -> dict[str, Any]:
+        return {
+            "source": info.path.name,
+            "digest": digest,
+            "width": info.width,
+            "height": info.height,
+            "duration_seconds": float(info.duration),
+            "time_base": str(info.time_base),
+            "codec": info.codec,
+            "precision": self.backbone.precision,
+            "batch_size": self.batch_size,
+            "versions": {name: version(name) for name in self.libraries},
+        }
+
+
+def _batches(
+    clips: Iterator[tuple[Clip, Floats | None]], size: int, clips_per_shard: int
+) -> Generator[tuple[NDArray[np.uint8], NDArray[np.int64], Floats | None], None, None]:
+    """Frames, ticks and flows, (N, ...). A new batch begins at each shard, so that they are cut alike after a kill."""
+    waiting: list[tuple[Clip, Floats | None]] = []
+    for clip, flow in clips:
+        if waiting and clip.number % clips_per_shard % size == 0:
+            yield _stacked(waiting)
+            waiting = []
+        waiting.append((clip, flow))
+    if waiting:
+        yield _stacked(waiting)
+
+
+def _stacked(
+    clips: Sequence[tuple[Clip, Floats | None]]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], Floats | None]:
+    flows = [flow for _, flow in clips if flow is not None]
+    frames, ticks = ([getattr(clip, name) for clip, _ in clips] for name in ("frames", "ticks"))
+    return np.stack(frames), np.stack(ticks), np.stack(flows) if flows else None
+
+
+def _blamed(path: Path, items: Iterator[T]) -> Generator[T, None, None]:
+    """The same items; whatever the decoder stumbles over is told as the file's fault."""
+    try:
+        yield from items
+    except VideoError:
+        raise
+    except Exception as error:
+        raise VideoError(f"{path} cannot be decoded: {type(error).__name__}: {error}.") from error
+
+
+@contextmanager
+def _patience(path: Path, pulse: Pulse) -> Iterator[None]:
+    try:
+        yield
+    except Hung as error:
+        raise VideoError(f"{path} hangs the decoder: nothing came of it for {pulse.patience:g} s.") from error
+
+
+def digest_of(path: Path) -> str:
+    """What is in the file, as sha256 of its bytes."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VideoError(f"{path} cannot be read as a video: {error.strerror}.") from error

@@ -1,0 +1,122 @@
+"""Videos spread over a cluster: one actor a GPU, or so many on CPUs. The only file that knows ray.
+
+An actor reads its videos and writes its part of the store itself, so neither frames nor features travel. All nodes must
+see the files and the store under the same names: a shared file system, or a bucket.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stvr.extract.extractor import Extractor, Recipe
+from stvr.extract.progress import Progress
+from stvr.extract.todo import Outcome, Todo
+
+LOCAL_MEMORY = 256 << 20  # of ray's object store on this machine: nothing large goes through it
+MAX_DEATHS = 5  # of actors, without one batch of the video between them
+
+
+def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str, Progress | Outcome], None, None]:
+    """As `stvr.extract.workers.spread`, on the cluster that RAY_ADDRESS names; without it, on this machine."""
+    ray, ours = _started()
+    actors, deaths = _Actors(ray, recipe, min(num_workers, len(todo))), Counter[str]()
+    try:
+        while todo or actors.at_work:
+            while actors.idle and (video := todo.take()):
+                actors.begin(video, todo.paths[video])
+            for video, event in actors.events(todo.pause() if todo and actors.idle else 1.0):
+                if event is None:  # the actor died, or its node
+                    deaths[video] += 1
+                    if deaths[video] < MAX_DEATHS:
+                        todo.again(video)
+                        continue
+                    event = Outcome(failed=f"{todo.paths[video]} ends its actor: {deaths[video]} of them died at it.")
+                elif isinstance(event, Progress):
+                    deaths[video] = 0
+                yield video, event
+    finally:
+        actors.end()
+        if ours:
+            ray.shutdown()
+
+
+def _started() -> tuple[Any, bool]:
+    """The module, connected; whether that was done here."""
+    try:
+        import ray
+    except ImportError:
+        raise LookupError("--engine ray needs ray. Run `pip install 'stvr[ray]'`.") from None
+    if ours := not ray.is_initialized():
+        small = {"object_store_memory": LOCAL_MEMORY, "include_dashboard": False}
+        here: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else small
+        ray.init(log_to_driver=False, **here)
+    return ray, ours
+
+
+class _Actors:
+    """Actors without work, and what those with work are at."""
+
+    def __init__(self, ray: Any, recipe: Recipe, num_actors: int) -> None:
+        try:
+            self._ray, self._recipe = ray, ray.put(pickle.dumps(recipe))
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(f"the backbone cannot be sent to actors ({error}). Use --engine local.") from error
+        on_gpu = str(getattr(recipe.backbone, "device", "cpu")).startswith("cuda")
+        cpus = max(int(ray.cluster_resources().get("CPU", 1)) // max(num_actors, 1), 1)
+        share = {"num_gpus": 1, "num_cpus": 1} if on_gpu else {"num_cpus": cpus}
+        threads = max(torch.get_num_threads() // max(num_actors, 1), 1)
+        self._make = lambda: ray.remote(**share)(_Actor).remote(self._recipe, threads)
+        self.idle = [self._make() for _ in range(num_actors)]
+        self.at_work: dict[Any, tuple[str, Any]] = {}  # by the stream of its events
+
+    def begin(self, video: str, path: Path) -> None:
+        actor = self.idle.pop()
+        self.at_work[actor.extract.options(num_returns="streaming").remote(path)] = video, actor
+
+    def events(self, timeout: float) -> Iterator[tuple[str, Progress | Outcome | None]]:
+        """What is new of the videos at work; None for one whose actor died. Its place is taken by a new one."""
+        if not self.at_work:
+            time.sleep(timeout)
+            return
+        ready, _ = self._ray.wait(list(self.at_work), timeout=timeout, fetch_local=False)
+        for stream in ready:
+            video, actor = self.at_work[stream]
+            try:
+                event = self._ray.get(next(stream))
+            except self._ray.exceptions.ActorDiedError:
+                event, actor = None, self._make()
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            if not isinstance(event, Progress):
+                del self.at_work[stream]
+                if event is not None and event.hung:
+                    self._ray.kill(actor)
+                    actor = self._make()
+                self.idle.append(actor)
+            yield video, event
+
+    def end(self) -> None:
+        for actor in [*self.idle, *(actor for _, actor in self.at_work.values())]:
+            self._ray.kill(actor)
+
+
+class _Actor:
+    """One extractor on some machine, made when its first video comes: what fails then is told as it is."""
+
+    def __init__(self, recipe: bytes, threads: int) -> None:
+        self._recipe, self._threads = recipe, threads
+        self._extractor: Extractor | None = None
+
+    def extract(self, path: Path) -> Iterator[Progress | Outcome]:
+        if self._extractor is None:
+            torch.set_num_threads(self._threads)
+            self._extractor = pickle.loads(self._recipe).build()
+        yield from self._extractor(path)

@@ -1,0 +1,65 @@
+"""What is broken in a store, computed again from the videos; what is whole is not touched."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from stvr.extract.extractor import Backbone, digest_of
+from stvr.extract.flow import Flow
+from stvr.extract.job import ExtractReport, by_name, extract
+from stvr.store import Checked, FeatureStore
+
+BATCH_SIZE = 8  # where a video's notes are lost, too
+
+
+def repair(
+    store: FeatureStore,
+    found: Checked,
+    videos: Sequence[Path],
+    load: Callable[[str], Backbone],
+    flow: Flow | None = None,
+    workers: int = 1,
+) -> ExtractReport:
+    """Computes again what `found` says is broken, shard by shard, as it was: same spec, precision and batches.
+
+    videos: files, of which those that are needed are read. load: precision ("auto" where that is lost) -> backbone.
+    A video whose file is missing or has changed stays as it is, and is reported. ValueError for another backbone.
+    """
+    files, result, spec = by_name(videos), ExtractReport(), store.spec
+    groups: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for video in dict.fromkeys(fault.video for fault in found.faults):
+        info = store.info(video) if video in store else {}
+        if reason := _unusable(video, files.get(video), info.get("digest")):
+            result.failed[video] = reason
+        else:
+            groups[info.get("precision", "auto"), info.get("batch_size", BATCH_SIZE)].append(video)
+    for (precision, batch_size), names in groups.items():
+        backbone = load(precision)
+        asked = replace(spec, backbone=backbone.name, weights_digest=backbone.weights_digest,
+                        endpoint=backbone.endpoint, flow=flow.spec if flow else "none")  # fmt: skip
+        if lines := spec.differences(asked):
+            raise ValueError(f"{store} holds other features: its {'; its '.join(lines)}. Give the weights of then.")
+        for name in names:
+            shards = [fault.shard for fault in found.faults if fault.video == name]
+            whole = [shard for shard in shards if shard is not None]
+            store.reopen(name, whole if len(whole) == len(shards) else None)
+        made = extract(
+            [files[name] for name in names], store.path, backbone, spec.clip, batch_size=batch_size, flow=flow,
+            flip=spec.flipped, colour_order=spec.colour_order, resize=spec.resize, workers=workers, retry=True,
+        )  # fmt: skip
+        result.done += made.done
+        result.failed |= made.failed
+        result.clips_computed += made.clips_computed
+        result.clips_reused += made.clips_reused
+    return result
+
+
+def _unusable(video: str, path: Path | None, digest: str | None) -> str:
+    if path is None:
+        return f"the file of {video!r} is not among those given. Name it, or its folder."
+    if digest is not None and digest_of(path) != digest:
+        return f"{path} is not the file that {video!r} was made from: it had the digest {digest}."
+    return ""

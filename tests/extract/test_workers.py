@@ -1,0 +1,222 @@
+"""Many workers leave the store that one leaves, whatever becomes of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from clock import CLIP, Looks, Reader, quiet, run, tree, write_clock, write_drift
+
+from stvr.backbones import load_backbone
+from stvr.extract.flow import Flow
+from stvr.extract.job import extract
+from stvr.store import FeatureStore, check_all
+
+
+def write_clocks(folder: Path, sizes: list[int]) -> list[Path]:
+    """Video k begins at frame number 8 + 240 k."""
+    return [write_clock(folder / f"v{k:02}.mp4", size, 8 + 240 * k) for k, size in enumerate(sizes)]
+
+
+def test_three_workers_write_what_one_writes(tmp_path):
+    videos = write_clocks(tmp_path, [9, 5, 7, 2, 6])
+    run(videos, tmp_path / "one", Reader())
+    steps = []
+    report = run(videos, tmp_path / "three", Reader(tmp_path / "log"), workers=3, report=steps.append)
+    assert report.done == [video.stem for video in videos]
+    assert (report.clips_computed, len(Reader(tmp_path / "log").logged())) == (29, 29)
+    assert tree(tmp_path / "three") == tree(tmp_path / "one")
+    assert [step.fraction for step in steps] == sorted(step.fraction for step in steps)
+    assert (steps[-1].fraction, steps[-1].clips, steps[-1].num_videos) == (1, 29, 5)
+    again = run(videos, tmp_path / "three", Reader(tmp_path / "log"), workers=2)
+    assert (again.done, len(again.skipped), again.clips_reused) == ([], 5, 29)
+
+
+def test_the_network_gives_the_same_bits_on_fewer_threads(tmp_path):
+    videos, backbone = write_clocks(tmp_path, [3, 2]), load_backbone(endpoint="Conv3d_2c_3x3", precision="float32")
+    options = {"batch_size": 2, "report": quiet, "flip": True}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        extract(videos, tmp_path / "one", backbone, CLIP, **options)
+        extract(videos, tmp_path / "two", backbone, CLIP, workers=2, **options)
+    finally:
+        torch.set_num_threads(threads)
+    assert tree(tmp_path / "two") == tree(tmp_path / "one")
+
+
+class Deadly(Reader):
+    """Its process dies of a signal when it sees a certain frame."""
+
+    def __init__(self, number: int, cause: int, log: Path | None = None) -> None:
+        super().__init__(log)
+        self.number, self.cause = number, cause
+
+    def __call__(self, frames):
+        maps = super().__call__(frames)
+        if self.number in (maps[:, 0, 0, 0] - len(frames)):
+            os.kill(os.getpid(), self.cause)
+        return maps
+
+
+@pytest.mark.parametrize(("cause", "deaths"), [(signal.SIGSEGV, 2), (signal.SIGKILL, 5)])
+def test_a_video_that_kills_its_workers_is_given_up_and_the_others_are_done(tmp_path, cause, deaths):
+    videos = write_clocks(tmp_path, [2, 6, 3])
+    report = run(videos, tmp_path / "store", Deadly(248 + 32, cause, tmp_path / "log"), workers=2)  # its fifth clip
+    assert report.done == ["v00", "v02"]
+    assert f"{deaths} of them died of {cause.name}" in report.failed["v01"]
+    count = Counter(Reader(tmp_path / "log").logged())
+    assert [count[248 + 8 * clip] for clip in range(6)] == [1, 1, 1, 1, deaths, deaths]  # the open shard alone
+    assert list(FeatureStore.open(tmp_path / "store").failed()) == (["v01"] if cause == signal.SIGSEGV else [])
+
+
+class Broken(Reader):
+    def __call__(self, frames):
+        if frames.max() > 0:
+            raise RuntimeError("out of memory")
+        return super().__call__(frames)
+
+
+def test_what_a_worker_raises_ends_the_run(tmp_path):
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(write_clocks(tmp_path, [2, 2, 2]), tmp_path / "store", Broken(), workers=2)
+    assert multiprocessing.active_children() == []
+
+
+def test_a_backbone_that_cannot_travel_is_refused(tmp_path):
+    class Local(Reader):
+        pass
+
+    with pytest.raises(ValueError, match="cannot be sent to other processes"):
+        run(write_clocks(tmp_path, [2, 2]), tmp_path / "store", Local(), workers=2)
+
+
+def never_ends(pictures: torch.Tensor) -> torch.Tensor:
+    """Flow is computed in the thread that decodes: stands for a decoder that hangs on white pictures."""
+    if pictures.mean() > 0.99:
+        time.sleep(1000)
+    return torch.zeros(*pictures[1:, 0].shape, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_decoder_that_hangs_is_left_and_the_others_are_done(tmp_path, workers):
+    with av.open(str(tmp_path / "white.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width = stream.height = 64
+        for _ in range(16):
+            white = torch.full((64, 64, 3), 255, dtype=torch.uint8).numpy()
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(white)))
+        container.mux(stream.encode(None))
+    videos = [write_drift(tmp_path / "a.mp4", 2), tmp_path / "white.mp4", write_drift(tmp_path / "b.mp4", 3)]
+    options = {"flow": Flow("none that is known", 16, "torch", never_ends), "timeout": 3.0, "workers": workers}
+    report = run(videos, tmp_path / "store", Looks(), **options)
+    assert report.done == ["a", "b"]
+    assert "white.mp4 hangs the decoder: nothing came of it for 3 s" in report.failed["white"]
+    begun = time.monotonic()
+    report = run(videos, tmp_path / "store", Looks(), **options)
+    assert "found before; --retry tries again" in report.failed["white"]
+    assert workers > 1 or time.monotonic() - begun < 2
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from clock import Reader, run, quiet
+import torch
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, log, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    report = run(sorted(folder.glob("*.mp4")), sys.argv[4], Reader(log, seconds=0.02), workers=workers, report=quiet)
+    print(len(report.done), len(report.skipped), len(report.failed))
+"""
+
+
+def start(folder: Path, log: Path, store: Path | str, workers: int = 4) -> subprocess.Popen[str]:
+    """`extract` of all videos of a folder, in a process of its own."""
+    driver = folder / "driver.py"
+    driver.write_text(DRIVER)
+    return subprocess.Popen(
+        [sys.executable, str(driver), str(folder), str(log), str(workers), str(store)], text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}, stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that have written to no log of their own, found by their parent's parent: the fork server."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and os.getsid(int(entry.name)) == process.pid:
+            words = (entry / "stat").read_text().rpartition(")")[2].split()
+            parent = int(words[1])
+            if words[0] != "Z" and parent not in (process.pid, 1, os.getpid()) and int(entry.name) != process.pid:
+                found.append(int(entry.name))
+    return found
+
+
+def test_thirty_kills_of_four_workers_leave_what_an_undisturbed_run_leaves(tmp_path):
+    """Every tenth kill takes the whole run with its workers; it is started again at once."""
+    (tmp_path / "videos").mkdir()
+    videos = write_clocks(tmp_path / "videos", [24, 18, 29, 21, 26, 17, 23, 28, 20, 25, 19, 22])
+    run(videos, tmp_path / "undisturbed", Reader())
+    chance, log, kills = random.Random(5), tmp_path / "log", 0
+    process, reader = start(tmp_path / "videos", log, tmp_path / "store"), Reader(tmp_path / "log")
+    try:
+        while kills < 30:
+            before = len(reader.logged())
+            while len(reader.logged()) < before + chance.randint(1, 6) and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(chance.random() * 0.02)
+            if process.poll() is not None:
+                break
+            if kills % 10 == 9:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                process = start(tmp_path / "videos", log, tmp_path / "store")
+                kills += 1
+            elif at_work := workers_of(process):
+                os.kill(chance.choice(at_work), signal.SIGKILL)
+                kills += 1
+        assert process.wait(60) == 0
+        assert process.stdout.read().split()[-1] == "0"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert kills == 30
+    found = check_all(FeatureStore.open(tmp_path / "store"))
+    assert (found.complete, found.faults, found.unfinished) == (12, (), ())
+    assert without_leftovers(tree(tmp_path / "store")) == without_leftovers(tree(tmp_path / "undisturbed"))
+    times = Counter(reader.logged())
+    assert len(times) == 272
+    assert sum(times.values()) - 272 <= 4 * (27 + 3 * 4)  # a kill costs one shard of 4 clips, of a run four
+
+
+def without_leftovers(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Less what a killed writer had not renamed yet; marks may be missing, as they only make listing fast."""
+    return {name: content for name, content in files.items()
+            if not name.endswith(".partial") and not name.startswith((".claims", ".complete"))}  # fmt: skip
+
+
+def test_ctrl_c_leaves_no_worker_and_loses_no_shard(tmp_path):
+    (tmp_path / "videos").mkdir()
+    videos = write_clocks(tmp_path / "videos", [20, 20, 20])
+    process, reader = start(tmp_path / "videos", tmp_path / "log", tmp_path / "store", 2), Reader(tmp_path / "log")
+    while len(reader.logged()) < 12:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(20) != 0
+    time.sleep(0.5)
+    assert workers_of(process) == []
+    before = Counter(reader.logged())
+    report = run(videos, tmp_path / "store", Reader(tmp_path / "log"))
+    assert report.clips_reused + report.clips_computed == 60
+    assert report.clips_computed <= 60 - sum(before.values()) + 2 * 4
