@@ -77,16 +77,17 @@ def load_backbone(
     """The backbone `name`, cut at `endpoint`, with the weights of a file; I3D has analytic ones where None is given.
 
     endpoint: None is where each is cut usually: Mixed_4c of I3D, the map with a cell for 16 x 16 pixels of the others.
-
     precision: "auto" is bfloat16 where the device has it natively, float32 elsewhere. On CUDA, float32 follows
     torch's own switch for TF32. The number of threads is torch's: `torch.set_num_threads`.
     Raises LookupError for a name that is on no menu, FileNotFoundError or ValueError for weights that do not fit.
     """
     if name not in BACKBONES:
         raise LookupError(f"there is no backbone {name!r}. Choose one of {', '.join(BACKBONES)}.")
+    device = torch.device(device)
+    precision, _, told = precision.partition(" by ")  # as a store notes it
+    runtime = told or runtime
     if runtime not in RUNTIMES:
         raise LookupError(f"there is no runtime {runtime!r}. Choose one of {', '.join(RUNTIMES)}.")
-    device = torch.device(device)
     precision = chosen_precision(precision, device)
     network, endpoint, weights_digest = BACKBONES[name](weights, endpoint)
     network = RUNTIMES[runtime](network.to(device), PRECISIONS[precision])

@@ -18,8 +18,9 @@ from torch import Tensor
 from zarr.errors import ContainsGroupError
 
 from stvr.store.claims import LEASE_SECONDS, kept
+from stvr.store.codes import check_code, decode
 from stvr.store.places import Place, place_at
-from stvr.store.spec import FeatureSpec, arrays_of
+from stvr.store.spec import FeatureSpec, arrays_of, maps_of, part_name
 from stvr.store.writer import VideoWriter, notes_of
 from stvr.structures import Span
 
@@ -33,9 +34,10 @@ class FeatureStore:
 
     A folder, or "s3://bucket/prefix", with a Zarr v3 group a video: `features` [clip, row, column, time, channel]
     float16, one clip a chunk, `clips_per_shard` a shard, zstd-1 with its checksum and without shuffle (it makes ReLU's
-    zeros larger); `ticks` [clip, frame] int64; where the spec says so `flow` [clip, row, column, direction] float16,
-    and `features_flipped`, as `features`. A video is in the store when its `attrs["stvr"]["state"]` says complete,
-    which is written last. lease_seconds: how long a writer that died on another machine holds its video.
+    zeros larger), coded as the spec's `compress` says; `ticks` [clip, frame] int64; where the spec says so `flow`
+    [clip, row, column, direction] float16, and `features_flipped`, as `features`. A video is in the store when its
+    `attrs["stvr"]["state"]` says complete, which is written last. lease_seconds: how long a writer that died on another
+    machine holds its video.
     """
 
     how_to_add = "Run `stvr extract` on the videos"
@@ -50,6 +52,7 @@ class FeatureStore:
     @classmethod
     def create(cls, path: Path | str, spec: FeatureSpec, clips_per_shard: int = 64) -> FeatureStore:
         """Makes an empty store. FileExistsError when the folder already holds anything."""
+        check_code(spec.compress)
         place = place_at(path)
         if not place.is_empty():
             raise FileExistsError(f"{path} is not empty. Name a folder that is new, or open the store that is there.")
@@ -130,7 +133,10 @@ class FeatureStore:
         """
         if flipped and not self.spec.flipped:
             raise LookupError(f"{self.path} has no features of mirrored frames. Extract with --flip to another store.")
-        return self._read(span, "features_flipped" if flipped else "features")
+        name = "features_flipped" if flipped else "features"
+        parts = maps_of(self.spec.compress, (0, 0, 0, 0))
+        coded = {part: self.read_part(span, part_name(name, part)) for part in parts}
+        return torch.from_numpy(decode(coded, self.spec.compress))
 
     def read_flow(self, span: Span, flipped: bool = False) -> Tensor:
         """What moved since the clip before, (T, row, column, 2) float16, (y, x) in cells. LookupError without it.
@@ -140,15 +146,16 @@ class FeatureStore:
         """
         if self.spec.flow == "none":
             raise LookupError(f"{self.path} has no flow. Extract with --flow ilk (or tvl1, raft) to another store.")
-        flow = self._read(span, "flow")
+        flow = torch.from_numpy(self.read_part(span, "flow"))
         return flow.flip(2) * flow.new_tensor([1.0, -1.0]) if flipped else flow
 
-    def _read(self, span: Span, name: str) -> Tensor:
+    def read_part(self, span: Span, name: str) -> NDArray[Any]:
+        """A span of one array as it is kept, (T, ...)."""
         values = cast(zarr.Array[Any], self.group(span.video)[name])
         if span.stop > values.shape[0]:
             raise LookupError(f"{span.video!r} has {values.shape[0]} clips here, not [{span.start}, {span.stop}).")
         try:
-            return torch.from_numpy(np.asarray(values[span.start : span.stop]))
+            return np.asarray(values[span.start : span.stop])
         except (RuntimeError, ValueError) as error:  # a chunk or an index that does not have its checksum
             raise ValueError(f"clips [{span.start}, {span.stop}) of {span.video!r} in {self.path} are damaged: "
                              f"{error}. Run `stvr repair`.") from error
@@ -171,7 +178,10 @@ class FeatureStore:
                 raise ValueError(f"{video!r} is complete in {self.path} already.")
             self.place.delete(f"{MARKS}/{video}")  # of one that was removed by hand
             arrays = arrays_of(self.spec, map_shape)
-            yield VideoWriter(self.place, video, num_clips, arrays, dict(info or {}), self.clips_per_shard, claim.check)
+            yield VideoWriter(
+                self.place, video, num_clips, arrays, dict(info or {}), self.clips_per_shard, claim.check,
+                self.spec.compress,
+            )  # fmt: skip
             if video in self:
                 self._mark(video)
 

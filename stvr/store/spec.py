@@ -20,6 +20,7 @@ class FeatureSpec:
     weights: what a person calls them; weights_digest: what they are. endpoint: where the backbone is cut.
     colour_order, resize: how frames are fed to it. flow: what computed the flow beside the features, and on pictures of
     which size ("ilk at 80 px"), or "none". flipped: whether the features of the mirrored frames are there too.
+    compress: how the features are kept, a name on the menu of `stvr.store.codes`; all but "lossless" have an error.
     decoder: what made pictures of the files. frame_times: which frame stands at each 1/fps second ("nearest").
     Whatever may differ between two videos of one store is noted with each video: its digest, precision, versions.
     """
@@ -36,6 +37,7 @@ class FeatureSpec:
     flipped: bool = False
     decoder: str = "pyav"
     frame_times: str = "nearest"
+    compress: str = "lossless"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,10 +74,23 @@ class ArrayLayout(NamedTuple):
 
 def arrays_of(spec: FeatureSpec, map_shape: tuple[int, ...]) -> dict[str, ArrayLayout]:
     """The arrays of a video in the order of writing: `features` come last, so where they are all are."""
-    maps = ArrayLayout(AXES, tuple(map_shape), np.float16, sharded=True)
+    maps = maps_of(spec.compress, tuple(map_shape))
     arrays = {"ticks": ArrayLayout(("frame",), (spec.clip.frames_per_clip,), np.int64, sharded=False)}
     if spec.flow != "none":
         arrays["flow"] = ArrayLayout(("row", "column", "direction"), (*map_shape[:2], 2), np.float16, sharded=False)
-    if spec.flipped:
-        arrays["features_flipped"] = maps
-    return {**arrays, "features": maps}
+    for name in ("features_flipped", "features") if spec.flipped else ("features",):
+        arrays |= {part_name(name, part): layout for part, layout in maps.items()}
+    return arrays
+
+
+def maps_of(compress: str, shape: tuple[int, ...]) -> dict[str, ArrayLayout]:
+    """What a code makes of maps of one shape, the maps themselves last."""
+    if compress != "int8":
+        return {"": ArrayLayout(AXES, shape, np.float16, sharded=True)}
+    levels = ArrayLayout(("bound", "channel"), (2, shape[-1]), np.float32, sharded=False)
+    return {"levels": levels, "": ArrayLayout(AXES, shape, np.uint8, sharded=True)}
+
+
+def part_name(name: str, part: str) -> str:
+    """The array that holds a part of coded maps."""
+    return f"{name}_{part}" if part else name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.codecs import ZstdCodec
 
+from stvr.store.codes import encode
 from stvr.store.places import Place
-from stvr.store.spec import ArrayLayout
+from stvr.store.spec import ArrayLayout, part_name
 
 MADE_BY = ("digest", "num_planned", "precision")  # what all shards of a video have in common
 
@@ -29,9 +30,9 @@ class VideoWriter:
 
     def __init__(
         self, place: Place, video: str, num_clips: int, layout: dict[str, ArrayLayout], info: dict[str, Any],
-        clips_per_shard: int, check: Callable[[], None] = lambda: None,
+        clips_per_shard: int, check: Callable[[], None] = lambda: None, compress: str = "lossless",
     ) -> None:  # fmt: skip
-        self._place, self._video, self._check = place, video, check
+        self._place, self._video, self._check, self._compress = place, video, check, compress
         self._info, self.num_clips = {**info, "num_planned": num_clips}, num_clips
         self._layout, self._clips_per_shard = layout, clips_per_shard
         self._arrays: dict[str, zarr.Array[Any]] | None = None
@@ -73,8 +74,17 @@ class VideoWriter:
 
         flow (N, row, column, 2) and flipped, as features, where the spec of the store says that it has them.
         """
-        given = {"features": features, "ticks": ticks, "flow": flow, "features_flipped": flipped}
-        parts = {name: np.asarray(value) for name, value in given.items() if value is not None}
+        parts: dict[str, NDArray[Any]] = {"ticks": ticks}
+        if flow is not None:
+            parts["flow"] = flow
+        for name, maps in (("features", features), ("features_flipped", flipped)):
+            if maps is not None:
+                coded = encode(np.asarray(maps), self._compress)
+                parts |= {part_name(name, part): values for part, values in coded.items()}
+        self.append_parts(parts)
+
+    def append_parts(self, parts: Mapping[str, NDArray[Any]]) -> None:
+        """Takes the next clips as they are kept: every array of the video's layout by its name, (N, ...)."""
         count = len(parts["features"])
         expected = {name: (count, *each.shape) for name, each in self._layout.items()}
         if {name: part.shape for name, part in parts.items()} != expected:
