@@ -15,7 +15,8 @@ from torch import Tensor
 
 from stvr.checkpoint import Checkpoint, load_head
 from stvr.data.dataset import Item, collate, lacking, read_item, read_maps, read_pairs_for
-from stvr.figures import PairAnswers, score
+from stvr.data.dials import UNITS, bins_of_pairs, read_dials
+from stvr.figures import PairAnswers, by_dial, score
 from stvr.files import whole
 from stvr.heads import MatchingHead
 from stvr.heads.matching import MatchingOutputs, in_pixels
@@ -38,6 +39,7 @@ def evaluate(
     seed: int = 0,
     limit: int | None = None,
     audit: bool = False,
+    dials: Path | None = None,
     device: str = "cpu",
     report: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -45,7 +47,8 @@ def evaluate(
 
     audit: rankings of the true boxes that never look at the query, and the head's own ranking of them, are scored too.
     split: None takes "test" where the pairs have it, else all of them. limit: a sample of so many pairs, drawn by the
-    seed. Pairs whose clips are not all in the store are left out and counted. Every figure is in [0, 1]; NaN is null.
+    seed. dials: a world's scenes.csv, for frame-mAP over speed, occlusion and length. Pairs whose clips are not all in
+    the store are left out and counted. Every figure is in [0, 1]; NaN is null.
     """
     checkpoint, store = load_head(checkpoint_path, device), FeatureStore.open(store_path)
     check_spec(checkpoint, store)
@@ -59,6 +62,7 @@ def evaluate(
     if limit is not None and limit < len(pairs):
         drawn = np.random.default_rng(seed).choice(len(pairs), limit, replace=False)
         pairs = [pairs[index] for index in sorted(drawn)]
+    bins = bins_of_pairs(pairs, read_dials(dials), store.spec.clip) if dials else None
     answers = []
     for pair_answers in answer_pairs(checkpoint.head, store, pairs, seed, device, audit):
         answers.append(pair_answers)
@@ -69,6 +73,7 @@ def evaluate(
         "split": sorted({pair.split for pair in pairs}),
         "evaluated": f"{len(pairs)} of {len(every)} pairs",
         **score(answers, store.spec.clip, seed),
+        "by_dial": by_dial(answers, bins) if bins else None,
         "labels": dict(header.get("labels", {})),
         "checkpoint": dict(checkpoint.provenance),
         "pairs_digest": f"sha256:{hashlib.sha256(pairs_path.read_bytes()).hexdigest()}",
@@ -232,6 +237,9 @@ def more_rows(results: Mapping[str, Any]) -> list[str]:
     if errors:
         kinds = {**errors["detections"], **{k: n for k, n in errors["true_boxes"].items() if k != "found"}}
         rows.append("errors: " + ", ".join(f"{kind} {count}" for kind, count in kinds.items()))
+    for name, some in (results.get("by_dial") or {}).items():
+        told = ", ".join(f"{show(row['mAP'])} at {row['mean']:.2g} ({row['pairs']})" for row in some)
+        rows.append(f"frame-mAP at IoU .5 over {name} in {UNITS[name]} (pairs): {told}")
     if graded:
         rows.append(f"nDCG with graded labels: {show(graded['mean'])}")
     return rows

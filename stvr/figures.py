@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stvr.data.dials import DialBin
 from stvr.structures import ClipSpec, Detections, Pair, Span, Tubelet
 from stvr.tubelets import (
     COCO_THRESHOLDS,
@@ -213,6 +214,23 @@ def by_length(known: Sequence[tuple[PairAnswers, Pair]], clip: ClipSpec) -> list
             value = frame_map(among, [AT]).mean[AT]
             rows.append({"from_seconds": low, "to_seconds": finite(high), "pairs": len(among), "mAP": finite(value)})
     return rows
+
+
+def by_dial(
+    answers: Sequence[PairAnswers], bins: Mapping[str, Sequence[DialBin]]
+) -> dict[str, list[dict[str, Any]]]:
+    """frame-mAP at IoU 0.5, and with a shuffled query, over the bins of each dial; a pair's place is its answer's."""
+    return {name: [dial_row([answers[index] for index in each.pairs], each) for each in some]
+            for name, some in bins.items()}
+
+
+def dial_row(among: Sequence[PairAnswers], each: DialBin) -> dict[str, Any]:
+    shuffled = [answer.shuffled for answer in among if answer.shuffled is not None]
+    return {
+        "from": each.low, "to": finite(each.high), "mean": each.mean, "pairs": len(among),
+        "mAP": finite(frame_map([answer.own for answer in among], [AT]).mean[AT]),
+        "shuffled_query": finite(frame_map(shuffled, [AT]).mean[AT]) if shuffled else None,
+    }  # fmt: skip
 
 
 def worst(known: Sequence[tuple[PairAnswers, Pair]]) -> list[dict[str, Any]]:

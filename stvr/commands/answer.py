@@ -30,6 +30,9 @@ def evaluate(
     pairs: Pairs,
     split: Annotated[str | None, typer.Option(help="train, val or test; test if there is one, else all pairs.")] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Add rankings that never look at the query.")] = False,
+    dials: Annotated[
+        Path | None, typer.Option(help="scenes.csv of `stvr synth`: figures over speed, occlusion and length.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many pairs, drawn by the seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for eval.json and report.html.")] = None,
     seed: Seed = 0,
@@ -41,8 +44,8 @@ def evaluate(
 
     with shown_steps("evaluating") as tell:
         results = evaluate(
-            checkpoint, store, pairs, split=split, out=out, seed=seed, limit=limit, audit=audit, device=usable(device),
-            report=lambda done, total: tell(done, total, {}),
+            checkpoint, store, pairs, split=split, out=out, seed=seed, limit=limit, audit=audit, dials=dials,
+            device=usable(device), report=lambda done, total: tell(done, total, {}),
         )  # fmt: skip
     print(text_table(results))
     if out:

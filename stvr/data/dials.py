@@ -24,6 +24,8 @@ EDGES: Mapping[str, Sequence[float]] = {  # of the bins: from, included, to, exc
     "length": (0, 5, 10, 20, 40, inf),  # seconds of the reference
 }
 
+UNITS = {"speed": "cells a clip", "occlusion": "s", "length": "s"}
+
 
 @dataclass(frozen=True, slots=True)
 class VideoDials:
@@ -45,10 +47,11 @@ class VideoDials:
 
 @dataclass(frozen=True, slots=True)
 class DialBin:
-    """The pairs (their places in the list) whose value lies in [low, high)."""
+    """The pairs (their places in the list) whose value lies in [low, high); mean: of their values."""
 
     low: float
     high: float
+    mean: float
     pairs: tuple[int, ...]
 
 
@@ -124,5 +127,5 @@ def binned(values: Sequence[float], edges: Sequence[float]) -> list[DialBin]:
     for low, high in pairwise(edges):
         among = tuple(i for i, value in enumerate(values) if low - 1e-3 <= value < high - 1e-3)
         if among:
-            bins.append(DialBin(low, high, among))
+            bins.append(DialBin(low, high, float(np.mean([values[i] for i in among])), among))
     return bins

@@ -24,6 +24,17 @@ class Curve:
     y: Sequence[float]
 
 
+@dataclass(frozen=True)
+class LineChart:
+    """Curves of one picture and what its axes show; a range that is None fits the points."""
+
+    title: str
+    curves: Sequence[Curve]
+    x_name: str
+    y_name: str
+    y_range: Limits | None = None
+
+
 def line_chart(
     title: str, curves: Sequence[Curve], *, x_name: str, y_name: str,
     x_range: Limits | None = None, y_range: Limits | None = None,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stvr.data.dials import UNITS
 from stvr.render.bars import Bar, BarChart
-from stvr.render.chart import Curve
+from stvr.render.chart import Curve, LineChart
 from stvr.render.report import Cell, Headline, ReportData, Table, percent
 
 AT = "0.5"  # the IoU of the bars
@@ -31,8 +32,10 @@ def evaluation_report(results: Results) -> ReportData:
             *(error_bars(errors) if errors else []),
             *([length_bars(results["by_length"])] if results["by_length"] else []),
         ],
+        charts=[dial_chart(name, rows) for name, rows in (results.get("by_dial") or {}).items()],
         tables=[
             label_table(results), probe_table(results), recall_table(results["proposal_recall"]),
+            *([dial_table(results["by_dial"])] if results.get("by_dial") else []),
             *([linker_table(videos)] if videos else []), *([worst_table(results)] if results["worst"] else []),
         ],
         precision_recall={
@@ -93,6 +96,29 @@ def length_bars(rows: Sequence[Results]) -> BarChart:
 def length(row: Results) -> str:
     return f"over {row['from_seconds']} s" if row["to_seconds"] is None else \
         f"{row['from_seconds']:g} to {row['to_seconds']:g} s"
+
+
+def dial_chart(name: str, rows: Sequence[Results]) -> LineChart:
+    """A point a bin, at the mean of its pairs."""
+    curves = []
+    for title, key in (("model", "mAP"), ("shuffled query", "shuffled_query")):
+        known = [row for row in rows if row[key] is not None]
+        curves.append(Curve(title, [row["mean"] for row in known], [100 * row[key] for row in known]))
+    return LineChart(f"frame-mAP over {name}", curves, f"{name}, {UNITS[name]}", f"frame-mAP at {AT}", (0.0, 100.0))
+
+
+def dial_table(dials: Mapping[str, Sequence[Results]]) -> Table:
+    rows: list[list[Cell]] = [
+        [f"{name}, {UNITS[name]}", bin_of(row), percent(row["mAP"]), percent(row["shuffled_query"]), row["pairs"]]
+        for name, some in dials.items() for row in some
+    ]  # fmt: skip
+    return Table("Frame-mAP over the dials of the world", ["dial", "from, to", f"IoU {AT}", "shuffled query", "pairs"],
+                 rows, "Speed and occlusion are measured, of the video that is searched. The labels differ from bin to "
+                       "bin.")
+
+
+def bin_of(row: Results) -> str:
+    return f"{row['from']:.3g} or more" if row["to"] is None else f"{row['from']:.3g} to {row['to']:.3g}"
 
 
 def label_table(results: Results) -> Table:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stvr.render.bars import BarChart, bar_chart
-from stvr.render.chart import Curve, line_chart
+from stvr.render.chart import Curve, LineChart, line_chart
 from stvr.render.draw import Picture
 from stvr.render.style import STYLE
 from stvr.render.video import jpeg
@@ -70,6 +70,7 @@ class ReportData:
     summary: str
     headline: Headline | None = None
     bars: Sequence[BarChart] = ()
+    charts: Sequence[LineChart] = ()
     tables: Sequence[Table] = ()
     precision_recall: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     training: Sequence[Mapping[str, Any]] = ()
@@ -84,6 +85,10 @@ def write_report(out: Path, data: ReportData) -> Path:
         headline_section(data.headline) if data.headline else "",
         section("Answers", [answer_html(each) for each in data.answers]),
         section("At a glance", [bar_chart(each) for each in data.bars], grid="wide"),
+        section("Over the dials", [
+            line_chart(each.title, each.curves, x_name=each.x_name, y_name=each.y_name, y_range=each.y_range)
+            for each in data.charts
+        ], grid="grid"),
         section("Results", [table_html(each) for each in data.tables]),
         section("Precision and recall", precision_recall_html(data.precision_recall), grid="grid"),
         section("Training", training_html(data.training), grid="grid"),
