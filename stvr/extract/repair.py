@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stvr.extract.extractor import Backbone, digest_of
 from stvr.extract.flow import Flow
 from stvr.extract.job import ExtractReport, by_name, extract
 from stvr.store import Checked, FeatureStore
 
-BATCH_SIZE = 8  # where a video's notes are lost, too
+USUAL: dict[str, Any] = {"precision": "auto", "batch_size": 8}  # where all notes are lost
 
 
 def repair(
@@ -25,17 +26,20 @@ def repair(
 ) -> ExtractReport:
     """Computes again what `found` says is broken, shard by shard, as it was: same spec, precision and batches.
 
-    videos: files, of which those that are needed are read. load: precision ("auto" where that is lost) -> backbone.
+    videos: files, of which those that are needed are read. load: precision -> backbone.
     A video whose file is missing or has changed stays as it is, and is reported. ValueError for another backbone.
     """
     files, result, spec = by_name(videos), ExtractReport(), store.spec
     groups: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for video in dict.fromkeys(fault.video for fault in found.faults):
+    broken = dict.fromkeys(fault.video for fault in found.faults)
+    sound = next((store.info(video) for video in store.videos() if video not in broken), {})
+    for video in broken:
         info = store.info(video) if video in store else {}
         if reason := _unusable(video, files.get(video), info.get("digest")):
             result.failed[video] = reason
         else:
-            groups[info.get("precision", "auto"), info.get("batch_size", BATCH_SIZE)].append(video)
+            usual = USUAL | sound | info  # one whose notes are lost was made as the others
+            groups[usual["precision"], usual["batch_size"]].append(video)
     for (precision, batch_size), names in groups.items():
         backbone = load(precision)
         asked = replace(spec, backbone=backbone.name, weights_digest=backbone.weights_digest,

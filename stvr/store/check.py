@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stvr.store.features import FeatureStore
 from stvr.store.spec import ArrayLayout, arrays_of
+from stvr.store.writer import notes_of
 
 ABSENT = 2**64 - 1  # in the index of a shard: this chunk was never written
 
@@ -59,6 +60,7 @@ def check_all(store: FeatureStore, tell: Callable[[float, str], None] = lambda s
 def check(store: FeatureStore, video: str) -> list[Fault]:
     """Reads every chunk of a video against its checksum, and its arrays against the spec of the store."""
     try:
+        notes_of(store.place, video)
         arrays = dict(_arrays(store, video))
     except (ValueError, LookupError, TypeError, OSError) as error:
         return [Fault(video, None, str(error))]
