@@ -20,7 +20,7 @@ FILE = "scenes.csv"
 HIDDEN_BELOW = 0.5  # of an actor's pixels in the picture
 EDGES: Mapping[str, Sequence[float]] = {  # of the bins: from, included, to, excluded
     "speed": (0, 0.25, 0.5, 1, 1.5, 2, 3, inf),  # cells a clip
-    "occlusion": (0, 1 / CLIPS_A_SECOND, 1, 2, 3, inf),  # seconds; the first bin is of videos where nobody is hidden
+    "occlusion": (0, 1 / CLIPS_A_SECOND, 1, 2, 3, inf),  # seconds
     "length": (0, 5, 10, 20, 40, inf),  # seconds of the reference
 }
 
@@ -32,7 +32,8 @@ class VideoDials:
     """One video. speed, occlusion: as measured; speed_dial, occlusion_dial: as drawn, 0 where the dial is off.
 
     seconds: its length. actors, clutter: how many. speed: cells of CELL pixels that actors move from one clip to the
-    next, on average. occlusion: seconds, the longest that an actor is hidden by more than half, in whole clips.
+    next, on average. occlusion: seconds, the longest that an actor is hidden by more than half, by whatever it is, in
+    whole clips, on average over the actors.
     """
 
     video: str
@@ -60,7 +61,7 @@ def measure(video: str, scene: Scene, shares: Floats) -> VideoDials:
     moments = scene.clip_moments()
     moved = [np.linalg.norm(np.diff(actor.feet[moments], axis=0), axis=1) for actor in scene.actors]
     speed = float(np.mean(moved)) / CELL if len(moments) > 1 else 0.0
-    hidden = max(longest_run(row < HIDDEN_BELOW) for row in shares) / CLIPS_A_SECOND
+    hidden = float(np.mean([longest_run(row < HIDDEN_BELOW) for row in shares])) / CLIPS_A_SECOND
     options, drawn = scene.options, scene.dials
     return VideoDials(video, scene.num_frames / options.fps, len(scene.actors), drawn.clutter, speed, hidden,
                       drawn.speed, drawn.occlusion)

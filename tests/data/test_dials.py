@@ -35,12 +35,12 @@ def test_speed_is_measured_from_clip_to_clip_and_occlusion_in_whole_clips():
     options = WorldOptions(image_size=96, seconds=(4, 4), actors=(1, 1), speed=(1.0, 1.0))
     scene = build_scene(options, "train_0000")
     feet = scene.actors[0].feet[4::8, 0]  # the middle of each clip of eight frames
-    shares = np.array([[1, 1, 0.4, 0.3, 0.49, 0.5, 1, 0, 1, 1, 1, 1]])
+    shares = np.array([[1, 1, 0.4, 0.3, 0.49, 0.5, 1, 0, 1, 1, 1, 1], [1] * 11 + [0]])
     found = measure("train_0000", scene, shares)
     assert found.speed == pytest.approx(np.abs(np.diff(feet)).mean() / 16)
     assert 0.7 < found.speed <= 1
     assert found.speed_dial == 1
-    assert found.occlusion == 1.0  # three clips
+    assert found.occlusion == pytest.approx(2 / 3)  # three clips of the one, one of the other
     assert found.seconds == 4
 
 
