@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -65,4 +66,6 @@ def extract(
     )  # fmt: skip
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
                 f"{len(report.skipped)} were there, {len(report.failed)} failed")
+    for name, doubt in report.doubtful.items():
+        print(f"stvr: {name} is extracted, but has {doubt}", file=sys.stderr)
     exit_telling(report.failed)

@@ -123,8 +123,10 @@ class Extractor:
                     writer.append(self._features(frames), ticks, flow, flipped)
                     computed += len(frames)
                     yield Progress(computed, writer.num_clips - writer.num_wanted, writer.num_clips)
-            writer.complete(decode_errors=max(len(errors), writer.noted.get("decode_errors", 0)))
-        yield Outcome(computed, writer.num_clips - computed)  # after the claim is gone: we may be ended at once
+            num_errors = max(len(errors), writer.noted.get("decode_errors", 0))
+            writer.complete(decode_errors=num_errors)
+        doubt = _doubt(num_errors, num_clips - writer.num_clips)
+        yield Outcome(computed, writer.num_clips - computed, doubt=doubt)  # the claim is gone: we may be ended
 
     def _skip(self, path: Path, digest: str) -> Outcome:
         info = self.store.info(path.stem)
@@ -200,6 +202,12 @@ def _stacked(
     flows = [flow for _, flow in clips if flow is not None]
     frames, ticks = ([getattr(clip, name) for clip, _ in clips] for name in ("frames", "ticks"))
     return np.stack(frames), np.stack(ticks), np.stack(flows) if flows else None
+
+
+def _doubt(num_errors: int, num_lost: int) -> str:
+    parts = [f"{num_errors} decoding errors"] if num_errors else []
+    parts += [f"{num_lost} clips fewer than its header says"] if num_lost else []
+    return " and ".join(parts)
 
 
 def _blamed(path: Path, items: Iterator[T]) -> Generator[T, None, None]:

@@ -26,11 +26,15 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @dataclass(slots=True)
 class ExtractReport:
-    """What became of each video: failed says why. clips_reused were in the store when the run began."""
+    """What became of each video: failed says why. clips_reused were in the store when the run began.
+
+    doubtful: of those that are done, what is wrong with their files: decoding errors, an early end.
+    """
 
     done: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    doubtful: dict[str, str] = field(default_factory=dict)
     clips_computed: int = 0
     clips_reused: int = 0
 
@@ -115,6 +119,8 @@ def _settle(
         outcome = outcomes[video]
         result.clips_computed += outcome.computed
         result.clips_reused += outcome.reused
+        if outcome.doubt:
+            result.doubtful[video] = outcome.doubt
         if outcome.failed:
             result.failed[video] = outcome.failed
         else:

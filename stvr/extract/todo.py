@@ -15,13 +15,14 @@ AGAIN_SECONDS = 1.0  # after so long, a video that another run was writing is lo
 class Outcome:
     """Of one video: clips computed now, clips that were in the store before, whether there was nothing to do.
 
-    failed: why it is not in the store. claimed: because another run writes it. hung: because the decoder does, whose
-    thread is still there.
+    doubt: what is wrong with the file of a video that is in the store now. failed: why it is not there. claimed:
+    because another run writes it. hung: because the decoder does, whose thread is still there.
     """
 
     computed: int = 0
     reused: int = 0
     skipped: bool = False
+    doubt: str = ""
     failed: str = ""
     claimed: bool = False
     hung: bool = False
