@@ -17,6 +17,7 @@ from stvr.extract.progress import Pace, Progress, Step, shown
 from stvr.extract.reading import COLOUR_ORDERS
 from stvr.extract.todo import Outcome, Todo
 from stvr.store import FeatureSpec, FeatureStore
+from stvr.store.claims import LEASE_SECONDS
 from stvr.structures import ClipSpec
 
 ENGINES = {"local": workers.spread, "ray": ray.spread}
@@ -55,6 +56,7 @@ def extract(
     engine: str = "local",
     timeout: float | None = TIMEOUT_SECONDS,
     retry: bool = False,
+    lease_seconds: float = LEASE_SECONDS,
     report: Callable[[Step], None] | None = None,
 ) -> ExtractReport:
     """Puts the feature maps of all videos into a store, each under the name of its file without the ending.
@@ -66,6 +68,7 @@ def extract(
     flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
     backbone is fed; BGR and tf1 are the authors'. workers, engine: how many processes, of this machine ("local") or of
     a cluster ("ray"); the store is the same, bit for bit. timeout: seconds that a decoder may be silent; None: any.
+    lease_seconds: how long one that died on another machine, or at work on a bucket, still holds its video.
     `report` is told of every batch; without one, progress is shown on standard error.
     """
     paths = by_name(videos)
@@ -77,7 +80,7 @@ def extract(
         flow=flow.spec if flow else "none", flipped=flip,
     )  # fmt: skip
     store = FeatureStore.open_or_create(store_path, spec, clips_per_shard)
-    recipe = Recipe(str(store.path), backbone, batch_size, flow, timeout, retry, store.lease_seconds)
+    recipe = Recipe(str(store.path), backbone, batch_size, flow, timeout, retry, lease_seconds)
     todo = Todo(paths)
     events = alone(recipe, todo) if engine == "local" and workers == 1 else ENGINES[engine](recipe, todo, workers)
     try:

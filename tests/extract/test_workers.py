@@ -136,7 +136,8 @@ import torch
 if __name__ == "__main__":
     torch.set_num_threads(1)
     folder, log, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    report = run(sorted(folder.glob("*.mp4")), sys.argv[4], Reader(log, seconds=0.02), workers=workers, report=quiet)
+    videos, reader = sorted(folder.glob("*.mp4")), Reader(log, seconds=0.02)
+    report = run(videos, sys.argv[4], reader, workers=workers, report=quiet, lease_seconds=1.0)
     print(len(report.done), len(report.skipped), len(report.failed))
 """
 

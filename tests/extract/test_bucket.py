@@ -1,0 +1,148 @@
+"""A store in a bucket is the store in a folder, bit for bit. Against moto, a server of S3 on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import time
+import urllib.request
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import torch
+from clock import Reader, run, tree, write_clock
+from test_workers import start, without_leftovers, workers_of, write_clocks
+
+from stvr.extract.repair import repair
+from stvr.store import FeatureStore, check_all
+from stvr.store.claims import BucketClaim, Claimed, kept
+from stvr.store.places import place_at
+from stvr.structures import Span
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A bucket called "bucket" that everybody on this machine can reach, with the variables that lead there."""
+    moto = pytest.importorskip("moto.server", reason="needs moto and flask, which are not here")
+    pytest.importorskip("obstore", reason="needs obstore, which is not here")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    names = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto", "AWS_REGION": "us-east-1",
+             "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true"}  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in names.items():
+            patch.setenv(name, value)
+        urllib.request.urlopen(urllib.request.Request(f"{names['AWS_ENDPOINT_URL']}/bucket", method="PUT")).close()
+        yield
+    server.stop()
+
+
+@pytest.fixture
+def url(server) -> str:
+    return f"s3://bucket/{uuid4().hex}/features"
+
+
+def bucket_tree(url: str) -> dict[str, bytes]:
+    place = place_at(url)
+    keys = (each["path"] for part in place._objects.list() for each in part)
+    return {key: place.read(key) for key in keys}
+
+
+def test_a_store_in_a_bucket_is_the_one_in_a_folder(tmp_path, url):
+    videos = write_clocks(tmp_path, [9, 5])
+    run(videos, tmp_path / "folder", Reader())
+    report = run(videos, url, Reader(tmp_path / "log"))
+    assert (report.done, report.clips_computed) == (["v00", "v01"], 14)
+    assert bucket_tree(url) == tree(tmp_path / "folder")
+    store, folder = FeatureStore.open(url), FeatureStore.open(tmp_path / "folder")
+    assert store.videos() == ["v00", "v01"]
+    assert torch.equal(store.read(Span("v00", 2, 9)), folder.read(Span("v00", 2, 9)))
+    assert str(FeatureStore.open(Path(url))) == url  # pathlib takes a slash away
+    assert run(videos, url, Reader(tmp_path / "log")).skipped == ["v00", "v01"]
+    assert len(Reader(tmp_path / "log").logged()) == 14
+    with pytest.raises(FileNotFoundError, match="there is no feature store at s3://bucket/none"):
+        FeatureStore.open("s3://bucket/none")
+
+
+def test_what_is_broken_in_a_bucket_is_made_again(tmp_path, url):
+    videos = write_clocks(tmp_path, [9, 5])
+    run(videos, url, Reader())
+    good, place = bucket_tree(url), place_at(url)
+    place.delete("v00/features/c/1/0/0/0/0")
+    place.write("v01/features/zarr.json", b"{")
+    store = FeatureStore.open(url)
+    found = check_all(store)
+    assert [(fault.video, fault.shard) for fault in found.faults] == [("v00", 1), ("v01", None)]
+    report = repair(store, found, videos, lambda precision: Reader())
+    assert (sorted(report.done), report.clips_computed) == (["v00", "v01"], 4 + 5)
+    assert bucket_tree(url) == good
+
+
+def test_a_file_that_fails_is_noted_in_the_bucket(tmp_path, url):
+    (tmp_path / "bad.mp4").write_text("no video")
+    run([tmp_path / "bad.mp4"], url, Reader())
+    assert "cannot be read as a video" in FeatureStore.open(url).failed()["bad"]
+
+
+def test_a_lease_in_a_bucket_holds_until_it_runs_out(url):
+    objects = place_at(url)._objects
+    first = BucketClaim(objects, ".claims/a", 60)
+    with pytest.raises(Claimed, match=f"'a' is being written by process {os.getpid()} on "):
+        BucketClaim(objects, ".claims/a", 60)
+    time.sleep(1.1)  # S3 dates to the second
+    second = BucketClaim(objects, ".claims/a", 0.05)
+    second.check()
+    first.renew()
+    with pytest.raises(Claimed, match="another that took over"):
+        first.check()
+    first.release()
+    with pytest.raises(Claimed):  # what is another's was not removed
+        BucketClaim(objects, ".claims/a", 60)
+    second.release()
+    with kept(BucketClaim(objects, ".claims/a", 0.4), 0.4) as third:
+        time.sleep(0.5)
+        third.check()
+    assert bucket_tree(url) == {}
+
+
+def test_kills_of_four_workers_on_a_bucket_leave_what_an_undisturbed_run_leaves(tmp_path, url):
+    (tmp_path / "videos").mkdir()
+    videos = write_clocks(tmp_path / "videos", [12, 9, 14, 10, 13, 8, 11, 14, 10, 12, 9, 11])
+    run(videos, tmp_path / "undisturbed", Reader())
+    chance, log, kills = random.Random(7), tmp_path / "log", 0
+    process, reader = start(tmp_path / "videos", log, url), Reader(log)
+    try:
+        while kills < 30 and process.poll() is None:
+            before, since = len(reader.logged()), time.monotonic()
+            while len(reader.logged()) < before + chance.randint(1, 3) and time.monotonic() - since < 2:
+                time.sleep(0.01)
+            if kills % 10 == 9:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                process = start(tmp_path / "videos", log, url)
+                kills += 1
+            elif at_work := workers_of(process):
+                os.kill(chance.choice(at_work), signal.SIGKILL)
+                kills += 1
+        assert process.wait(120) == 0
+        assert process.stdout.read().split()[-1] == "0"
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert kills == 30
+    found = check_all(FeatureStore.open(url))
+    assert (found.complete, found.faults, found.unfinished) == (12, (), ())
+    assert without_leftovers(bucket_tree(url)) == without_leftovers(tree(tmp_path / "undisturbed"))
+
+
+def test_the_commands_take_the_address_of_a_bucket(tmp_path, url, stvr):
+    write_clock(tmp_path / "a.mp4", 3)
+    words = ("extract", tmp_path / "a.mp4", "--store", url, "--image-size", 64, "--endpoint", "Conv3d_1a_7x7")
+    assert stvr(*words).status == 0
+    assert stvr("verify", url).out == f"{url}: 1 complete videos, 0 faults\n"
+    assert '"clips": 3' in stvr("info", url).out
