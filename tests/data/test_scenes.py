@@ -72,9 +72,11 @@ def test_of_two_actors_at_one_pixel_the_later_is_seen():
 
 
 def test_a_board_that_sticks_out_covers_what_is_in_the_picture():
-    board = Board(np.full((40, 6, 3), 200, np.float32), np.array([-4]), 30)  # two columns of two rows
+    columns = np.arange(200, 206, dtype=np.float32)
+    board = Board(np.broadcast_to(columns[:, None], (40, 6, 3)), np.array([-4]), 30)  # two columns of two rows
     frame = a_scene(a_post(), board).frames()[0]
-    assert (frame == 200).all(-1).sum() == 2 * 2
+    assert frame[30:, :3, 0].tolist() == [[204, 205, 60]] * 2
+    assert (frame >= 204).all(-1).sum() == 2 * 2
     assert a_scene(a_post(), Board(board.texture, np.array([50]), 3)).masks()[0].sum() == 99
 
 
