@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from stvr.commands import answer, around, exchange, extract, prepare, score, store, train, weights
+from stvr.commands import answer, around, exchange, extract, formats, prepare, score, store, train, weights
 
 app = typer.Typer(
     name="stvr", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -17,6 +17,7 @@ app.command()(around.demo)
 app.command()(around.synth)
 app.add_typer(prepare.app, name="prepare")
 app.command()(extract.extract)
+app.add_typer(formats.app, name="store")
 app.command()(train.train)
 app.command()(train.finetune)
 app.command("eval")(answer.evaluate)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -186,10 +187,14 @@ def draw_strangers(pairs: Sequence[Pair], seed: int) -> list[Pair | None]:
 
 def check_spec(checkpoint: Checkpoint, store: FeatureStore) -> None:
     besides = {"flipped"} if checkpoint.head.propagation.needs_flow else {"flipped", "flow"}
-    different = checkpoint.spec.differences(store.spec, besides)
+    different = checkpoint.spec.differences(store.spec, besides | {"compress"})
     if different:
         raise ValueError(f"the head was trained on other features than the store holds: {'; '.join(different)}. "
                          "Extract again as the head wants them, or train on this store.")
+    if (kept := store.spec.compress) != (learned := checkpoint.spec.compress):
+        logging.getLogger("stvr").warning(
+            f"{store} keeps features as {kept}, the head was trained on {learned} ones: scores may differ a little."
+        )
 
 
 def choose_split(pairs: Sequence[Pair], split: str | None) -> list[Pair]:

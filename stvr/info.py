@@ -1,4 +1,4 @@
-"""What is in a store, a checkpoint or a pairs file."""
+"""What is in a store, a file that a store was exported to, a checkpoint or a pairs file."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from stvr.data.pairs import read_pairs, summary
 from stvr.data.pairs_audit import audit
 from stvr.data.pairs_file import clip_spec
 from stvr.store import FeatureStore, is_store
+from stvr.store.exchange import describe_export, is_export
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """JSON values. Raises ValueError or FileNotFoundError for what is none of the three."""
+    """JSON values. Raises ValueError or FileNotFoundError for what is none of these."""
     if is_store(path):
         return describe_store(FeatureStore.open(path))
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there. Name a store, a checkpoint, a run's folder or a pairs file.")
+        raise FileNotFoundError(f"{path} is not there. Name a store, one that was exported, a checkpoint, a run's "
+                                "folder or a pairs file.")
     if path.suffix == ".json" and path.is_file():
         pairs, header = read_pairs(path)
         spec = clip_spec(header) if "clip" in header else None
         return {"kind": "pairs", **header, "splits": summary(pairs), "audit": audit(pairs, spec)}
+    if is_export(path):
+        return describe_export(path)
     checkpoint = load_head(path)
     parameters = sum(parameter.numel() for parameter in checkpoint.head.parameters())
     return {

@@ -1,0 +1,256 @@
+"""Clips a second of `stvr extract` beside a plain script, what each part of it brings, and where the time goes.
+
+    python benchmarks/bench_extract.py [--rounds 5] [--videos FILE ...]
+
+Prints tables in Markdown. In every round everything is run once, in turn, so that a busy machine slows all alike;
+figures are medians over the rounds, ratios are medians of the ratios within a round. The first round is not counted.
+Core seconds count what all threads of this process did, whatever else the machine was busy with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+from typing import NamedTuple
+
+import av
+import numpy as np
+import torch
+from bench_i3d import cpu_name
+from plain_extract import FRAMES, build_network, extract_features, read_frames
+from plain_extract import main as plain_main
+
+from stvr.backbones import load_backbone
+from stvr.backbones.i3d import scale
+from stvr.cli import main as stvr_main
+from stvr.extract.decode import decode_clips
+from stvr.store import FeatureStore
+from stvr.structures import ClipSpec, Span
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+SIZE = 640, 480  # of the videos that are made here
+
+
+def write_videos(folder: Path, seconds: int, count: int = 3) -> list[Path]:
+    """Bright discs that cross a cloth of blurred noise, H.264, 24 frames a second."""
+    width, height = SIZE
+    rows, columns = np.mgrid[:height, :width]
+    for number in range(count):
+        noise = np.random.default_rng(number).integers(40, 160, (height // 8, width // 8, 3), np.uint8)
+        cloth = noise.repeat(8, 0).repeat(8, 1)
+        with av.open(str(folder / f"made_{number}.mp4"), "w") as container:
+            stream = container.add_stream("libx264", rate=24)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for index in range(seconds * 24):
+                place = (height // 2 - 60 * number, 40 + (8 + number) * index)
+                disc = np.hypot(rows - place[0], columns - place[1]) < 50
+                picture = np.where(disc[..., None], 230, np.roll(cloth, index, 1)).astype(np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, 24)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return sorted(folder.iterdir())
+
+
+def plain_clips(path: Path, size: int) -> Iterator[torch.Tensor]:
+    """As the plain script reads them, so many at once: (B, F, S, S, 3) uint8."""
+    frames = np.stack(list(read_frames(path)))
+    whole = frames[: len(frames) // FRAMES * FRAMES].reshape(-1, FRAMES, *frames.shape[1:])
+    yield from torch.from_numpy(whole).split(size)
+
+
+def our_clips(path: Path, size: int) -> Iterator[torch.Tensor]:
+    """As `stvr extract` reads them."""
+    waiting: list[np.ndarray] = []
+    for _, frames, _ in decode_clips(path, ClipSpec()):
+        waiting.append(frames)
+        if len(waiting) == size:
+            yield torch.from_numpy(np.stack(waiting))
+            waiting = []
+    if waiting:
+        yield torch.from_numpy(np.stack(waiting))
+
+
+def ahead(items: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Two are made meanwhile."""
+    with ThreadPoolExecutor(1) as worker:
+        waiting = [worker.submit(next, items, None) for _ in range(2)]
+        while (item := waiting.pop(0).result()) is not None:
+            waiting.append(worker.submit(next, items, None))
+            yield item
+
+
+@torch.inference_mode()
+def pass_over(videos: list[Path], out: Path, network: Network, read: Callable[[Path], Iterator[torch.Tensor]]) -> None:
+    """All clips through a network, one .npy a video."""
+    for path in videos:
+        np.save(out / path.stem, torch.cat([network(clips) for clips in read(path)]).half().numpy())
+
+
+def build_steps(videos: list[Path], out: Path) -> dict[str, Callable[[], object]]:
+    """Each is the one before with one thing more."""
+    whole, cut = build_network("Mixed_5c"), build_network("Mixed_4c")
+    single, half = (load_backbone(precision=precision).network for precision in ("float32", "bfloat16"))
+
+    def over(network: Network, read: Callable[[Path], Iterator[torch.Tensor]]) -> Callable[[], object]:
+        return lambda: pass_over(videos, out, network, read)
+
+    def plain(network: torch.nn.Module) -> Callable[[], object]:
+        return lambda: [np.save(out / path.stem, extract_features(network, path)) for path in videos]
+
+    return {
+        "plain script: whole network, float32, decode then compute": plain(whole),
+        "+ cut at Mixed_4c": plain(cut),
+        "+ folded, channels_last_3d": over(single, lambda path: plain_clips(path, 1)),
+        "+ two clips at once": over(single, lambda path: plain_clips(path, 2)),
+        "+ bfloat16": over(half, lambda path: plain_clips(path, 2)),
+        "+ colour and size in one step of the scaler": over(half, lambda path: our_clips(path, 2)),
+        "+ decoded while the network computes": over(half, lambda path: ahead(our_clips(path, 2))),
+        "`stvr extract`: into a store, with checksums": lambda: command(videos, out / "store"),
+    }
+
+
+def command(videos: list[Path], store: Path, *flags: str) -> FeatureStore:
+    """`stvr extract` into a new store."""
+    shutil.rmtree(store, ignore_errors=True)
+    before, sys.argv = sys.argv, ["stvr", "extract", *map(str, videos), "--store", str(store), *flags]
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            stvr_main()
+    except SystemExit as left:
+        if left.code:
+            raise RuntimeError(f"stvr extract ended with status {left.code}") from None
+    finally:
+        sys.argv = before
+    return FeatureStore.open(store)
+
+
+def whole_runs(videos: list[Path], out: Path) -> dict[str, Callable[[], object]]:
+    """From the call to the last file written, the network built anew."""
+    return {
+        "plain script": lambda: plain_main(str(out / "plain"), *map(str, videos)),
+        "stvr extract": lambda: command(videos, out / "whole"),
+    }
+
+
+@torch.inference_mode()
+def build_profile(videos: list[Path], out: Path) -> dict[str, Callable[[], object]]:
+    """The parts of `stvr extract` one after the other, so that none hides another."""
+    backbone = load_backbone()
+    frames = [torch.from_numpy(np.stack([clip for _, clip, _ in decode_clips(path, ClipSpec())])) for path in videos]
+    maps = [backbone(clips).permute(0, 2, 3, 1, 4).half().numpy() for clips in frames]
+    made = command(videos, out / "profile")
+
+    def decode() -> None:
+        for path in videos:
+            with av.open(str(path)) as container:
+                container.streams.video[0].thread_type = "AUTO"
+                for _ in container.decode(container.streams.video[0]):
+                    pass
+
+    def write() -> None:
+        shutil.rmtree(out / "written", ignore_errors=True)
+        store = FeatureStore.create(out / "written", made.spec)
+        for path, values in zip(videos, maps, strict=True):
+            with store.write(path.stem, len(values), values.shape[1:]) as writer:
+                writer.append(values, made.ticks(path.stem))
+                writer.complete()
+
+    return {
+        "decode": decode,
+        "decode, colour, resize": lambda: [list(decode_clips(path, ClipSpec())) for path in videos],
+        "network": lambda: [backbone(clips) for clips in frames],
+        "compress and write": write,
+    }
+
+
+class Spent(NamedTuple):
+    """Of one part, a figure a round: seconds by the clock and of all cores; a busy machine blurs the latter less."""
+
+    wall: list[float]
+    cores: list[float]
+
+
+def interleaved(parts: dict[str, Callable[[], object]], rounds: int) -> dict[str, Spent]:
+    spent = {name: Spent([], []) for name in parts}
+    for number in range(rounds + 1):
+        for name, part in parts.items():
+            wall, cores = perf_counter(), process_time()
+            part()
+            if number:
+                spent[name].wall.append(perf_counter() - wall)
+                spent[name].cores.append(process_time() - cores)
+        print(f"round {number} of {rounds}", file=sys.stderr)
+    return spent
+
+
+def ratio(above: list[float], below: list[float]) -> float:
+    return median(a / b for a, b in zip(above, below, strict=True))
+
+
+def speed_table(title: str, spent: dict[str, Spent], clips: int) -> str:
+    """Against the first row, and against the row before."""
+    first = next(iter(spent.values()))
+    lines = [f"| {title} | clips / s | s of a core / clip | this part | all so far | all so far, core seconds |",
+             "|---|---|---|---|---|---|"]
+    for before, (name, now) in zip([first, *spent.values()], spent.items(), strict=False):
+        lines.append(f"| {name} | {clips / median(now.wall):.2f} | {median(now.cores) / clips:.2f} | "
+                     f"{ratio(before.wall, now.wall):.2f} x | {ratio(first.wall, now.wall):.2f} x | "
+                     f"{ratio(first.cores, now.cores):.2f} x |")
+    return "\n".join(lines)
+
+
+def profile_table(spent: dict[str, Spent], clips: int) -> str:
+    """By core seconds."""
+    seconds = {name: median(part.cores) for name, part in spent.items()}
+    seconds["colour, resize"] = seconds.pop("decode, colour, resize") - seconds["decode"]
+    lines = ["| where the time goes | core ms / clip | share |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {each / clips * 1000:.1f} | {each / sum(seconds.values()):.1%} |"
+                                for name, each in seconds.items())])
+
+
+@torch.inference_mode()
+def relative_error(videos: list[Path], store: FeatureStore) -> float:
+    """||stored - float32|| / ||float32|| over all clips; the latter from the same pictures by the plain network."""
+    network, away, size = build_network("Mixed_4c"), 0.0, 0.0
+    for path in videos:
+        for index, frames, _ in decode_clips(path, ClipSpec()):
+            wanted = network(scale(torch.from_numpy(frames)[None]).contiguous())[0].permute(2, 3, 1, 0)
+            stored = store.read(Span(path.stem, index, index + 1))[0].float()
+            away, size = away + float((stored - wanted).square().sum()), size + float(wanted.square().sum())
+    return (away / size) ** 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--videos", type=Path, nargs="+", help="Real videos; three are made if none are given.")
+    parser.add_argument("--seconds", type=int, default=2, help="Of each video that is made.")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder)
+        (out / "videos").mkdir()
+        videos = options.videos or write_videos(out / "videos", options.seconds)
+        store = command(videos, out / "first")
+        clips = sum(store.num_clips(path.stem) for path in videos)
+        print(f"{cpu_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {len(videos)} videos, "
+              f"{clips} clips of 8 x 320 x 320, {options.rounds} rounds.\n\n"
+              f"Error of the stored features against the plain network in float32, same pictures: "
+              f"{relative_error(videos, store):.1e} relative.\n")
+        for title, build in (("whole run, the network built anew", whole_runs), ("part switched on", build_steps)):
+            print(speed_table(title, interleaved(build(videos, out), options.rounds), clips), end="\n\n", flush=True)
+        print(profile_table(interleaved(build_profile(videos, out), options.rounds), clips))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""stvr store quantize, export, import: a store made smaller, or taken elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stvr.commands import done
+
+app = typer.Typer(no_args_is_help=True, help="Make a feature store smaller, or take it to another format and back.")
+
+StorePath = Annotated[str, typer.Argument(help="The folder of the store, or s3://BUCKET/PREFIX.", show_default=False)]
+
+
+@app.command()
+def quantize(
+    store: StorePath,
+    out: Annotated[str, typer.Option(help="A new store.", show_default=False)],
+    compress: Annotated[str, typer.Option(help="lossless, bits7 (of mantissa) or int8 (a scale a channel and clip).")],
+) -> None:
+    """Code the features of a store another way into a new one, and say what they lost."""
+    from stvr.store import FeatureStore
+    from stvr.store.quantize import quantize as run_quantize
+
+    losses = run_quantize(FeatureStore.open(store), out, compress).values()
+    relative, largest = (max((getattr(loss, name) for loss in losses), default=0.0) for name in ("relative", "largest"))
+    done(out, f"{len(losses)} videos kept as {compress}; at worst a video is off by {relative:.1e} of its size, "
+              f"one value by {largest:.2g}")
+
+
+@app.command()
+def export(
+    store: StorePath,
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+    file_format: Annotated[str, typer.Option("--format", help="hdf5 or npz.")] = "hdf5",
+) -> None:
+    """Write a store to one file, every array as it is kept."""
+    from stvr.store import FeatureStore
+    from stvr.store.exchange import export_features
+
+    count = export_features(FeatureStore.open(store), out, file_format)
+    done(out, f"{count} videos")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file of `stvr store export`.", show_default=False)],
+    out: Annotated[str, typer.Option(help="A store, new or of the same kind.", show_default=False)],
+) -> None:
+    """Make a store of an exported file again."""
+    from stvr.store.exchange import import_features
+
+    done(out, f"{len(import_features(file, out).videos())} videos")

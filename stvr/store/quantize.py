@@ -1,0 +1,93 @@
+"""A store once more, its features coded another way, and what that cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stvr.store.codes import check_code, decode, encode
+from stvr.store.features import FeatureStore
+from stvr.store.spec import arrays_of, part_name
+from stvr.store.writer import VideoWriter
+from stvr.structures import Span
+
+WRITTEN_ANEW = ("state", "num_clips", "num_planned", "stvr")  # notes that every writer makes itself
+
+
+@dataclass(slots=True)
+class Loss:
+    """Of one video: ||kept - was|| / ||was||, and the largest difference of one value. largest_value: of what was."""
+
+    relative: float
+    largest: float
+    largest_value: float
+
+
+def quantize(
+    source: FeatureStore, out: Path | str, compress: str, tell: Callable[[str], None] = lambda video: None
+) -> dict[str, Loss]:
+    """Codes every video of a lossless store into another, and says what each lost. Goes on where it was stopped.
+
+    Holds one shard. ValueError when the source is not lossless, or `out` holds other features.
+    """
+    check_code(compress)
+    if source.spec.compress != "lossless":
+        raise ValueError(f"{source} is kept as {source.spec.compress} already; a second loss could not be told. "
+                         "Give the lossless store.")
+    target = FeatureStore.open_or_create(out, replace(source.spec, compress=compress), source.clips_per_shard)
+    if str(target) == str(source):
+        raise ValueError(f"{out} is the store itself. Give another --out.")
+    for video in source.videos():
+        if video not in target:
+            _code(source, target, video)
+        tell(video)
+    return {video: Loss(**target.info(video)["loss"]) for video in source.videos()}
+
+
+def copied_notes(source: FeatureStore, video: str) -> dict[str, Any]:
+    return {name: value for name, value in source.info(video).items() if name not in WRITTEN_ANEW}
+
+
+def spans(source: FeatureStore, video: str) -> Iterator[tuple[int, Span]]:
+    """The shards of a video, each with its number."""
+    num_clips, size = source.num_clips(video), source.clips_per_shard
+    for shard, start in enumerate(range(0, num_clips, size)):
+        yield shard, Span(video, start, min(start + size, num_clips))
+
+
+def map_shape(source: FeatureStore, video: str) -> tuple[int, ...]:
+    """row, column, time, channel."""
+    return source.read_part(Span(video, 0, 1), "features").shape[1:]
+
+
+def _code(source: FeatureStore, target: FeatureStore, video: str) -> None:
+    shape, num_clips, squares = map_shape(source, video), source.num_clips(video), np.zeros(2)
+    largest = largest_value = 0.0
+    with target.write(video, num_clips, shape, copied_notes(source, video)) as writer:
+        for shard, span in spans(source, video):
+            parts: dict[str, NDArray[Any]] = {}
+            for name in arrays_of(source.spec, shape):
+                was = source.read_part(span, name)
+                if not name.startswith("features"):
+                    parts[name] = was
+                    continue
+                coded = encode(was, target.spec.compress)
+                parts |= {part_name(name, part): values for part, values in coded.items()}
+                away = decode(coded, target.spec.compress).astype(np.float32) - was
+                squares += np.square(away, dtype=np.float64).sum(), np.square(was, dtype=np.float64).sum()
+                largest = max(largest, float(np.abs(away).max()))
+                largest_value = max(largest_value, float(np.abs(was).max()))
+            _append_missing(writer, shard, parts)
+        relative = float(np.sqrt(squares[0] / squares[1])) if squares[1] else 0.0
+        writer.complete(loss=asdict(Loss(relative, largest, largest_value)),
+                        num_planned=source.info(video)["num_planned"])
+
+
+def _append_missing(writer: VideoWriter, shard: int, parts: dict[str, NDArray[Any]]) -> None:
+    if shard in writer.missing:
+        writer.append_parts(parts)
