@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from stvr.backbones.fold import fold
 from stvr.backbones.i3d import ENDPOINTS, I3D, scale
 from stvr.backbones.image import IMAGE_BACKBONES, load_image_network
 from stvr.backbones.runtimes import RUNTIMES
+from stvr.backbones.taps import Taps, deepest, named_cuts, state_up_to
 
 __all__ = ["BACKBONES", "ENDPOINTS", "I3D", "PRECISIONS", "RUNTIMES", "Backbone", "load_backbone"]
 
@@ -28,7 +30,8 @@ class Backbone:
 
     weights: the file's name, or "analytic"; weights_digest: "sha256:...", equal for equal weights in any file format;
     precision: "float32" or "bfloat16", what the network computes in; "bfloat16 by openvino" where torch as it is does
-    not, because the last bits differ. network: of clips (B, T, H, W, 3) uint8, gives maps (B, C, time, row, column).
+    not, because the last bits differ. Of several endpoints there are as many digests, with commas between them.
+    network: of clips (B, T, H, W, 3) uint8, gives maps (B, C, time, row, column).
     """
 
     name: str
@@ -46,13 +49,23 @@ class Backbone:
         8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and
         column is a clip's. On a CPU the clips go two by two: one float32 clip alone takes torch's slow convolution.
         """
+        (only,) = self.maps(frames)
+        return only
+
+    @torch.inference_mode()
+    def maps(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """As calling it, for each of the endpoints that `endpoint` names with commas between them."""
         if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or not len(frames):
             raise ValueError(f"wanted clips (B, T, H, W, 3) of uint8, came {tuple(frames.shape)} of {frames.dtype}. "
                              "Give RGB frames as they were decoded.")
         if self.device.type == "cuda":
-            return self.network(frames.pin_memory().to(self.device, non_blocking=True)).movedim(1, -1)
-        parts = frames.tensor_split(max(len(frames) // 2, 1))  # an odd clip makes a three
-        return torch.cat([self.network(clips.to(self.device)) for clips in parts]).movedim(1, -1)
+            parts = [frames.pin_memory().to(self.device, non_blocking=True)]
+        else:
+            parts = [clips.to(self.device) for clips in frames.tensor_split(max(len(frames) // 2, 1))]  # odd: a three
+        outputs = [self.network(clips) for clips in parts]
+        if isinstance(outputs[0], Tensor):
+            return (torch.cat(outputs).movedim(1, -1),)
+        return tuple(torch.cat(each).movedim(1, -1) for each in zip(*outputs, strict=True))
 
 
 class FromFrames(nn.Module):
@@ -62,7 +75,7 @@ class FromFrames(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor) -> Any:
         return self.network(scale(frames).to(next(self.network.parameters()).dtype))
 
 
@@ -77,6 +90,7 @@ def load_backbone(
     """The backbone `name`, cut at `endpoint`, with the weights of a file; I3D has analytic ones where None is given.
 
     endpoint: None is where each is cut usually: Mixed_4c of I3D, the map with a cell for 16 x 16 pixels of the others.
+    Of I3D several, with commas between them, in one run: see `Backbone.maps`; "Mixed_5c.mean" is the mean of a map.
     precision: "auto" is bfloat16 where the device has it natively, float32 elsewhere. On CUDA, float32 follows
     torch's own switch for TF32. The number of threads is torch's: `torch.set_num_threads`.
     Raises LookupError for a name that is on no menu, FileNotFoundError or ValueError for weights that do not fit.
@@ -88,6 +102,9 @@ def load_backbone(
     runtime = told or runtime
     if runtime not in RUNTIMES:
         raise LookupError(f"there is no runtime {runtime!r}. Choose one of {', '.join(RUNTIMES)}.")
+    if endpoint and "," in endpoint and runtime != "torch":
+        raise ValueError(f"several endpoints in one run need the runtime torch, not {runtime}. "
+                         "Name one, or give --runtime torch.")
     precision = chosen_precision(precision, device)
     network, endpoint, weights_digest = BACKBONES[name](weights, endpoint)
     network = RUNTIMES[runtime](network.to(device), PRECISIONS[precision])
@@ -98,19 +115,20 @@ def load_backbone(
 
 
 def load_i3d(weights: Path | None, endpoint: str | None) -> tuple[nn.Module, str, str]:
-    """I3D folded for inference, its endpoint as the menu spells it, the digest of its weights."""
+    """I3D folded for inference, its endpoints as the menu spells them, the digest of the weights that each uses."""
     from stvr.backbones.weights import digest, load_state, read_state, sizes  # readers of files: not needed to build
 
-    endpoint = endpoint or "Mixed_4c"
+    cuts = named_cuts(endpoint or "Mixed_4c")
     if weights is None:
         warn_of_analytic_weights()
-        model = I3D(endpoint)
+        model = I3D(deepest(cuts))
         load_state(model, analytic_state(model), "analytic")
     else:
         state = read_state(weights)
-        model = I3D(endpoint, num_classes=sizes(state)[1])
+        model = I3D(deepest(cuts), num_classes=sizes(state)[1])
         load_state(model, state, str(weights))
-    return FromFrames(fold(model)), model.endpoint, digest(model.state_dict())
+    network = fold(model) if cuts == [model.endpoint] else Taps(fold(model), cuts)
+    return FromFrames(network), ",".join(cuts), ",".join(digest(state_up_to(model, cut)) for cut in cuts)
 
 
 def chosen_precision(precision: str, device: torch.device) -> str:

@@ -29,7 +29,8 @@ def extract(
     backbone: Annotated[str, typer.Option(help="A name on the menu of backbones.")] = "i3d",
     weights: Weights = None,
     endpoint: Annotated[
-        str | None, typer.Option(help="Where the backbone is cut; for i3d Mixed_4c if not given.")
+        str | None,
+        typer.Option(help="Where the backbone is cut; i3d: Mixed_4c. A,B fill a store each; A.mean is pooled."),
     ] = None,
     image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to a square of so many pixels.")] = 320,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -39,6 +40,7 @@ def extract(
     flip: Annotated[bool, typer.Option("--flip", help="Also the features of mirrored frames.")] = False,
     colour_order: Annotated[str, typer.Option(help="RGB, or BGR as the authors' program feeds it.")] = "RGB",
     resize: Annotated[str, typer.Option(help="bilinear, or tf1 as the authors' program does it.")] = "bilinear",
+    compress: Annotated[str, typer.Option(help="How features are kept: lossless, bits7 or int8.")] = "lossless",
     batch_size: Annotated[int, typer.Option(min=1, help="Clips that go through the backbone together.")] = 8,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the cores or GPUs; actors with ray.")] = 1,
     engine: Annotated[str, typer.Option(help="local, or ray: the cluster of RAY_ADDRESS.")] = "local",
@@ -62,7 +64,7 @@ def extract(
     network = load_backbone(backbone, weights, endpoint, precision, device, runtime)
     report = run_extract(
         paths, store, network, clip, batch_size=batch_size, flow=flows, flip=flip, colour_order=colour_order,
-        resize=resize, workers=workers, engine=engine, timeout=timeout, retry=retry,
+        resize=resize, compress=compress, workers=workers, engine=engine, timeout=timeout, retry=retry,
     )  # fmt: skip
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
                 f"{len(report.skipped)} were there, {len(report.failed)} failed")

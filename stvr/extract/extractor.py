@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from stvr.extract.flow import Flow
 from stvr.extract.progress import Progress
 from stvr.extract.reading import Clip, as_fed, read_clips
 from stvr.extract.todo import Outcome
-from stvr.store import Claimed, FeatureStore
+from stvr.store import Claimed, FeatureStore, SeveralStores
 
 T = TypeVar("T")
 Floats = NDArray[np.float16]
@@ -44,6 +44,12 @@ class Backbone(Protocol):
     def __call__(self, frames: Tensor, /) -> Tensor: ...
 
 
+class SeveralMaps(Protocol):
+    """A backbone whose `endpoint` names several, with commas between them."""
+
+    def maps(self, frames: Tensor, /) -> tuple[Tensor, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """All that makes an extractor, here or in another process. Fields are those of `Extractor`."""
@@ -56,8 +62,13 @@ class Recipe:
     retry: bool
     lease_seconds: float
 
+    def open_store(self) -> FeatureStore | SeveralStores:
+        endpoints = self.backbone.endpoint.split(",")
+        several = len(endpoints) > 1
+        return SeveralStores.open(self.store_path, endpoints) if several else FeatureStore.open(self.store_path)
+
     def build(self) -> Extractor:
-        store = FeatureStore.open(self.store_path)
+        store = self.open_store()
         store.lease_seconds = self.lease_seconds
         return Extractor(store, self.backbone, self.batch_size, self.flow, self.timeout, self.retry)
 
@@ -69,7 +80,7 @@ class Extractor:
     """
 
     def __init__(
-        self, store: FeatureStore, backbone: Backbone, batch_size: int = 8, flow: Flow | None = None,
+        self, store: Any, backbone: Backbone, batch_size: int = 8, flow: Flow | None = None,
         timeout: float | None = None, retry: bool = False,
     ) -> None:  # fmt: skip
         self.store, self.backbone, self.batch_size, self.flow = store, backbone, batch_size, flow
@@ -77,7 +88,9 @@ class Extractor:
         self.libraries = ["av", "numpy", "torch", "zarr", *([flow.library] if flow else [])]
         clip = store.spec.clip
         black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
-        self.map_shape = tuple(self._features(black).shape[1:])  # row, column, time, channel
+        maps = self._features(black)
+        several = isinstance(maps, dict)  # (row, column, time, channel), or one for each endpoint by its name
+        self.map_shape: Any = {name: shape_of(each) for name, each in maps.items()} if several else shape_of(maps)
 
     def __call__(self, path: Path) -> Iterator[Progress | Outcome]:
         """How far the video is after every batch, and last what became of it.
@@ -154,14 +167,19 @@ class Extractor:
 
     def _with_flow(self, clips: Iterator[Clip]) -> Iterator[tuple[Clip, Floats | None]]:
         """Each clip and its flow (row, column, 2), computed where the clips are decoded: beside the network."""
-        rows, columns = self.map_shape[:2]
         for clip in clips:
-            yield clip, self.flow(clip.before, clip.frames, (rows, columns)) if self.flow else None
+            yield clip, self.flow(clip.before, clip.frames, self.map_shape[:2]) if self.flow else None
 
-    def _features(self, frames: NDArray[np.uint8], flipped: bool = False) -> Tensor:
-        """(N, row, column, time, channel) float16."""
+    def _features(self, frames: NDArray[np.uint8], flipped: bool = False) -> Any:
+        """(N, row, column, time, channel) float16; of several endpoints, each by its name."""
+        fed, endpoints = as_fed(frames, self.store.spec, flipped), self.backbone.endpoint.split(",")
         with torch.inference_mode():
-            maps = self.backbone(as_fed(frames, self.store.spec, flipped))
+            if len(endpoints) == 1:
+                return self._as_kept(self.backbone(fed))
+            several = cast(SeveralMaps, self.backbone).maps(fed)
+        return {name: self._as_kept(maps) for name, maps in zip(endpoints, several, strict=True)}
+
+    def _as_kept(self, maps: Tensor) -> Tensor:
         maps = maps.permute(0, 2, 3, 1, 4).to("cpu", torch.float16)
         if not maps.isfinite().all():
             raise ValueError(f"{self.backbone.name} gave features that are not finite in float16.")
@@ -202,6 +220,11 @@ def _stacked(
     flows = [flow for _, flow in clips if flow is not None]
     frames, ticks = ([getattr(clip, name) for clip, _ in clips] for name in ("frames", "ticks"))
     return np.stack(frames), np.stack(ticks), np.stack(flows) if flows else None
+
+
+def shape_of(maps: Tensor) -> tuple[int, ...]:
+    """Of one clip's."""
+    return tuple(maps.shape[1:])
 
 
 def _doubt(num_errors: int, num_lost: int) -> str:

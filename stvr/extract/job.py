@@ -16,7 +16,7 @@ from stvr.extract.flow import Flow
 from stvr.extract.progress import Pace, Progress, Step, shown
 from stvr.extract.reading import COLOUR_ORDERS
 from stvr.extract.todo import Outcome, Todo
-from stvr.store import FeatureSpec, FeatureStore
+from stvr.store import FeatureSpec, FeatureStore, SeveralStores
 from stvr.store.claims import LEASE_SECONDS
 from stvr.structures import ClipSpec
 
@@ -52,6 +52,7 @@ def extract(
     flip: bool = False,
     colour_order: str = "RGB",
     resize: str = "bilinear",
+    compress: str = "lossless",
     workers: int = 1,
     engine: str = "local",
     timeout: float | None = TIMEOUT_SECONDS,
@@ -66,8 +67,9 @@ def extract(
     or `retry` says so. A video that another run is writing is waited for after all the others.
     ValueError when two files have one name, or the store another spec; OSError when the disk is full.
     flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
-    backbone is fed; BGR and tf1 are the authors'. workers, engine: how many processes, of this machine ("local") or of
-    a cluster ("ray"); the store is the same, bit for bit. timeout: seconds that a decoder may be silent; None: any.
+    backbone is fed; BGR and tf1 are the authors'. compress: how the store keeps features. A backbone of several
+    endpoints fills a store for each, below `store_path`. workers, engine: how many processes, of this machine ("local")
+    or of a cluster ("ray"); the store is the same, bit for bit. timeout: seconds a decoder may be silent; None: any.
     lease_seconds: how long one that died on another machine, or at work on a bucket, still holds its video.
     `report` is told of every batch; without one, progress is shown on standard error.
     """
@@ -75,11 +77,18 @@ def extract(
     check_named("colour order", colour_order, COLOUR_ORDERS)
     check_named("resize", resize, RESIZES)
     check_named("engine", engine, ENGINES)
-    spec = FeatureSpec(
-        backbone.name, backbone.weights, backbone.weights_digest, backbone.endpoint, clip, colour_order, resize,
-        flow=flow.spec if flow else "none", flipped=flip,
-    )  # fmt: skip
-    store = FeatureStore.open_or_create(store_path, spec, clips_per_shard)
+    specs = [
+        FeatureSpec(
+            backbone.name, backbone.weights, digest, endpoint, clip, colour_order, resize,
+            flow=flow.spec if flow else "none", flipped=flip, compress=compress,
+        )
+        for endpoint, digest in zip(backbone.endpoint.split(","), backbone.weights_digest.split(","), strict=True)
+    ]  # fmt: skip
+    if flow and len(specs) > 1:
+        raise ValueError("flow lies on the grid of one endpoint, came several. Extract them one at a time, "
+                         "or give --flow none.")
+    store = (FeatureStore.open_or_create(store_path, specs[0], clips_per_shard) if len(specs) == 1
+             else SeveralStores.open_or_create(store_path, specs, clips_per_shard))
     recipe = Recipe(str(store.path), backbone, batch_size, flow, timeout, retry, lease_seconds)
     todo = Todo(paths)
     events = alone(recipe, todo) if engine == "local" and workers == 1 else ENGINES[engine](recipe, todo, workers)

@@ -52,7 +52,8 @@ def repair(
             store.reopen(name, whole if len(whole) == len(shards) else None)
         made = extract(
             [files[name] for name in names], store.path, backbone, spec.clip, batch_size=batch_size, flow=flow,
-            flip=spec.flipped, colour_order=spec.colour_order, resize=spec.resize, workers=workers, retry=True,
+            flip=spec.flipped, colour_order=spec.colour_order, resize=spec.resize, compress=spec.compress,
+            workers=workers, retry=True,
         )  # fmt: skip
         result.done += made.done
         result.failed |= made.failed

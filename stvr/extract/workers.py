@@ -18,7 +18,6 @@ import torch
 from stvr.extract.extractor import Recipe, digest_of
 from stvr.extract.progress import Progress
 from stvr.extract.todo import Outcome, Todo
-from stvr.store import FeatureStore
 
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
 MAX_CRASHES = 2  # of the decoder on one video; then it goes into quarantine
@@ -50,8 +49,7 @@ def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str,
                         todo.again(video)
                         continue
                     if -status in CRASHES:
-                        store = FeatureStore.open(recipe.store_path)
-                        store.quarantine(video, reason, digest_of(todo.paths[video]))
+                        recipe.open_store().quarantine(video, reason, digest_of(todo.paths[video]))
                     event = Outcome(failed=reason)
                 elif isinstance(event, Progress):
                     deaths[video or ""] = 0

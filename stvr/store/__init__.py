@@ -4,6 +4,10 @@ from stvr.store.check import Checked, Fault, check, check_all
 from stvr.store.claims import Claimed
 from stvr.store.features import FeatureStore
 from stvr.store.places import is_store
+from stvr.store.several import SeveralStores
 from stvr.store.spec import AXES, FeatureSpec
 
-__all__ = ["AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "check", "check_all", "is_store"]
+__all__ = [
+    "AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "SeveralStores", "check", "check_all",
+    "is_store",
+]  # fmt: skip
