@@ -41,8 +41,8 @@ class FinetuneOptions(LoopOptions):
     """How backbone and head are trained together."""
 
     steps: int = Field(default=2_000, ge=1)
-    lr: float = Field(default=0.003, gt=0)  # where the program is after 10,000 steps
-    milestones: tuple[int, ...] = (1_000,)
+    lr: float = Field(default=0.0003, gt=0)  # where the program is after 20,000 steps
+    milestones: tuple[int, ...] = ()
     from_layer: str = "Conv3d_1a_7x7"  # the first layer of the backbone that trains
     backbone_lr_share: float = Field(default=1.0, ge=0)  # of lr
     checkpointing: bool = True  # layers are computed twice in place of being remembered
@@ -54,8 +54,8 @@ class FinetuneOptions(LoopOptions):
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},
     "small": {
-        "steps": 40, "batch_size": 2, "optimizer": "adamw", "lr": 1e-4, "weight_decay": 0.01, "from_layer": "Mixed_4b",
-        "window_seconds": 4 / 3, "max_query_seconds": 2.0, "save_every": 10,
+        "steps": 40, "batch_size": 2, "optimizer": "adamw", "lr": 2e-5, "weight_decay": 0.01, "warmup_steps": 4,
+        "from_layer": "Mixed_4b", "window_seconds": 4 / 3, "max_query_seconds": 2.0, "save_every": 10,
     },
 }  # fmt: skip
 
