@@ -37,6 +37,8 @@ def extract(
     runtime: Annotated[str, typer.Option(help="What runs the backbone: torch, compile or openvino.")] = "torch",
     flow: Annotated[str, typer.Option(help="Optical flow beside the features: none, ilk, tvl1 or raft.")] = "none",
     flow_weights: FlowWeights = None,
+    boxes: Annotated[str | None, typer.Option(help="Region boxes too: a torchvision detector, once a video.")] = None,
+    boxes_weights: Annotated[Path | None, typer.Option(help="torchvision's weights of that detector.")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Also the features of mirrored frames.")] = False,
     colour_order: Annotated[str, typer.Option(help="RGB, or BGR as the authors' program feeds it.")] = "RGB",
     resize: Annotated[str, typer.Option(help="bilinear, or tf1 as the authors' program does it.")] = "bilinear",
@@ -53,15 +55,20 @@ def extract(
     Several runs may fill one store. A file that cannot be extracted is noted there with its reason; exit status 1.
     """
     from stvr.backbones import load_backbone
+    from stvr.extract.boxes import detect, load_detector
     from stvr.extract.flow import load_flow
     from stvr.extract.job import extract as run_extract
+    from stvr.store import FeatureStore
     from stvr.structures import ClipSpec
 
+    if boxes and endpoint and "," in endpoint:
+        raise ValueError("boxes lie beside the features of one endpoint, came several. Name one, or leave out --boxes.")
     paths, clip = video_files(videos), ClipSpec(image_size=image_size)
     if pairs is not None:
         paths, clip = named_in(pairs, paths, image_size)
     flows = load_flow(flow, clip.image_size, flow_weights, usable(device))
     network = load_backbone(backbone, weights, endpoint, precision, device, runtime)
+    detector = load_detector(boxes, boxes_weights, device) if boxes else None
     report = run_extract(
         paths, store, network, clip, batch_size=batch_size, flow=flows, flip=flip, colour_order=colour_order,
         resize=resize, compress=compress, workers=workers, engine=engine, timeout=timeout, retry=retry,
@@ -70,4 +77,7 @@ def extract(
                 f"{len(report.skipped)} were there, {len(report.failed)} failed")
     for name, doubt in report.doubtful.items():
         print(f"stvr: {name} is extracted, but has {doubt}", file=sys.stderr)
+    if detector:
+        seen = detect([path for path in paths if path.stem not in report.failed], FeatureStore.open(store), detector)
+        done(store, f"boxes of {len(seen)} videos")
     exit_telling(report.failed)
