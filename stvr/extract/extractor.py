@@ -88,6 +88,8 @@ class Extractor:
         self.libraries = ["av", "numpy", "torch", "zarr", *([flow.library] if flow else [])]
         clip = store.spec.clip
         black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
+        if flow:
+            flow(None, black[0], (1, 1))  # what it imports at its first use is no silence of a decoder's
         maps = self._features(black)
         several = isinstance(maps, dict)  # (row, column, time, channel), or one for each endpoint by its name
         self.map_shape: Any = {name: shape_of(each) for name, each in maps.items()} if several else shape_of(maps)
