@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -149,3 +151,30 @@ def test_the_command_names_what_is_broken_and_repairs_it(tmp_path, stvr):
     assert stvr("repair", tmp_path / "s", tmp_path).out == f"{tmp_path / 's'}: nothing is broken\n"
     told = stvr("verify", tmp_path / "nowhere")
     assert (told.status, told.err.count("\n")) == (2, 1)
+
+
+def test_a_video_computed_in_another_precision_is_not_taken_for_this_one(tmp_path):
+    """Precision may differ between videos of a store, and so is no part of its spec: each video says its own."""
+    video, other = write_clock(tmp_path / "a.mp4", 6), Reader()
+    run([video], tmp_path / "store", Reader())
+    other.precision = "bfloat16"
+    reason = run([video], tmp_path / "store", other).failed["a"]
+    assert "computed in float32, not in bfloat16. Give --precision float32 or another --store" in reason
+    FeatureStore.open(tmp_path / "store").reopen("a", [1])
+    reason = run([video], tmp_path / "store", other).failed["a"]
+    assert re.search(r"half of 'a' is there, made from a\.mp4 .* in float32, not from a\.mp4 .* in bfloat16", reason)
+    assert run([video], tmp_path / "store", Reader()).clips_computed == 2
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("decoder", "torchcodec"), ("frame_times", "ffmpeg"), ("resize", "tf1"), ("colour_order", "BGR"),
+    ("weights_digest", "01"), ("endpoint", "Mixed_5c"), ("dtype", "float32"),
+])  # fmt: skip
+def test_a_store_made_in_any_other_way_is_refused_with_what_differs(tmp_path, name, value):
+    video = write_clock(tmp_path / "a.mp4", 1)
+    run([video], tmp_path / "store", Reader())
+    values = json.loads((tmp_path / "store" / "zarr.json").read_text())
+    values["attributes"]["stvr"]["spec"][name] = value
+    (tmp_path / "store" / "zarr.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=f"holds other features: its {name} is '{value}', not "):
+        run([video], tmp_path / "store", Reader())
