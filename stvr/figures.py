@@ -28,6 +28,7 @@ from stvr.tubelets.actors import same_actor
 from stvr.tubelets.bootstrap import DRAWS, LEVEL, bootstrap, interval, mean_over_labels
 from stvr.tubelets.matching import Floats
 from stvr.tubelets.metrics import ClipRecord
+from stvr.tubelets.mistakes import largest_mistake
 from stvr.tubelets.ranking import GradedClip, jaccard, pair_ndcg
 from stvr.tubelets.taxonomy import ClipScene, taxonomy
 from stvr.tubelets.video_map import LabelledTubelet, VideoMAP, video_map
@@ -85,7 +86,7 @@ def score(answers: Sequence[PairAnswers], clip: ClipSpec | None = None, seed: in
         "video_map": tubelet_figures(known, clip or ClipSpec()) if known else None,
         "errors": error_counts(known) if known else None,
         "by_length": by_length(known, clip or ClipSpec()),
-        "worst": worst(known),
+        "worst": worst(known, clip or ClipSpec()),
         "curves": {label: thinned(*curve) for label, curve in precision_recall_curves(own).items()},
     }
 
@@ -233,17 +234,53 @@ def dial_row(among: Sequence[PairAnswers], each: DialBin) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def worst(known: Sequence[tuple[PairAnswers, Pair]]) -> list[dict[str, Any]]:
-    """The pairs with a target that were answered worst, by their own average precision at IoU 0.5."""
-    own = [(frame_map([answer.own], [AT]).mean[AT], pair) for answer, pair in known if pair.targets]
+def worst(known: Sequence[tuple[PairAnswers, Pair]], clip: ClipSpec) -> list[dict[str, Any]]:
+    """The pairs with a target that were answered worst, by their own average precision at IoU 0.5, and what to show.
+
+    query, mistake, target: a moment each, in seconds of its video, and the boxes there. mistake: see `largest_mistake`;
+    None where nothing is wrong. target: the middle of the first one.
+    """
+    own = [(frame_map([answer.own], [AT]).mean[AT], answer, pair) for answer, pair in known if pair.targets]
     return [
         {
             "average_precision": finite(value), "label": pair.label,
-            "query": {"video": pair.query.span.video, "start": pair.query.span.start, "stop": pair.query.span.stop},
-            "reference": {"video": pair.reference.video, "start": pair.reference.start, "stop": pair.reference.stop},
+            "query": {**place(pair.query.span), **seen(pair.query, clip)},
+            "reference": place(pair.reference),
+            "mistake": mistake(answer, pair, clip),
+            "target": seen(pair.targets[0], clip),
         }
-        for value, pair in sorted(own, key=lambda each: each[0])[:NUM_WORST]
+        for value, answer, pair in sorted(own, key=lambda each: each[0])[:NUM_WORST]
     ]  # fmt: skip
+
+
+def place(span: Span) -> dict[str, Any]:
+    return {"video": span.video, "start": span.start, "stop": span.stop}
+
+
+def seen(tubelet: Tubelet, clip: ClipSpec) -> dict[str, Any]:
+    """The middle of a tubelet."""
+    middle = len(tubelet.span) // 2
+    return {"seconds": middle_of(tubelet.span.start + middle, clip), "box": edges(tubelet.boxes[middle])}
+
+
+def mistake(answer: PairAnswers, pair: Pair, clip: ClipSpec) -> dict[str, Any] | None:
+    found = largest_mistake(answer.own.clips)
+    if found is None:
+        return None
+    return {
+        "seconds": middle_of(pair.reference.start + found.clip, clip),
+        "box": None if found.box is None else edges(found.box), "score": found.score,
+        "truth": [edges(box) for box in answer.own.clips[found.clip].truth],
+    }  # fmt: skip
+
+
+def middle_of(index: int, clip: ClipSpec) -> float:
+    """The time in the middle of a clip, in seconds."""
+    return (clip.seconds_at(index) + clip.seconds_at(index + 1)) / 2
+
+
+def edges(box: Tensor) -> list[float]:
+    return [round(float(edge), 4) for edge in box]
 
 
 def bounds(values: Floats) -> list[float | None]:

@@ -74,6 +74,9 @@ FAULTS = [
     (TRAIN + " --config {p}/nowhere.toml", "wanted a TOML file"),
     (TRAIN + " --config {p}/options.toml", "'colour' is no option"),
     (TRAIN + " --device abacus", "the device 'abacus' cannot be used here"),
+    (EVAL + " --videos {p}/world/videos", "--videos puts pictures into the report. Say with --out"),
+    (EVAL + " --videos {p}/nowhere --out {p}/new", "--videos wants a folder of video files"),
+    (EVAL + " --videos {p}/empty --out {p}/new", "no video file in"),
     (EVAL + " --checkpoint {p}/text", "wanted a safetensors file of stvr"),
     (EVAL + " --checkpoint {p}/nowhere", "there is no such checkpoint. Make one with `stvr train`"),
     (EVAL + " --checkpoint {p}/store", "there is no such checkpoint"),
@@ -197,6 +200,26 @@ def test_train_eval_and_info_follow_one_another(stvr, place, tmp_path):
     assert "5 of 5 pairs" in (tmp_path / "eval" / "report.html").read_text()
     for path, kind in ((tmp_path / "run", "checkpoint"), (place / "store", "store"), (place / "pairs.json", "pairs")):
         assert json.loads(stvr("info", path).out)["kind"] == kind
+
+
+def test_eval_shows_the_worst_pairs_of_the_videos_it_finds(stvr, place, tmp_path):
+    (tmp_path / "films" / "more").mkdir(parents=True)
+    film = (place / "world" / "videos" / "train_0000.mp4").read_bytes()  # 4 s; a later moment shows its last frame
+    for name in ("a", "more/b"):
+        (tmp_path / "films" / f"{name}.mp4").write_bytes(film)
+    (tmp_path / "films" / "c.mp4").write_text("no film")  # and there is no d
+    asked = ["eval", "--checkpoint", place / "run", "--store", place / "store", "--pairs", place / "pairs.json"]
+    ended = stvr(*asked, "--out", tmp_path / "eval", "--videos", tmp_path / "films")
+    assert ended.status == 0, ended.err
+    told = [line for line in ended.err.splitlines() if "answered worst" in line]
+    assert len(told) == 1  # c and d are asked with each other, a and b too
+    assert told[0].startswith("stvr: 2 of the 4 pairs answered worst are not shown: ")
+    assert "'d' has no video file" in told[0]
+    (tmp_path / "films" / "d.mp4").write_text("no film")
+    told = stvr(*asked, "--out", tmp_path / "eval", "--videos", tmp_path / "films").err
+    assert "c.mp4 cannot be read" in told
+    assert "d.mp4 cannot be read" in told
+    assert (tmp_path / "eval" / "report.html").read_text().count('<figure class="query">') == 2
 
 
 def test_resuming_where_nothing_is_says_so(stvr, place, tmp_path):

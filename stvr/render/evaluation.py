@@ -8,15 +8,16 @@ from typing import Any
 from stvr.data.dials import UNITS
 from stvr.render.bars import Bar, BarChart
 from stvr.render.chart import Curve, LineChart
-from stvr.render.report import Cell, Headline, ReportData, Table, percent
+from stvr.render.report import Answer, Cell, Headline, ReportData, Table, percent
+from stvr.render.worst import LEGEND
 
 AT = "0.5"  # the IoU of the bars
 
 Results = Mapping[str, Any]
 
 
-def evaluation_report(results: Results) -> ReportData:
-    """The page of one evaluation; what was not measured is left out."""
+def evaluation_report(results: Results, worst: Sequence[Answer] = ()) -> ReportData:
+    """The page of one evaluation; what was not measured is left out. worst: see `worst_answers`."""
     mean, probe = results["frame_map"]["mean"][AT], results["shuffled_query"]
     against = probe["mean"][AT] if probe else None
     videos, errors = results["video_map"], results["errors"]
@@ -38,6 +39,8 @@ def evaluation_report(results: Results) -> ReportData:
             *([dial_table(results["by_dial"])] if results.get("by_dial") else []),
             *([linker_table(videos)] if videos else []), *([worst_table(results)] if results["worst"] else []),
         ],
+        worst=worst,
+        legend=LEGEND,
         precision_recall={
             title_of(label, results): [Curve("model", curve["recall"], curve["precision"])]
             for label, curve in results["curves"].items()

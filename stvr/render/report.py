@@ -12,7 +12,7 @@ from typing import Any
 
 from stvr.render.bars import BarChart, bar_chart
 from stvr.render.chart import Curve, LineChart, line_chart
-from stvr.render.draw import Picture
+from stvr.render.draw import TRUTH, Colour, Picture
 from stvr.render.style import STYLE
 from stvr.render.video import jpeg
 from stvr.tubelets.metrics import FrameMAP
@@ -61,7 +61,8 @@ class Answer:
 class ReportData:
     """All that the page shows. A section without data is left out.
 
-    summary: one sentence, what was done. precision_recall: label -> its curves, recall and precision in [0, 1].
+    summary: one sentence, what was done. worst: answers that are shown after the results.
+    precision_recall: label -> its curves, recall and precision in [0, 1].
     training: the lines of the training log, each with "step" and numbers ("loss", or a table of them as "losses").
     timings: seconds by name. configuration: anything by name (machine, seed, versions, options).
     """
@@ -72,6 +73,8 @@ class ReportData:
     bars: Sequence[BarChart] = ()
     charts: Sequence[LineChart] = ()
     tables: Sequence[Table] = ()
+    worst: Sequence[Answer] = ()
+    legend: Mapping[str, Colour] = field(default_factory=dict)  # of the boxes in `worst`
     precision_recall: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
     training: Sequence[Mapping[str, Any]] = ()
     answers: Sequence[Answer] = ()
@@ -90,6 +93,7 @@ def write_report(out: Path, data: ReportData) -> Path:
             for each in data.charts
         ], grid="grid"),
         section("Results", [table_html(each) for each in data.tables]),
+        section("Answered worst", [legend_html(data.legend), *map(answer_html, data.worst)] if data.worst else []),
         section("Precision and recall", precision_recall_html(data.precision_recall), grid="grid"),
         section("Training", training_html(data.training), grid="grid"),
         section("Time", [table_html(timings_table(data.timings))] if data.timings else []),
@@ -203,6 +207,15 @@ def answer_html(answer: Answer) -> str:
         f'<div class="answer">{figure(answer.query, "query", "query")}<div class="strip">{stills}</div></div>'
         f"{video}{note}</article>\n"
     )
+
+
+def legend_html(keys: Mapping[str, Colour]) -> str:
+    """What the colours of boxes mean; that of the truth is dashed, as `draw_box` draws it."""
+    words = []
+    for name, colour in keys.items():
+        line = f"2px {'dashed' if colour == TRUTH else 'solid'} rgb{colour}"
+        words.append(f'<span><i style="border: {line}"></i>{escape(name)}</span>')
+    return f'<p class="legend">{"".join(words)}</p>\n'
 
 
 def figure(picture: Picture, caption: str, kind: str = "") -> str:

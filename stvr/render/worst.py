@@ -1,0 +1,81 @@
+"""The pairs that were answered worst, to look at: the query, the largest mistake, where the action truly is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+from numpy.typing import ArrayLike
+
+from stvr.extract.decode import VideoError
+from stvr.render.draw import TRUTH, Colour, Picture, colour_of, draw_box
+from stvr.render.report import Answer, percent
+from stvr.render.video import frame_at
+
+QUERY, WRONG = colour_of(0), colour_of(1)
+LEGEND: Mapping[str, Colour] = {
+    "the actor of the query": QUERY,
+    "the best-scored detection that hits no target, with its score": WRONG,
+    "where the action truly is": TRUTH,
+}
+
+Results = Mapping[str, Any]
+
+
+def worst_answers(results: Results, videos: Mapping[str, Path]) -> tuple[list[Answer], list[str]]:
+    """The pairs of `results["worst"]` in their order; and why others are missing, a sentence a reason.
+
+    videos: the file of each. A pair is left out when one of its two videos has no file or cannot be decoded.
+    """
+    answers: list[Answer] = []
+    reasons: dict[str, None] = {}  # in order, each once
+    for each in results["worst"]:
+        try:
+            answers.append(answer(each, results["labels"], videos))
+        except (VideoError, OSError, av.FFmpegError) as fault:
+            reasons[str(fault)] = None
+    return answers, list(reasons)
+
+
+def answer(each: Results, names: Mapping[str, str], videos: Mapping[str, Path]) -> Answer:
+    query, reference, mistake, target = (each[name] for name in ("query", "reference", "mistake", "target"))
+    asked, searched = (file_of(place["video"], videos) for place in (query, reference))
+    stills = []
+    if mistake:
+        words = f"{mistake['seconds']:.1f} s: {told(mistake)}"
+        stills.append((words, drawn(searched, mistake, mistake["truth"])))
+    if not mistake or not mistake["truth"]:
+        stills.append((f"{target['seconds']:.1f} s: here it is", drawn(searched, {"seconds": target["seconds"]},
+                                                                       [target["box"]])))
+    label = " + ".join(names.get(part, part) for part in each["label"].split(","))
+    return Answer(
+        title=f"{label}: asked with {query['video']}, searched in {reference['video']}, "
+              f"AP {percent(each['average_precision'])} %",
+        query=drawn(asked, query, colour=QUERY),
+        stills=stills,
+    )  # fmt: skip
+
+
+def told(mistake: Results) -> str:
+    """What went wrong in the clip."""
+    if mistake["box"] is None:
+        return "not found"
+    return f"scored {mistake['score']:.2f}, {'beside it' if mistake['truth'] else 'nobody does it here'}"
+
+
+def drawn(video: Path, moment: Results, truth: Sequence[ArrayLike] = (), colour: Colour = WRONG) -> Picture:
+    """The frame at the moment's "seconds", true boxes dashed, its own "box" solid."""
+    picture = frame_at(video, moment["seconds"])
+    for box in truth:
+        draw_box(picture, box, TRUTH, dashed=True)
+    if moment.get("box") is not None:
+        draw_box(picture, moment["box"], colour, title=f"{moment['score']:.2f}" if "score" in moment else "")
+    return picture
+
+
+def file_of(video: str, videos: Mapping[str, Path]) -> Path:
+    if video not in videos:
+        raise FileNotFoundError(f"{video!r} has no video file.")
+    return videos[video]
