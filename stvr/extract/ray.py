@@ -11,6 +11,7 @@ import pickle
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,18 @@ class _Actors:
     """Actors without work, and what those with work are at."""
 
     def __init__(self, ray: Any, recipe: Recipe, num_actors: int) -> None:
+        if "://" not in recipe.store_path:  # actors work in folders of their own
+            recipe = replace(recipe, store_path=str(Path(recipe.store_path).absolute()))
         try:
             self._ray, self._recipe = ray, ray.put(pickle.dumps(recipe))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(f"the backbone cannot be sent to actors ({error}). Use --engine local.") from error
-        on_gpu = str(getattr(recipe.backbone, "device", "cpu")).startswith("cuda")
-        cpus = max(int(ray.cluster_resources().get("CPU", 1)) // max(num_actors, 1), 1)
-        share = {"num_gpus": 1, "num_cpus": 1} if on_gpu else {"num_cpus": cpus}
+        unit = "GPU" if str(getattr(recipe.backbone, "device", "cpu")).startswith("cuda") else "CPU"
+        units = int(ray.cluster_resources().get(unit, 0))
+        if units == 0:
+            raise ValueError(f"the cluster has no {unit}. Give another --device, or --engine local.")
+        num_actors = min(num_actors, units)  # one more would wait for ever
+        share = {"num_gpus": 1, "num_cpus": 1} if unit == "GPU" else {"num_cpus": max(units // max(num_actors, 1), 1)}
         threads = max(torch.get_num_threads() // max(num_actors, 1), 1)
         self._make = lambda: ray.remote(**share)(_Actor).remote(self._recipe, threads)
         self.idle = [self._make() for _ in range(num_actors)]
@@ -79,7 +85,7 @@ class _Actors:
 
     def begin(self, video: str, path: Path) -> None:
         actor = self.idle.pop()
-        self.at_work[actor.extract.options(num_returns="streaming").remote(path)] = video, actor
+        self.at_work[actor.extract.options(num_returns="streaming").remote(path.absolute())] = video, actor
 
     def events(self, timeout: float) -> Iterator[tuple[str, Progress | Outcome | None]]:
         """What is new of the videos at work; None for one whose actor died. Its place is taken by a new one."""
@@ -91,10 +97,11 @@ class _Actors:
             video, actor = self.at_work[stream]
             try:
                 event = self._ray.get(next(stream))
-            except self._ray.exceptions.ActorDiedError:
-                event, actor = None, self._make()
             except self._ray.exceptions.RayTaskError as error:
                 raise error.cause from None
+            except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError):
+                self._ray.kill(actor)  # it may only be out of reach
+                event, actor = None, self._make()
             if not isinstance(event, Progress):
                 del self.at_work[stream]
                 if event is not None and event.hung:

@@ -51,7 +51,7 @@ def test_actors_write_what_one_process_writes_though_one_is_killed(tmp_path, clu
     run(videos, tmp_path / "one", Reader())
     (tmp_path / "bad.mp4").write_text("no video")
     reader, steps = DiesOnce(tmp_path / "log", 248 + 48, tmp_path / "killed"), []  # at the seventh clip of the second
-    options = {"engine": "ray", "workers": 2}
+    options = {"engine": "ray", "workers": 3}  # of which two have a processor
     report = run([*videos, tmp_path / "bad.mp4"], tmp_path / "store", reader, report=steps.append, **options)
     assert (tmp_path / "killed").exists()
     assert report.done == ["v00", "v01", "v02", "v03"]
