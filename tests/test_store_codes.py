@@ -9,9 +9,14 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import tiny
 import torch
 from test_store import SHAPE, SPEC, WHOLE, clips, companions, fill
+from tiny import HEAD, write_store, write_tiny_pairs
 
+from stvr.checkpoint import save_head
+from stvr.evaluate import evaluate
+from stvr.heads import HeadOptions, build_head
 from stvr.store import FeatureStore, check
 from stvr.store.codes import CODES, decode, encode
 from stvr.store.exchange import describe_export, export_features, import_features, is_export
@@ -199,6 +204,18 @@ def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, file_format):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 1e6
+
+
+def test_a_head_of_lossless_features_reads_smaller_ones_and_says_so(tmp_path, caplog):
+    head = HeadOptions(**{**HEAD, "feature_channels": 16})
+    save_head(tmp_path / "head.safetensors", build_head(head), head, tiny.SPEC, {})
+    pairs = write_tiny_pairs(tmp_path / "pairs.json", [tiny.pair("a", "b", "test"), tiny.pair("b", "a", "test")])
+    for compress in ("lossless", "int8"):
+        caplog.clear()
+        store = write_store(tmp_path / compress, replace(tiny.SPEC, compress=compress), videos="ab")
+        evaluate(tmp_path / "head.safetensors", store.path, pairs)
+        told = [line for line in caplog.messages if "keeps features as int8, the head was trained on lossless" in line]
+        assert len(told) == (compress == "int8")
 
 
 def test_the_commands_tell_the_loss_and_what_a_file_holds(tmp_path, store, stvr):
