@@ -114,3 +114,18 @@ def test_a_store_may_be_made_small_at_once(tmp_path, saved, videos):
     assert (kept != was).any()
     with pytest.raises(ValueError, match="compress is 'int8', not 'lossless'"):
         run(videos, tmp_path / "int8", saved, ENDPOINTS[0])
+
+
+def test_a_small_store_is_repaired_as_it_was(tmp_path, saved, videos, stvr):
+    own = ["--weights", saved, "--store", tmp_path / "store", "--endpoint", ENDPOINTS[0], "--image-size", 32]
+    assert stvr("extract", *videos, *own, "--compress", "int8", "--precision", "float32").status == 0
+    store = tmp_path / "store"
+    whole = contents(store)
+    broken = next(path for path in (store / "a" / "features" / "c").rglob("*") if path.is_file())
+    content = bytearray(broken.read_bytes())
+    content[len(content) // 3] ^= 1
+    broken.write_bytes(content)
+    assert stvr("verify", store).status == 1
+    assert stvr("repair", store, *videos, "--weights", saved).status == 0
+    assert contents(store) == whole
+    assert stvr("verify", store).status == 0
