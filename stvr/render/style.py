@@ -36,8 +36,8 @@ th:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-size: .85rem; white-space: nowrap; }
 tr.sum th, tr.sum td { font-weight: 650; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.5rem; color: var(--soft); font-size: .85rem; margin: 0 0 .8rem; }
-.legend i { display: inline-block; width: 1.5rem; height: 1rem; margin-right: .5rem; background: #181a1e;
-  vertical-align: text-bottom; }
+.legend i { display: inline-block; width: 2rem; height: 1.1rem; margin-right: .5rem; background: #181a1e;
+  vertical-align: text-bottom; outline: 2px solid #181a1e; }
 .answer { display: flex; gap: 1rem; align-items: flex-start; }
 figure { margin: 0; }
 figure img { display: block; height: 9.5rem; width: auto; border-radius: 4px; }

@@ -17,7 +17,7 @@ from stvr.render.video import frame_at
 QUERY, WRONG = colour_of(0), colour_of(1)
 LEGEND: Mapping[str, Colour] = {
     "the actor of the query": QUERY,
-    "the best-scored detection that hits no target, with its score": WRONG,
+    "the best-scored detection that hits no target": WRONG,
     "where the action truly is": TRUTH,
 }
 
@@ -71,7 +71,7 @@ def drawn(video: Path, moment: Results, truth: Sequence[ArrayLike] = (), colour:
     for box in truth:
         draw_box(picture, box, TRUTH, dashed=True)
     if moment.get("box") is not None:
-        draw_box(picture, moment["box"], colour, title=f"{moment['score']:.2f}" if "score" in moment else "")
+        draw_box(picture, moment["box"], colour)
     return picture
 
 
