@@ -64,7 +64,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 class FinetuneReport:
     """Where the run lies, steps in all and in this call.
 
-    loss_before, loss_after: the total loss of the frozen run and of this one on the same batches. peak_bytes: of memory, resident on a CPU, allocated on a GPU.
+    loss_before, loss_after: the total loss of the frozen run and of this one on the same batches. peak_bytes: of
+    memory, resident on a CPU, allocated on a GPU.
     """
 
     run: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -38,11 +39,7 @@ class OpenVINO(nn.Module):
     """The network by OpenVINO, float32 weights and `dtype` arithmetic, compiled at the first clips of each shape."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
-        try:
-            import openvino  # noqa: F401  (an extra)
-        except ImportError:
-            raise LookupError("the runtime 'openvino' needs OpenVINO, which is not here. "
-                              "Run `pip install 'stvr[openvino]'`, or give --runtime torch.") from None
+        import_openvino()
         super().__init__()
         self.network, self.hint = network, OPENVINO_PRECISION[dtype]
         self._compiled: dict[torch.Size, Any] = {}
@@ -56,8 +53,7 @@ class OpenVINO(nn.Module):
         return torch.from_numpy(self._compiled[frames.shape](frames.numpy())[0].copy())
 
     def _compile(self, frames: Tensor) -> Any:
-        import openvino
-
+        openvino = import_openvino()
         with torch.inference_mode(False), torch.no_grad():
             graph = torch.export.export(self.network, (torch.zeros_like(frames),))
         hints = {"INFERENCE_PRECISION_HINT": self.hint, "PERFORMANCE_HINT": "LATENCY",
@@ -66,6 +62,17 @@ class OpenVINO(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_compiled": {}}
+
+
+def import_openvino() -> Any:
+    """OpenVINO, an extra, without what it would tell its makers of every conversion: it has a stub for that."""
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError:
+        raise LookupError("the runtime 'openvino' needs OpenVINO, which is not here. "
+                          "Run `pip install 'stvr[openvino]'`, or give --runtime torch.") from None
+    return openvino
 
 
 RUNTIMES: dict[str, Callable[[nn.Module, torch.dtype], nn.Module]] = {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -87,3 +89,13 @@ def test_openvino_that_is_not_installed_is_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(LookupError, match=r"pip install 'stvr\[openvino\]'"):
         load_backbone(endpoint=ENDPOINT, runtime="openvino")
+
+
+def test_openvino_tells_its_makers_nothing():
+    """Its converter falls back to a stub where its telemetry is not there; in a process of its own, as imports stay."""
+    if find_spec("openvino") is None:
+        pytest.skip("needs the extra [openvino]")
+    code = ("import stvr.backbones.runtimes as runtimes; runtimes.import_openvino()\n"
+            "import openvino.tools.ovc.telemetry_utils as told; print(told.tm.__name__)")  # fmt: skip
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "openvino.tools.ovc.telemetry_stub"
