@@ -26,6 +26,14 @@ from stvr.train import train
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
     return write_store(tmp_path_factory.mktemp("features") / "store").path
@@ -59,9 +67,9 @@ def write_toml(path: Path, options: dict) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(store, pairs, tmp_path):
+def test_two_processes_learn_what_one_does(store, pairs, tmp_path, one_thread):
     """The same losses, gradient norms and weights at an equal batch, to rounding; gloo on two CPUs."""
-    options = tiny_options(**OPTIONS)
+    options = tiny_options(**OPTIONS, optimizer="sgd")  # AdamW makes much of rounding: it divides by its own size
     config = write_toml(tmp_path / "own.toml", options.model_dump(mode="json"))
     train(store, pairs, tmp_path / "one", options)
     flags = ["--store", str(store), "--pairs", str(pairs), "--preset", "small", "--config", str(config)]
