@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from stvr.store.fetch import Source
     from stvr.structures import ClipSpec
 
-Videos = Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", show_default=False)]
+Videos = Annotated[
+    list[str], typer.Argument(help="Video files, folders of them, s3://BUCKET/PREFIX/.", show_default=False)
+]
 Store = Annotated[Path, typer.Option(help="The feature store: a folder, or s3://BUCKET/PREFIX.", show_default=False)]
 Pairs = Annotated[Path, typer.Option(help="A pairs file of `stvr prepare`.", show_default=False)]
 CheckpointFile = Annotated[Path, typer.Option(help="A head.safetensors, or a run's folder.", show_default=False)]
@@ -34,18 +37,35 @@ def done(path: Path | str, what: str) -> None:
 
 def video_files(paths: list[Path]) -> list[Path]:
     """The files themselves; of a folder, every file in it that is named like a video."""
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
-        else:
-            files.append(path)
+    files = [file for path in paths for file in _files_at(path)]
     if not files:
-        raise FileNotFoundError(f"no video file in {', '.join(map(str, paths))}. Name files, or a folder of them.")
+        raise _none_in(list(map(str, paths)))
     return files
 
 
-def named_in(pairs: Path, files: list[Path], image_size: int) -> tuple[list[Path], ClipSpec]:
+def sources(names: list[str]) -> list[Source]:
+    """As `video_files`; those in buckets too: an object, or all below a prefix that are named like videos."""
+    from stvr.store.fetch import files_at, is_in_bucket
+
+    found: list[Source] = []
+    for name in names:
+        found += files_at(name, VIDEO_SUFFIXES) if is_in_bucket(name) else _files_at(Path(name))
+    if not found:
+        raise _none_in(names)
+    return found
+
+
+def _none_in(names: list[str]) -> FileNotFoundError:
+    return FileNotFoundError(f"no video file in {', '.join(names)}. Name files, or a folder of them.")
+
+
+def _files_at(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def named_in(pairs: Path, files: Sequence[Source], image_size: int) -> tuple[list[Source], ClipSpec]:
     """The files whose videos the pairs name, and how the pairs cut them; a video that has no file is told of."""
     from stvr.data.pairs_file import clip_spec, read_pairs
 

@@ -17,8 +17,8 @@ from stvr.commands import (
     done,
     exit_telling,
     named_in,
+    sources,
     usable,
-    video_files,
 )
 
 
@@ -63,7 +63,7 @@ def extract(
 
     if boxes and endpoint and "," in endpoint:
         raise ValueError("boxes lie beside the features of one endpoint, came several. Name one, or leave out --boxes.")
-    paths, clip = video_files(videos), ClipSpec(image_size=image_size)
+    paths, clip = sources(videos), ClipSpec(image_size=image_size)
     if pairs is not None:
         paths, clip = named_in(pairs, paths, image_size)
     flows = load_flow(flow, clip.image_size, flow_weights, usable(device))

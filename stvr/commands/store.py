@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stvr.commands import Device, FlowWeights, Videos, Weights, done, exit_telling, usable, video_files
+from stvr.commands import Device, FlowWeights, Videos, Weights, done, exit_telling, sources, usable
 
 if TYPE_CHECKING:
     from stvr.store import Checked
@@ -62,7 +62,7 @@ def repair(
     from stvr.extract.repair import repair as run_repair
     from stvr.store import FeatureStore, check_all
 
-    opened, files = FeatureStore.open(store), video_files(videos)
+    opened, files = FeatureStore.open(store), sources(videos)
     with progress.shown() as tell:
         found = check_all(opened, tell)
     if not found.faults:

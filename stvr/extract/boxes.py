@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from stvr.backbones.weights import digest, listed, read_state
 from stvr.extract.decode import decode_clips
 from stvr.extract.extractor import digest_of
+from stvr.extract.sources import local
 from stvr.store import FeatureStore
 from stvr.store.boxes import COLUMNS, detector_of, write_boxes
+from stvr.store.fetch import Source
 
 DETECTORS = (
     "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
@@ -68,7 +70,7 @@ def load_detector(name: str, weights: Path | None, device: str = "cpu") -> Detec
 
 
 def detect(
-    paths: Sequence[Path], store: FeatureStore, detector: Detector, batch_size: int = 8,
+    sources: Sequence[Source], store: FeatureStore, detector: Detector, batch_size: int = 8,
     tell: Callable[[str], None] = lambda video: None,
 ) -> list[str]:  # fmt: skip
     """Looks at the middle frame of every clip of the videos that the store has; those that had no boxes are told.
@@ -77,20 +79,21 @@ def detect(
     not the one that its features were made from.
     """
     done: list[str] = []
-    for path in paths:
-        if path.stem not in store:  # it failed, or another run has it
+    for source in sources:
+        if source.stem not in store:  # it failed, or another run has it
             continue
-        theirs = detector_of(store, path.stem)
+        theirs = detector_of(store, source.stem)
         if theirs == detector.name:
             continue
         if theirs is not None:
-            raise ValueError(f"{path.stem!r} has boxes of {theirs}, not of {detector.name}. "
+            raise ValueError(f"{source.stem!r} has boxes of {theirs}, not of {detector.name}. "
                              f"Remove {store}/.boxes to have all made anew.")
-        if digest_of(path) != store.info(path.stem)["digest"]:
-            raise ValueError(f"{path} is not the file that {path.stem!r} was made from. Name that one.")
-        write_boxes(store, path.stem, _boxes_of(path, store, detector, batch_size), detector.name)
-        done.append(path.stem)
-        tell(path.stem)
+        with local(source) as (path, _):
+            if digest_of(path) != store.info(source.stem)["digest"]:
+                raise ValueError(f"{source} is not the file that {source.stem!r} was made from. Name that one.")
+            write_boxes(store, source.stem, _boxes_of(path, store, detector, batch_size), detector.name)
+        done.append(source.stem)
+        tell(source.stem)
     return done
 
 

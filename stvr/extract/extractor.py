@@ -20,8 +20,10 @@ from stvr.extract.decode import VideoError, VideoInfo, probe
 from stvr.extract.flow import Flow
 from stvr.extract.progress import Progress
 from stvr.extract.reading import Clip, as_fed, read_clips
+from stvr.extract.sources import local
 from stvr.extract.todo import Outcome
 from stvr.store import Claimed, FeatureStore, SeveralStores
+from stvr.store.fetch import BucketFile, Source, etag_of
 
 T = TypeVar("T")
 Floats = NDArray[np.float16]
@@ -94,26 +96,50 @@ class Extractor:
         several = isinstance(maps, dict)  # (row, column, time, channel), or one for each endpoint by its name
         self.map_shape: Any = {name: shape_of(each) for name, each in maps.items()} if several else shape_of(maps)
 
-    def __call__(self, path: Path) -> Iterator[Progress | Outcome]:
+    def __call__(self, source: Source) -> Iterator[Progress | Outcome]:
         """How far the video is after every batch, and last what became of it.
 
         A file that is at fault goes into quarantine; what another file, a store or the network is at fault of is raised
         or told, and tried again by the next run.
         """
-        digest = ""
+        digest, copy = "", str(source)  # the messages are to name the video, not its copy
         try:
-            digest = digest_of(path)
-            yield from self._extract(path, digest)
+            if isinstance(source, BucketFile):
+                if known := self._known(source):
+                    yield known
+                    return
+                self.store.check_free(source.stem)
+            with local(source) as (path, origin):
+                copy = str(path)
+                digest = digest_of(path)
+                for event in self._extract(path, digest, origin):
+                    if isinstance(event, Outcome):
+                        break
+                    yield event
+            yield event  # the copy is gone: we may be ended
         except Claimed as error:
             yield Outcome(failed=str(error), claimed=True)
         except VideoError as error:
             if digest:
-                self.store.quarantine(path.stem, str(error), digest)
-            yield Outcome(failed=str(error), hung=isinstance(error.__cause__, Hung))
+                self.store.quarantine(source.stem, str(error).replace(copy, str(source)), digest)
+            yield Outcome(failed=str(error).replace(copy, str(source)), hung=isinstance(error.__cause__, Hung))
         except ValueError as error:
-            yield Outcome(failed=str(error))
+            yield Outcome(failed=str(error).replace(copy, str(source)))
 
-    def _extract(self, path: Path, digest: str) -> Iterator[Progress | Outcome]:
+    def _known(self, source: BucketFile) -> Outcome | None:
+        """What is to be said of an object that the store has as it is now; it need not be fetched again."""
+        try:
+            etag = etag_of(source)
+        except OSError as error:
+            raise VideoError(str(error)) from error
+        if etag is None or source.stem not in self.store:
+            return None
+        info = self.store.info(source.stem)
+        if info.get("object") != {"url": source.url, "etag": etag}:
+            return None
+        return self._skip(Path(source.name), info["digest"])
+
+    def _extract(self, path: Path, digest: str, origin: dict[str, Any]) -> Iterator[Progress | Outcome]:
         if path.stem in self.store:
             yield self._skip(path, digest)
             return
@@ -126,7 +152,7 @@ class Extractor:
         with _patience(path, pulse):
             info = patiently(_blamed(path, (probe(path, pulse.beat) for _ in range(1))), pulse)
         num_clips, computed = info.count_clips(self.store.spec.clip), 0
-        with self.store.write(path.stem, num_clips, self.map_shape, self._notes(info, digest)) as writer:
+        with self.store.write(path.stem, num_clips, self.map_shape, self._notes(info, digest) | origin) as writer:
             clips = read_clips(
                 path, self.store.spec, writer.next_clip, info, lambda error: errors.append(str(error)), pulse.beat
             )

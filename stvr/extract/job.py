@@ -18,6 +18,7 @@ from stvr.extract.reading import COLOUR_ORDERS
 from stvr.extract.todo import Outcome, Todo
 from stvr.store import FeatureSpec, FeatureStore, SeveralStores
 from stvr.store.claims import LEASE_SECONDS
+from stvr.store.fetch import BucketFile, Source, is_in_bucket
 from stvr.structures import ClipSpec
 
 ENGINES = {"local": workers.spread, "ray": ray.spread}
@@ -41,7 +42,7 @@ class ExtractReport:
 
 
 def extract(
-    videos: Sequence[Path | str],
+    videos: Sequence[Source | str],
     store_path: Path | str,
     backbone: Backbone,
     clip: ClipSpec,
@@ -64,7 +65,8 @@ def extract(
 
     Complete videos are skipped, half done ones go on at their first missing shard; one that cannot be extracted is
     reported and does not stop the others. A file at fault is noted in the store and not tried again until it changes,
-    or `retry` says so. A video that another run is writing is waited for after all the others.
+    or `retry` says so. A video that another run is writing is waited for after all the others. One in a bucket
+    ("s3://bucket/key.mp4") is fetched when its turn comes, and kept no longer.
     ValueError when two files have one name, or the store another spec; OSError when the disk is full.
     flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
     backbone is fed; BGR and tf1 are the authors'. compress: how the store keeps features. A backbone of several
@@ -145,9 +147,10 @@ def check_named(what: str, name: str, menu: Collection[str]) -> None:
         raise LookupError(f"{name!r} is no {what}. The menu is: {', '.join(menu)}.")
 
 
-def by_name(videos: Sequence[Path | str]) -> dict[str, Path]:
-    paths: dict[str, Path] = {}
-    for path in map(Path, videos):
+def by_name(videos: Sequence[Source | str]) -> dict[str, Source]:
+    paths: dict[str, Source] = {}
+    for video in videos:
+        path = video if not isinstance(video, str) else BucketFile(video) if is_in_bucket(video) else Path(video)
         if path.stem in paths:
             raise ValueError(
                 f"{paths[path.stem]} and {path} would both be {path.stem!r} in the store. Rename one, or leave it out."

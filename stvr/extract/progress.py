@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from stvr import progress
+from stvr.store.fetch import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,18 @@ def shown(every_seconds: float = 10.0) -> Iterator[Callable[[Step], None]]:
         yield lambda step: tell(step.fraction, str(step))
 
 
+def size_of(source: Source) -> int:
+    """In bytes; 0 where there is no file."""
+    if isinstance(source, Path):
+        return source.stat().st_size if source.is_file() else 0
+    return source.size
+
+
 class Pace:
     """How long is left, judged by bytes of video: they are known before anything is decoded. Several may be at work."""
 
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        self._sizes = {name: path.stat().st_size if path.is_file() else 0 for name, path in paths.items()}
+    def __init__(self, paths: Mapping[str, Source]) -> None:
+        self._sizes = {name: size_of(source) for name, source in paths.items()}
         self._begun, self._left = time.monotonic(), 0
         self._clips, self._done, self._worked = 0, 0.0, 0.0  # of the videos that are finished, bytes
         self._at_work: dict[str, Progress] = {}

@@ -20,6 +20,7 @@ import torch
 from stvr.extract.extractor import Extractor, Recipe
 from stvr.extract.progress import Progress
 from stvr.extract.todo import Outcome, Todo
+from stvr.store.fetch import Source
 
 LOCAL_MEMORY = 256 << 20  # of ray's object store on this machine: nothing large goes through it
 MAX_DEATHS = 5  # of actors, without one batch of the video between them
@@ -83,9 +84,9 @@ class _Actors:
         self.idle = [self._make() for _ in range(num_actors)]
         self.at_work: dict[Any, tuple[str, Any]] = {}  # by the stream of its events
 
-    def begin(self, video: str, path: Path) -> None:
-        actor = self.idle.pop()
-        self.at_work[actor.extract.options(num_returns="streaming").remote(path.absolute())] = video, actor
+    def begin(self, video: str, path: Source) -> None:
+        actor, path = self.idle.pop(), path.absolute() if isinstance(path, Path) else path
+        self.at_work[actor.extract.options(num_returns="streaming").remote(path)] = video, actor
 
     def events(self, timeout: float) -> Iterator[tuple[str, Progress | Outcome | None]]:
         """What is new of the videos at work; None for one whose actor died. Its place is taken by a new one."""
@@ -122,7 +123,7 @@ class _Actor:
         self._recipe, self._threads = recipe, threads
         self._extractor: Extractor | None = None
 
-    def extract(self, path: Path) -> Iterator[Progress | Outcome]:
+    def extract(self, path: Source) -> Iterator[Progress | Outcome]:
         if self._extractor is None:
             torch.set_num_threads(self._threads)
             self._extractor = pickle.loads(self._recipe).build()

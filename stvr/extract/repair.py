@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from stvr.extract.extractor import Backbone, digest_of
 from stvr.extract.flow import Flow
 from stvr.extract.job import ExtractReport, by_name, extract
+from stvr.extract.sources import local
 from stvr.store import Checked, FeatureStore
+from stvr.store.fetch import Source
 
 USUAL: dict[str, Any] = {"precision": "auto", "batch_size": 8}  # where all notes are lost
 
@@ -19,7 +20,7 @@ USUAL: dict[str, Any] = {"precision": "auto", "batch_size": 8}  # where all note
 def repair(
     store: FeatureStore,
     found: Checked,
-    videos: Sequence[Path],
+    videos: Sequence[Source],
     load: Callable[[str], Backbone],
     flow: Flow | None = None,
     workers: int = 1,
@@ -62,9 +63,13 @@ def repair(
     return result
 
 
-def _unusable(video: str, path: Path | None, digest: str | None) -> str:
-    if path is None:
+def _unusable(video: str, source: Source | None, digest: str | None) -> str:
+    if source is None:
         return f"the file of {video!r} is not among those given. Name it, or its folder."
-    if digest is not None and digest_of(path) != digest:
-        return f"{path} is not the file that {video!r} was made from: it had the digest {digest}."
+    if digest is None:
+        return ""
+    with local(source) as (path, _):
+        same = digest_of(path) == digest
+    if not same:
+        return f"{source} is not the file that {video!r} was made from: it had the digest {digest}."
     return ""

@@ -6,7 +6,8 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+
+from stvr.store.fetch import Source
 
 AGAIN_SECONDS = 1.0  # after so long, a video that another run was writing is looked at again
 
@@ -31,7 +32,7 @@ class Outcome:
 class Todo:
     """Hands out videos one at a time. One that another run holds comes back after all the others."""
 
-    def __init__(self, paths: Mapping[str, Path]) -> None:
+    def __init__(self, paths: Mapping[str, Source]) -> None:
         self.paths = dict(paths)
         self._due: deque[tuple[str, float]] = deque((name, 0.0) for name in paths)
 

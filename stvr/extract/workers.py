@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from stvr.extract.extractor import Recipe, digest_of
 from stvr.extract.progress import Progress
+from stvr.extract.sources import local
 from stvr.extract.todo import Outcome, Todo
+from stvr.store.fetch import Source, sweep
 
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
 MAX_CRASHES = 2  # of the decoder on one video; then it goes into quarantine
@@ -49,7 +50,8 @@ def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str,
                         todo.again(video)
                         continue
                     if -status in CRASHES:
-                        recipe.open_store().quarantine(video, reason, digest_of(todo.paths[video]))
+                        with local(todo.paths[video]) as (path, _):
+                            recipe.open_store().quarantine(video, reason, digest_of(path))
                     event = Outcome(failed=reason)
                 elif isinstance(event, Progress):
                     deaths[video or ""] = 0
@@ -60,7 +62,7 @@ def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str,
         pool.end()
 
 
-def _verdict(status: int, deaths: int, path: Path) -> str:
+def _verdict(status: int, deaths: int, path: Source) -> str:
     """Why a video is given up after its worker has died; nothing while it may be tried again."""
     if status >= 0:
         raise RuntimeError(f"a worker ended with status {status} at {path}. What it said stands above.")
@@ -120,7 +122,7 @@ class _Worker:
         self.process.start()
         theirs.close()
 
-    def begin(self, video: str, path: Path) -> None:
+    def begin(self, video: str, path: Source) -> None:
         self.video = video
         with suppress(BrokenPipeError):  # it has died: `receive` says so
             self.connection.send(path)
@@ -142,6 +144,7 @@ class _Worker:
             if self.process.is_alive():
                 stop()
                 self.process.join(5)
+        sweep()  # it may have had no time to
         return self.process.exitcode or 0
 
 

@@ -185,6 +185,10 @@ class FeatureStore:
             if video in self:
                 self._mark(video)
 
+    def check_free(self, video: str) -> None:
+        """Claimed, a ValueError, when another process writes the video."""
+        self.place.claim(video, self.lease_seconds).release()
+
     def reopen(self, video: str, shards: Collection[int] | None = None) -> None:
         """Says that shards of a video are missing (None: the whole video), so that the next extraction makes them."""
         with kept(self.place.claim(video, self.lease_seconds), self.lease_seconds):

@@ -41,6 +41,15 @@ def place_at(path: Path | str) -> Place:
     return Bucket(f"{bucket[1]}://{bucket[2].rstrip('/')}") if bucket else Folder(Path(path))
 
 
+def objects(url: str) -> Any:
+    """obstore's own view of a bucket, or of a prefix in it."""
+    try:
+        from obstore.store import from_url
+    except ImportError:
+        raise LookupError(f"{url} needs obstore. Run `pip install 'stvr[s3]'`.") from None
+    return from_url(url)
+
+
 def is_store(path: Path | str) -> bool:
     """Whether there is a group of Zarr's; no more is looked at."""
     return place_at(path).read("zarr.json") is not None
@@ -110,12 +119,8 @@ class Bucket:
     """A store in a bucket: an object is there whole or not at all, so nothing is ever half written."""
 
     def __init__(self, url: str) -> None:
-        try:
-            from obstore.store import from_url
-        except ImportError:
-            raise LookupError(f"{url} needs obstore. Run `pip install 'stvr[s3]'`.") from None
         self.path = url
-        self._objects: Any = from_url(url)
+        self._objects: Any = objects(url)
 
     def zarr(self) -> zarr.abc.store.Store:
         from zarr.storage import ObjectStore

@@ -77,6 +77,10 @@ class SeveralStores:
     def quarantined(self, video: str) -> dict[str, str] | None:
         return self._first.quarantined(video)
 
+    def check_free(self, video: str) -> None:
+        for store in self.stores.values():
+            store.check_free(video)
+
     @contextmanager
     def write(
         self, video: str, num_clips: int, map_shapes: Shapes, info: Mapping[str, Any] | None = None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -16,10 +20,13 @@ import torch
 from clock import Reader, run, tree, write_clock
 from test_workers import start, without_leftovers, workers_of, write_clocks
 
+from stvr.extract.extractor import Extractor
 from stvr.extract.repair import repair
+from stvr.extract.todo import Outcome
 from stvr.store import FeatureStore, check_all
 from stvr.store.claims import BucketClaim, Claimed, kept
-from stvr.store.places import place_at
+from stvr.store.fetch import BucketFile, fetched, files_at, sweep
+from stvr.store.places import objects, place_at
 from stvr.structures import Span
 
 
@@ -146,3 +153,123 @@ def test_the_commands_take_the_address_of_a_bucket(tmp_path, url, stvr):
     assert stvr(*words).status == 0
     assert stvr("verify", url).out == f"{url}: 1 complete videos, 0 faults\n"
     assert '"clips": 3' in stvr("info", url).out
+
+
+def put(url: str, *videos: Path) -> list[str]:
+    """Uploads, below a prefix of their own."""
+    root, _, prefix = url.removeprefix("s3://").partition("/")
+    keys = [f"{prefix}/videos/{video.name}" for video in videos]
+    for key, video in zip(keys, videos, strict=True):
+        objects(f"s3://{root}").put(key, video.read_bytes())
+    return [f"s3://{root}/{key}" for key in keys]
+
+
+def without_origin(files: dict[str, bytes]) -> dict[str, bytes | dict]:
+    """As they are, but for where the video came from."""
+    parsed = {name: json.loads(text) if name.endswith("zarr.json") else text for name, text in files.items()}
+    for name in parsed:
+        if name.endswith("zarr.json"):
+            parsed[name].get("attributes", {}).get("stvr", {}).pop("object", None)
+    return parsed
+
+
+def copies() -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"stvr-video-*-{os.getpid()}-*"))
+
+
+def never(file):
+    raise AssertionError(f"{file} was fetched")
+
+
+def test_videos_in_a_bucket_give_what_their_files_give(tmp_path, url, monkeypatch):
+    videos = write_clocks(tmp_path, [9, 5])
+    put(url, *videos)
+    bucket = f"{url}/made"
+    run(videos, tmp_path / "local", Reader())
+    named = files_at(f"{url}/videos/", {".mp4"})
+    assert [(file.stem, file.size) for file in named] == [(file.stem, file.stat().st_size) for file in videos]
+    for store, workers in ((tmp_path / "one", 1), (tmp_path / "two", 2), (bucket, 1)):
+        report = run(named, store, Reader(), workers=workers)
+        assert (report.done, report.failed, report.clips_computed) == (["v00", "v01"], {}, 14)
+        made = bucket_tree(bucket) if store == bucket else tree(store)
+        assert without_origin(made) == without_origin(tree(tmp_path / "local"))
+    assert copies() == []
+    assert FeatureStore.open(tmp_path / "one").info("v00")["object"]["url"] == named[0].url
+    assert run(named, tmp_path / "local", Reader()).skipped == ["v00", "v01"]  # the same bytes
+    monkeypatch.setattr("stvr.extract.sources.fetched", never)
+    assert run(named, tmp_path / "one", Reader()).skipped == ["v00", "v01"]  # the same etag
+
+
+def test_another_object_of_the_same_name_is_refused(tmp_path, url):
+    (video,) = write_clocks(tmp_path, [3])
+    (name,) = put(url, video)
+    assert run([name], tmp_path / "store", Reader()).done == ["v00"]
+    put(url, write_clock(video, 4))
+    assert "made from another file" in run([name], tmp_path / "store", Reader()).failed["v00"]
+
+
+def test_an_object_that_is_missing_or_no_video_stops_no_other(tmp_path, url):
+    videos = write_clocks(tmp_path, [3])
+    (tmp_path / "bad.mp4").write_text("no video")
+    good, bad = put(url, *videos, tmp_path / "bad.mp4")
+    gone = f"{url}/videos/gone.mp4"
+    report = run([gone, bad, good], tmp_path / "store", Reader(), workers=2)
+    assert report.done == ["v00"]
+    assert report.failed["gone"] == f"{gone} cannot be read: no such object or bucket."
+    assert report.failed["bad"].startswith(f"{bad} cannot be read as a video")
+    store = FeatureStore.open(tmp_path / "store")
+    assert store.failed() == {"bad": report.failed["bad"]}
+    assert copies() == []
+
+
+def test_what_another_run_writes_is_not_fetched(tmp_path, url, monkeypatch):
+    (name,) = put(url, *write_clocks(tmp_path, [3]))
+    run([tmp_path / "v00.mp4"], f"{url}/made", Reader())
+    store = FeatureStore.open(f"{url}/made")
+    store.reopen("v00")
+    theirs = store.place.claim("v00", 60)
+    monkeypatch.setattr("stvr.extract.sources.fetched", never)
+    (outcome,) = Extractor(store, Reader())(BucketFile(name))
+    assert isinstance(outcome, Outcome)
+    assert outcome.claimed
+    theirs.release()
+
+
+def test_a_copy_goes_however_its_process_ends(tmp_path, url):
+    (name,) = put(url, *write_clocks(tmp_path, [3]))
+    copy = fetched(BucketFile(name))
+    path, _ = copy.__enter__()
+    assert path.read_bytes() == (tmp_path / "v00.mp4").read_bytes()
+    sweep()
+    assert path.exists()  # we live
+    fault = RuntimeError("out of memory")
+    assert not copy.__exit__(RuntimeError, fault, None)
+    assert not path.parent.exists()
+    killed = ("import os, sys; from stvr.store.fetch import BucketFile, fetched\n"
+              "with fetched(BucketFile(sys.argv[1])) as (path, _): print(path, flush=True); os.kill(os.getpid(), 9)")
+    left = Path(subprocess.run([sys.executable, "-c", killed, name], stdout=subprocess.PIPE, text=True).stdout.strip())
+    assert left.exists()
+    sweep()
+    assert not left.parent.exists()
+
+
+def test_the_command_takes_objects_prefixes_and_files_together(tmp_path, url, stvr, monkeypatch):
+    one, two, three = (write_clock(tmp_path / f"{name}.mp4", 2) for name in "abc")
+    put(url, one)
+    put(f"{url}/more", two)
+    words = ("--store", tmp_path / "store", "--image-size", 64, "--endpoint", "Conv3d_1a_7x7")
+    ended = stvr("extract", f"{url}/videos/", f"{url}/more/videos/b.mp4", three, *words)
+    assert (ended.status, "3 videos extracted" in ended.out) == (0, True), ended.err
+    ended = stvr("extract", f"{url}/videos/x.mp4", *words)
+    assert ended.status == 1
+    assert f"stvr: {url}/videos/x.mp4 cannot be read: no such object or bucket.\n" in ended.err
+    ended = stvr("extract", f"{url}/none/", *words)
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert f"no video file in {url}/none/" in ended.err
+    place_at(f"{tmp_path}/store").delete("a/features/c/0/0/0/0/0")
+    ended = stvr("repair", tmp_path / "store", f"{url}/videos/")
+    assert (ended.status, "1 videos repaired" in ended.out) == (0, True), ended.err
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    ended = stvr("extract", f"{url}/videos/", *words)
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert f"stvr: {url}/videos/ cannot be listed: " in ended.err
