@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -156,7 +157,11 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
     """The processes that have written to no log of their own, found by their parent's parent: the fork server."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and os.getsid(int(entry.name)) == process.pid:
+        if not entry.name.isdigit():
+            continue
+        with suppress(ProcessLookupError, FileNotFoundError):  # it ended this moment
+            if os.getsid(int(entry.name)) != process.pid:
+                continue
             words = (entry / "stat").read_text().rpartition(")")[2].split()
             parent = int(words[1])
             if words[0] != "Z" and parent not in (process.pid, 1, os.getpid()) and int(entry.name) != process.pid:
