@@ -42,6 +42,11 @@ def main() -> None:
         fail(usage(error))
     except (ValueError, LookupError, OSError) as error:
         fail(error)
+    except Exception as error:
+        if not type(error).__module__.startswith("obstore"):  # whose errors have no other name in common
+            raise
+        reason = str(error).strip().split("\n")[0].rstrip(":")
+        fail(f"the bucket cannot be read or written: {reason}. Check its name and the variables AWS_....")
     if status == STOPPED:
         print("stvr: stopped; start the same command again to go on", file=sys.stderr)
     sys.exit(status)

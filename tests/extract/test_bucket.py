@@ -273,3 +273,12 @@ def test_the_command_takes_objects_prefixes_and_files_together(tmp_path, url, st
     ended = stvr("extract", f"{url}/videos/", *words)
     assert (ended.status, ended.err.count("\n")) == (2, 1)
     assert f"stvr: {url}/videos/ cannot be listed: " in ended.err
+
+
+def test_a_store_in_a_bucket_that_is_out_of_reach_is_one_line(stvr, url, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    ended = stvr("info", url)
+    assert ended.status == 2
+    assert len(ended.err.strip().splitlines()) == 1
+    assert ended.err.startswith("stvr: the bucket cannot be read or written: ")
+    assert "AWS_" in ended.err
