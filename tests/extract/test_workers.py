@@ -150,7 +150,13 @@ def start(folder: Path, log: Path, store: Path | str, workers: int = 4) -> subpr
     return subprocess.Popen(
         [sys.executable, str(driver), str(folder), str(log), str(workers), str(store)], text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}, stdout=subprocess.PIPE, start_new_session=True,
+        preexec_fn=hear_ctrl_c,
     )  # fmt: skip
+
+
+def hear_ctrl_c() -> None:
+    """A shell that runs its jobs in the background has them, and their children, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
