@@ -13,12 +13,12 @@ import time
 import numpy as np
 import torch
 
-from stvr.data.dataset import Item, collate
-from stvr.data.draws import Draw, Draws
 from stvr.heads import PRESETS, HeadOptions, build_head
-from stvr.loop import LoopOptions, build_optimizer, train_step
+from stvr.jobs.train import HeadLosses
 from stvr.structures import Batch, Pair, Span, Tubelet
-from stvr.train import HeadLosses
+from stvr.tasks.pairs.dataset import Item, collate
+from stvr.tasks.pairs.draws import Draw, Draws
+from stvr.training.loop import LoopOptions, build_optimizer, train_step
 
 CLIPS_A_SECOND = 3
 SECONDS = {1: 0.76, 2: 0.12, 4: 0.06, 6: 0.03, 10: 0.03}  # share of the queries; the first one as published

@@ -33,9 +33,9 @@ from plain_extract import main as plain_main
 from stvr.backbones import load_backbone
 from stvr.backbones.i3d import scale
 from stvr.cli import main as stvr_main
-from stvr.extract.decode import decode_clips
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Span
+from stvr.video.decode import decode_clips
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 SIZE = 640, 480  # of the videos that are made here

@@ -19,7 +19,7 @@ from torch import Tensor
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D
-from stvr.backbones.weights import load_state
+from stvr.backbones.weights.load import load_state
 
 
 def build_variants() -> dict[str, Callable[[Tensor], Tensor]]:

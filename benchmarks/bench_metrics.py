@@ -14,12 +14,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from stvr.data.ucf101_24 import CLASSES, read_tubes, tube_rows
+from stvr.annotations.ucf101_24 import CLASSES, read_tubes, tube_rows
+from stvr.metrics import ClipRecord, PairRecord, frame_map
+from stvr.metrics.ava_frame_map import KeyframeBoxes, ava_frame_map
+from stvr.metrics.video_map import LabelledTubelet, video_map
 from stvr.structures import Span, Tubelet
-from stvr.tubelets import ClipRecord, PairRecord, frame_map
-from stvr.tubelets.ava import KeyframeBoxes, ava_frame_map
-from stvr.tubelets.matching import Floats
-from stvr.tubelets.video_map import LabelledTubelet, video_map
+from stvr.tubelets.overlaps import Floats
 
 NUM_DETECTIONS = 1_000_000
 A_CLIP = 25  # detections of one clip; frame-mAP of pairs

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stvr.data.scenes import Scene, build_scene
-from stvr.data.synthetic import write_video
-from stvr.data.world import WorldOptions, world_options
+from stvr.world.options import WorldOptions, world_options
+from stvr.world.scenes import Scene, build_scene
+from stvr.world.synthetic import write_video
 
 SECONDS = 10  # of each scene
 SCENES = ("train_0000", "train_0001", "test_0000")

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.i3d import I3D, Pool, Unit, same_padding
-from stvr.backbones.weights import load_state
+from stvr.backbones.weights.load import load_state
 
 FPS, FRAMES, SIDE = 24, 8, 320
 

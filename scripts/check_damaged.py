@@ -21,7 +21,7 @@ import torch
 from check_memory import MeanColours, resident_mb
 
 from stvr.extract.job import ExtractReport, extract
-from stvr.extract.progress import Step
+from stvr.extract.pace import Step
 from stvr.store import FeatureStore, check_all
 from stvr.structures import ClipSpec
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from stvr.extract.job import extract
-from stvr.extract.progress import Step
+from stvr.extract.pace import Step
 from stvr.structures import ClipSpec
 
 ALLOWED_MB = 100

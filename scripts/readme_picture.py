@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvr.data.pairs import read_pairs
-from stvr.demo import IMAGE_SIZE, Places, choose_questions, title_of
+from stvr.jobs.demo import IMAGE_SIZE, Places, choose_questions, title_of
 from stvr.render import still
-from stvr.render.video import jpeg
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.tasks.pairs.build import read_pairs
 from stvr.tubelets import tube_iou
+from stvr.video.encode import jpeg
 
 SIDE, GAP, LEFT, WIDTH = 112, 10, 20, 900
 NUM_CLIPS = 5

@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stvr.checkpoint import load_head as load_head
-    from stvr.locate import locate as locate
+    from stvr.heads.checkpoint import load_head as load_head
+    from stvr.jobs.locate import locate as locate
     from stvr.store import FeatureSpec as FeatureSpec
     from stvr.store import FeatureStore as FeatureStore
     from stvr.structures import Batch, ClipSpec, Detections, Pair, Query, Span, Tubelet
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "load_head": "stvr.checkpoint",
-    "locate": "stvr.locate",
+    "load_head": "stvr.heads.checkpoint",
+    "locate": "stvr.jobs.locate",
     "FeatureSpec": "stvr.store",
     "FeatureStore": "stvr.store",
     **dict.fromkeys(("Batch", "ClipSpec", "Detections", "Pair", "Query", "Span", "Tubelet"), "stvr.structures"),

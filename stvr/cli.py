@@ -7,28 +7,45 @@ from typing import Any, NoReturn
 
 import typer
 
-from stvr.commands import answer, around, exchange, extract, formats, prepare, score, store, train, weights
+from stvr.commands import (
+    demo,
+    eval,
+    export,
+    extract,
+    finetune,
+    import_,
+    info,
+    locate,
+    prepare,
+    repair,
+    score,
+    store,
+    synth,
+    train,
+    verify,
+    weights,
+)
 
 app = typer.Typer(
     name="stvr", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Where and when does this happen? Ask with an example: find the tubelets that do what a query does.",
 )  # fmt: skip
-app.command()(around.demo)
-app.command()(around.synth)
+app.command()(demo.demo)
+app.command()(synth.synth)
 app.add_typer(prepare.app, name="prepare")
 app.command()(extract.extract)
-app.add_typer(formats.app, name="store")
+app.add_typer(store.app, name="store")
 app.command()(train.train)
-app.command()(train.finetune)
-app.command("eval")(answer.evaluate)
-app.command()(answer.locate)
+app.command()(finetune.finetune)
+app.command("eval")(eval.evaluate)
+app.command()(locate.locate)
 app.add_typer(score.app, name="score")
-app.command()(exchange.export)
-app.command("import")(exchange.import_)
+app.command()(export.export)
+app.command("import")(import_.import_)
 app.add_typer(weights.app, name="weights")
-app.command()(around.info)
-app.command()(store.verify)
-app.command()(store.repair)
+app.command()(info.info)
+app.command()(verify.verify)
+app.command()(repair.repair)
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's UsageError, which typer gives no name
 STOPPED = 130  # what typer makes of Ctrl-C

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from tiny import HEAD, SPEC, tiny_options, write_store, write_tiny_pairs
 
-from stvr.checkpoint import load_head, save_head
 from stvr.commands import edges, video_files
-from stvr.data.pairs import read_pairs
-from stvr.data.synthetic import write_world
 from stvr.heads import HeadOptions, build_head
-from stvr.train import train
+from stvr.heads.checkpoint import load_head, save_head
+from stvr.jobs.train import train
+from stvr.tasks.pairs.build import read_pairs
+from stvr.world.synthetic import write_world
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_what_our_own_mistakes_raise_is_not_dressed_up(stvr, monkeypatch):
     def broken(path: Path) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("stvr.info.describe", broken)
+    monkeypatch.setattr("stvr.jobs.info.describe", broken)
     with pytest.raises(ZeroDivisionError):
         stvr("info", "x")
 
@@ -149,7 +149,7 @@ def test_control_c_says_how_to_go_on(stvr, monkeypatch):
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stvr.info.describe", interrupted)
+    monkeypatch.setattr("stvr.jobs.info.describe", interrupted)
     ended = stvr("info", "x")
     assert (ended.status, ended.err) == (130, "stvr: stopped; start the same command again to go on\n")
 

@@ -116,7 +116,12 @@ def load_backbone(
 
 def load_i3d(weights: Path | None, endpoint: str | None) -> tuple[nn.Module, str, str]:
     """I3D folded for inference, its endpoints as the menu spells them, the digest of the weights that each uses."""
-    from stvr.backbones.weights import digest, load_state, read_state, sizes  # readers of files: not needed to build
+    from stvr.backbones.weights.load import (  # readers of files: not needed to build
+        digest,
+        load_state,
+        read_state,
+        sizes,
+    )
 
     cuts = named_cuts(endpoint or "Mixed_4c")
     if weights is None:

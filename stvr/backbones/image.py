@@ -44,7 +44,7 @@ def load_image_network(name: str, weights: Path | None, endpoint: str | None) ->
     from torchvision.models import get_model
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    from stvr.backbones.weights import digest  # readers of files, and torchvision: seconds that I3D does without
+    from stvr.backbones.weights.load import digest  # readers of files, and torchvision: seconds that I3D does without
 
     if weights is None:
         raise LookupError(f"{name} has no weights of its own. Give torchvision's with --weights FILE.")
@@ -62,7 +62,7 @@ def load_image_network(name: str, weights: Path | None, endpoint: str | None) ->
 
 def fill(cut: nn.Module, whole: nn.Module, path: Path) -> None:
     """Weights of the whole network into the part of it that is used. ValueError when they are another's."""
-    from stvr.backbones.weights import listed, read_state
+    from stvr.backbones.weights.load import listed, read_state
 
     state, wanted, known = read_state(path), cut.state_dict(), whole.state_dict()
     missing = [name for name in wanted if name not in state]

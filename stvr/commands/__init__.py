@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from stvr.store.fetch import Source
     from stvr.structures import ClipSpec
+    from stvr.video.source import Source
 
 Videos = Annotated[
     list[str], typer.Argument(help="Video files, folders of them, s3://BUCKET/PREFIX/.", show_default=False)
@@ -26,7 +26,10 @@ Weights = Annotated[
 FlowWeights = Annotated[
     Path | None, typer.Option(help="torchvision's raft_small or raft_large, .safetensors or .pth, for the flow raft.")
 ]
+Fps = Annotated[float | None, typer.Option(help="Frames a second of the video, where neither it nor the file says.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+
+StorePath = Annotated[str, typer.Argument(help="The folder of the store, or s3://BUCKET/PREFIX.", show_default=False)]
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"}
 
@@ -45,7 +48,7 @@ def video_files(paths: list[Path]) -> list[Path]:
 
 def sources(names: list[str]) -> list[Source]:
     """As `video_files`; those in buckets too: an object, or all below a prefix that are named like videos."""
-    from stvr.store.fetch import files_at, is_in_bucket
+    from stvr.video.source import files_at, is_in_bucket
 
     found: list[Source] = []
     for name in names:
@@ -67,7 +70,7 @@ def _files_at(path: Path) -> list[Path]:
 
 def named_in(pairs: Path, files: Sequence[Source], image_size: int) -> tuple[list[Source], ClipSpec]:
     """The files whose videos the pairs name, and how the pairs cut them; a video that has no file is told of."""
-    from stvr.data.pairs_file import clip_spec, read_pairs
+    from stvr.tasks.pairs.file import clip_spec, read_pairs
 
     read, header = read_pairs(pairs)
     wanted = {span.video for pair in read for span in (pair.query.span, pair.reference)}

@@ -55,7 +55,7 @@ def extract(
     Several runs may fill one store. A file that cannot be extracted is noted there with its reason; exit status 1.
     """
     from stvr.backbones import load_backbone
-    from stvr.extract.boxes import detect, load_detector
+    from stvr.extract.detector import detect, load_detector
     from stvr.extract.flow import load_flow
     from stvr.extract.job import extract as run_extract
     from stvr.store import FeatureStore

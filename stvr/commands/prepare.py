@@ -53,7 +53,7 @@ def prepare_ava_command(
     seed: Seed = 0,
 ) -> None:
     """AVA-format annotations. Without --held-out, the authors' 27 + 27 labels are kept for val and test."""
-    from stvr.data.prepare import prepare_ava
+    from stvr.tasks.pairs.prepare import prepare_ava
 
     summary = prepare_ava(
         csvs, out, train_csvs=train or (), label_map=labels, excluded=excluded, held_out=held_out,
@@ -74,7 +74,7 @@ def prepare_ucf_command(
     seed: Seed = 0,
 ) -> None:
     """UCF101-24, for the videos in the folder. Without --held-out, 5 + 5 classes if all 24 are there, else none."""
-    from stvr.data.prepare import prepare_ucf101_24
+    from stvr.tasks.pairs.prepare import prepare_ucf101_24
 
     found = probe_folder(videos)
     summary = prepare_ucf101_24(
@@ -96,7 +96,7 @@ def prepare_table_command(
     seed: Seed = 0,
 ) -> None:
     """Your own annotations; boxes in [0, 1], or --pixels. Without --held-out, nothing is held out."""
-    from stvr.data.prepare import prepare_table
+    from stvr.tasks.pairs.prepare import prepare_table
 
     if pixels and videos is None:
         raise ValueError("boxes in pixels need the pictures' sizes. Give --videos, or columns width and height.")
@@ -122,7 +122,7 @@ def prepare_multisports_command(
     seed: Seed = 0,
 ) -> None:
     """MultiSports, 25 frames a second. Without --held-out, labels are drawn if all 60 are there, else none."""
-    from stvr.data.prepare import prepare_multisports
+    from stvr.tasks.pairs.prepare import prepare_multisports
 
     found = probe_folder(videos) if videos else None
     summary = prepare_multisports(
@@ -148,7 +148,7 @@ def prepare_jhmdb_command(
     seed: Seed = 0,
 ) -> None:
     """JHMDB, the boxes around its puppet masks. Without --held-out, 4 + 4 classes if all 21 are there, else none."""
-    from stvr.data.prepare import prepare_jhmdb
+    from stvr.tasks.pairs.prepare import prepare_jhmdb
 
     found = probe_folder(videos)
     summary = prepare_jhmdb(
@@ -171,7 +171,7 @@ def prepare_cvat_command(
     seed: Seed = 0,
 ) -> None:
     """Your own tracks of CVAT; --videos or --fps tells their frame rate. Without --held-out, nothing is held out."""
-    from stvr.data.prepare import prepare_cvat
+    from stvr.tasks.pairs.prepare import prepare_cvat
 
     found = probe_folder(videos) if videos else None
     summary = prepare_cvat(
@@ -202,9 +202,9 @@ def check_command(
     """Find faults before any training: boxes, labels, times, videos, pairs. Exit status 1 when there are some."""
     import json
 
-    from stvr.data.check import check
-    from stvr.data.pairs import read_pairs
-    from stvr.data.sources import Given, read_rows
+    from stvr.annotations.readers import Given, read_rows
+    from stvr.tasks.pairs.build import read_pairs
+    from stvr.tasks.pairs.faults import check
 
     if decode and videos is None:
         raise ValueError("--decode needs the videos. Give --videos.")
@@ -226,14 +226,14 @@ def rates_of(found: Any, fps: float | None) -> Any:
 
 
 def checked_videos(found: Any) -> Any:
-    from stvr.data.check import Videos
+    from stvr.tasks.pairs.faults import Videos
 
     return None if found is None else Videos(found.clips, found.failed)
 
 
 def probe_folder(folder: Path, *, decode: bool = False) -> Any:
     """Rates, sizes and lengths of the videos in a folder; one that cannot be read is told of and left out."""
-    from stvr.extract.probing import decode_videos, probe_videos
+    from stvr.video.probing import decode_videos, probe_videos
 
     files = video_files([folder, *sorted(below for below in folder.glob("*/"))])
     found = probe_videos(files)
@@ -246,7 +246,7 @@ def probe_folder(folder: Path, *, decode: bool = False) -> Any:
 
 def pair_options(**flags: Any) -> Any:
     from stvr.config import fill
-    from stvr.data.prepare import PairOptions
+    from stvr.tasks.pairs.prepare import PairOptions
 
     return fill(PairOptions, flags=flags)
 
@@ -266,7 +266,7 @@ def say_summary(out: Path, summary: dict[str, Any]) -> None:
         start, stop = summary["extent_seconds"]
         print(f"stvr: references lie between {start:g} and {stop:g} s, as AVA's; --videos would read the true lengths",
               file=sys.stderr)  # fmt: skip
-    from stvr.data.pairs_audit import headline
+    from stvr.tasks.pairs.audit import headline
 
     for split, found in summary["audit"].items():
         print(f"stvr: {headline(split, found)}", file=sys.stderr)

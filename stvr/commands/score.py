@@ -26,7 +26,7 @@ def score_ava_command(
     ] = 50,
 ) -> None:
     """AVA's official evaluator: CSV of video,second,x1,y1,x2,y2,action_id[,score] on both sides."""
-    from stvr.score import score_ava
+    from stvr.jobs.score import score_ava
 
     tell(score_ava(ground_truth, detections, labels, exclude, max_per_frame=max_per_frame))
 
@@ -36,7 +36,7 @@ def score_released_command(
     case: Annotated[Path, typer.Argument(help="JSON: pairs and detections.", show_default=False)],
 ) -> None:
     """Frame-mAP as the released program of Feng et al. counts it, on its own dump."""
-    from stvr.score import score_released
+    from stvr.jobs.score import score_released
 
     tell(score_released(case))
 
@@ -57,9 +57,9 @@ def score_video_command(
         bool, typer.Option("--inclusive", help="Boxes in pixels that end with their last pixel: + 1.")
     ] = False,
 ) -> None:
-    """video-mAP of linked tubelets, JSON, JSON Lines or CSV (see stvr/data/tubelets_file.py)."""
-    from stvr.score import score_video
-    from stvr.tubelets.video_map import VIDEO_THRESHOLDS
+    """video-mAP of linked tubelets, JSON, JSON Lines or CSV (see stvr/annotations/tubelets_file.py)."""
+    from stvr.jobs.score import score_video
+    from stvr.metrics.video_map import VIDEO_THRESHOLDS
 
     thresholds = iou or VIDEO_THRESHOLDS
     tell(score_video(ground_truth, detections, thresholds, tube_iou=tube_iou, area=area, inclusive=inclusive))

@@ -1,75 +1,53 @@
-"""stvr verify, stvr repair: is a store whole; make it whole again."""
+"""stvr store quantize, export, import: a store made smaller, or taken elsewhere."""
 
 from __future__ import annotations
 
-import sys
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from stvr.commands import Device, FlowWeights, Videos, Weights, done, exit_telling, sources, usable
+from stvr.commands import StorePath, done
 
-if TYPE_CHECKING:
-    from stvr.store import Checked
-
-StorePath = Annotated[str, typer.Argument(help="The folder of the store, or s3://BUCKET/PREFIX.", show_default=False)]
+app = typer.Typer(no_args_is_help=True, help="Make a feature store smaller, or take it to another format and back.")
 
 
-def verify(store: StorePath) -> None:
-    """Check every chunk of a store against its checksum, every array against the spec. Exit status 1 when broken."""
-    from stvr import progress
-    from stvr.store import FeatureStore, check_all
-
-    opened = FeatureStore.open(store)
-    with progress.shown() as tell:
-        found = check_all(opened, tell)
-    failed = opened.failed()
-    for fault in found.faults:
-        print(fault)
-    done(store, summary(found, failed))
-    for video, reason in failed.items():
-        print(f"stvr: {video} could not be extracted: {reason}", file=sys.stderr)
-    if found.faults:
-        print(f"stvr: run `stvr repair {store} VIDEOS` to compute what is broken again", file=sys.stderr)
-        sys.exit(1)
-
-
-def summary(found: Checked, failed: dict[str, str]) -> str:
-    parts = [f"{found.complete} complete videos, {len(found.faults)} faults"]
-    if found.unfinished:
-        first = found.unfinished[0]
-        parts.append(f"{len(found.unfinished)} unfinished ({first} first): `stvr extract` goes on with them")
-    if found.unsigned:
-        parts.append(f"{len(found.unsigned)} from before there were checksums: only their layout could be checked")
-    if failed:
-        parts.append(f"{len(failed)} in quarantine")
-    return "; ".join(parts)
-
-
-def repair(
+@app.command()
+def quantize(
     store: StorePath,
-    videos: Videos,
-    weights: Weights = None,
-    flow_weights: FlowWeights = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the cores, or the GPUs.")] = 1,
-    device: Device = "cpu",
+    out: Annotated[str, typer.Option(help="A new store.", show_default=False)],
+    compress: Annotated[str, typer.Option(help="lossless, bits7 (of mantissa) or int8 (a scale a channel and clip).")],
 ) -> None:
-    """Compute again what `stvr verify` finds broken, from the videos; what is whole is not touched."""
-    from stvr import progress
-    from stvr.backbones import load_backbone
-    from stvr.extract.flow import flow_of
-    from stvr.extract.repair import repair as run_repair
-    from stvr.store import FeatureStore, check_all
+    """Code the features of a store another way into a new one, and say what they lost."""
+    from stvr.store import FeatureStore
+    from stvr.store.quantize import quantize as run_quantize
 
-    opened, files = FeatureStore.open(store), sources(videos)
-    with progress.shown() as tell:
-        found = check_all(opened, tell)
-    if not found.faults:
-        done(store, "nothing is broken")
-        return
-    load = partial(load_backbone, opened.spec.backbone, weights, opened.spec.endpoint, device=device)
-    report = run_repair(opened, found, files, load, flow_of(opened.spec, flow_weights, usable(device)), workers)
-    done(store, f"{len(report.done)} videos repaired ({report.clips_computed} clips computed, "
-                f"{report.clips_reused} kept), {len(report.failed)} not")
-    exit_telling(report.failed)
+    losses = run_quantize(FeatureStore.open(store), out, compress).values()
+    relative, largest = (max((getattr(loss, name) for loss in losses), default=0.0) for name in ("relative", "largest"))
+    done(out, f"{len(losses)} videos kept as {compress}; at worst a video is off by {relative:.1e} of its size, "
+              f"one value by {largest:.2g}")
+
+
+@app.command()
+def export(
+    store: StorePath,
+    out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
+    file_format: Annotated[str, typer.Option("--format", help="hdf5 or npz.")] = "hdf5",
+) -> None:
+    """Write a store to one file, every array as it is kept."""
+    from stvr.store import FeatureStore
+    from stvr.store.exchange import export_features
+
+    count = export_features(FeatureStore.open(store), out, file_format)
+    done(out, f"{count} videos")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file of `stvr store export`.", show_default=False)],
+    out: Annotated[str, typer.Option(help="A store, new or of the same kind.", show_default=False)],
+) -> None:
+    """Make a store of an exported file again."""
+    from stvr.store.exchange import import_features
+
+    done(out, f"{len(import_features(file, out).videos())} videos")

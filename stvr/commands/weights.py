@@ -26,7 +26,7 @@ def weights_convert_command(
 
     A checkpoint of the authors' whole detector becomes a folder with backbone.safetensors and head.safetensors.
     """
-    from stvr.convert import convert_any
+    from stvr.jobs.convert import convert_any
 
     held = convert_any(source, out, endpoint)
     for cut, digest in held["digests"].items():
@@ -39,6 +39,6 @@ def weights_info_command(path: WeightsFile) -> None:
     """What a file of weights holds, with its digest up to each usual endpoint, as JSON."""
     import json
 
-    from stvr.backbones.convert import describe_weights
+    from stvr.backbones.weights.forms import describe_weights
 
     print(json.dumps(describe_weights(path), indent=1))

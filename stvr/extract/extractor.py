@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stvr.extract.ahead import Hung, Pulse, ahead, patiently
-from stvr.extract.decode import VideoError, VideoInfo, probe
 from stvr.extract.flow import Flow
-from stvr.extract.progress import Progress
-from stvr.extract.reading import Clip, as_fed, read_clips
-from stvr.extract.sources import local
+from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
 from stvr.store import Claimed, FeatureStore, SeveralStores
-from stvr.store.fetch import BucketFile, Source, etag_of
+from stvr.video.copies import local
+from stvr.video.decode import VideoError, VideoInfo, probe
+from stvr.video.reading import Clip, as_fed, read_clips
+from stvr.video.source import BucketFile, Source, etag_of
 
 T = TypeVar("T")
 Floats = NDArray[np.float16]

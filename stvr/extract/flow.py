@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stvr.backbones.weights import digest, read_state
+from stvr.backbones.weights.load import digest, read_state
 from stvr.kernels.warp import dense_warp
 from stvr.store import FeatureSpec
 

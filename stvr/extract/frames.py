@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stvr.extract.decode import VideoInfo, probe
 from stvr.extract.flow import Flow
-from stvr.extract.reading import as_fed, read_clips
 from stvr.store import FeatureSpec
 from stvr.structures import Span
+from stvr.video.decode import VideoInfo, probe
+from stvr.video.reading import as_fed, read_clips
 
 ROOM = 2 << 30  # bytes of frames that are kept
 STRIDE = 16  # pixels a cell of the feature map that flow is brought to

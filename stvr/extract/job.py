@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stvr.extract import ray, workers
-from stvr.extract.decode import RESIZES
 from stvr.extract.extractor import Backbone, Recipe
 from stvr.extract.flow import Flow
-from stvr.extract.progress import Pace, Progress, Step, shown
-from stvr.extract.reading import COLOUR_ORDERS
+from stvr.extract.pace import Pace, Progress, Step, shown
 from stvr.extract.todo import Outcome, Todo
 from stvr.store import FeatureSpec, FeatureStore, SeveralStores
 from stvr.store.claims import LEASE_SECONDS
-from stvr.store.fetch import BucketFile, Source, is_in_bucket
 from stvr.structures import ClipSpec
+from stvr.video.decode import RESIZES
+from stvr.video.reading import COLOUR_ORDERS
+from stvr.video.source import BucketFile, Source, is_in_bucket
 
 ENGINES = {"local": workers.spread, "ray": ray.spread}
 TIMEOUT_SECONDS = 120.0  # that a decoder may be silent

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from stvr.extract.extractor import Extractor, Recipe
-from stvr.extract.progress import Progress
+from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome, Todo
-from stvr.store.fetch import Source
+from stvr.video.source import Source
 
 LOCAL_MEMORY = 256 << 20  # of ray's object store on this machine: nothing large goes through it
 MAX_DEATHS = 5  # of actors, without one batch of the video between them

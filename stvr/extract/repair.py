@@ -10,9 +10,9 @@ from typing import Any
 from stvr.extract.extractor import Backbone, digest_of
 from stvr.extract.flow import Flow
 from stvr.extract.job import ExtractReport, by_name, extract
-from stvr.extract.sources import local
 from stvr.store import Checked, FeatureStore
-from stvr.store.fetch import Source
+from stvr.video.copies import local
+from stvr.video.source import Source
 
 USUAL: dict[str, Any] = {"precision": "auto", "batch_size": 8}  # where all notes are lost
 

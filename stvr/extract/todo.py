@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stvr.store.fetch import Source
+from stvr.video.source import Source
 
 AGAIN_SECONDS = 1.0  # after so long, a video that another run was writing is looked at again
 

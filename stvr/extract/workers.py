@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from stvr.extract.extractor import Recipe, digest_of
-from stvr.extract.progress import Progress
-from stvr.extract.sources import local
+from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome, Todo
-from stvr.store.fetch import Source, sweep
+from stvr.video.copies import local
+from stvr.video.source import Source, sweep
 
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
 MAX_CRASHES = 2  # of the decoder on one video; then it goes into quarantine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stvr.propagation.flow import FlowLSTMCell
+from stvr.propagation.flow_lstm import FlowLSTMCell
 from stvr.propagation.none import NoPropagation
 from stvr.propagation.recurrent import Propagation, Recurrent
 from stvr.propagation.traj_lstm import TrajLSTMCell

@@ -15,11 +15,10 @@ from stvr.render.report import (
     recall_table,
     write_report,
 )
-from stvr.render.video import box_at, frame_at, render_tubelets, still
+from stvr.render.video import box_at, render_tubelets, still
 from stvr.render.worst import worst_answers
 
 __all__ = [
-    "Answer", "Bar", "BarChart", "Curve", "Headline", "ReportData", "Table", "box_at", "evaluation_report", "frame_at",
-    "frame_map_table", "probe_table", "recall_table", "render_tubelets", "still", "worst_answers",
-    "write_report",
+    "Answer", "Bar", "BarChart", "Curve", "Headline", "ReportData", "Table", "box_at", "evaluation_report",
+    "frame_map_table", "probe_table", "recall_table", "render_tubelets", "still", "worst_answers", "write_report",
 ]  # fmt: skip

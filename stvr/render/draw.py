@@ -10,7 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torchvision.utils import draw_bounding_boxes
 
-Picture = NDArray[np.uint8]
+from stvr.video.pictures import Picture
+
 Colour = tuple[int, int, int]
 
 # Okabe and Ito's colours, apart for colour-blind eyes too, the dark ones lightened for film

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stvr.data.dials import UNITS
 from stvr.render.bars import Bar, BarChart
 from stvr.render.chart import Curve, LineChart
 from stvr.render.report import Answer, Cell, Headline, ReportData, Table, percent
 from stvr.render.worst import LEGEND
+from stvr.world.dials import UNITS
 
 AT = "0.5"  # the IoU of the bars
 

@@ -10,12 +10,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from stvr.metrics.frame_map import FrameMAP
 from stvr.render.bars import BarChart, bar_chart
 from stvr.render.chart import Curve, LineChart, line_chart
 from stvr.render.draw import TRUTH, Colour, Picture
 from stvr.render.style import STYLE
-from stvr.render.video import jpeg
-from stvr.tubelets.metrics import FrameMAP
+from stvr.video.encode import jpeg
 
 STILL_HEIGHT = 360  # pixels at most, so that a page of many stills stays small
 

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 from numpy.typing import ArrayLike
 
-from stvr.extract.decode import VideoError
 from stvr.render.draw import TRUTH, Colour, Picture, colour_of, draw_box
 from stvr.render.report import Answer, percent
-from stvr.render.video import frame_at
+from stvr.video.decode import VideoError
+from stvr.video.pictures import frame_at
 
 QUERY, WRONG = colour_of(0), colour_of(1)
 LEGEND: Mapping[str, Colour] = {
@@ -34,7 +33,7 @@ def worst_answers(results: Results, videos: Mapping[str, Path]) -> tuple[list[An
     for each in results["worst"]:
         try:
             answers.append(answer(each, results["labels"], videos))
-        except (VideoError, OSError, av.FFmpegError) as fault:
+        except (VideoError, OSError) as fault:
             reasons[str(fault)] = None
     return answers, list(reasons)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import uuid
 from contextlib import suppress
@@ -14,8 +13,7 @@ import zarr.abc.store
 from zarr.storage import LocalStore
 
 from stvr.store.claims import BucketClaim, Claim, FileClaim
-
-BUCKET = re.compile(r"(s3|gs|az):/+(.+)")  # pathlib makes one slash of two
+from stvr.video.source import BUCKET, objects
 
 
 class Place(Protocol):
@@ -39,15 +37,6 @@ def place_at(path: Path | str) -> Place:
     """A folder, or for "s3://bucket/prefix" (gs, az) a bucket: its keys, region, endpoint are AWS_... variables."""
     bucket = BUCKET.match(str(path))
     return Bucket(f"{bucket[1]}://{bucket[2].rstrip('/')}") if bucket else Folder(Path(path))
-
-
-def objects(url: str) -> Any:
-    """obstore's own view of a bucket, or of a prefix in it."""
-    try:
-        from obstore.store import from_url
-    except ImportError:
-        raise LookupError(f"{url} needs obstore. Run `pip install 'stvr[s3]'`.") from None
-    return from_url(url)
 
 
 def is_store(path: Path | str) -> bool:

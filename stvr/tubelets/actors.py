@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stvr.structures import Tubelet
-from stvr.tubelets.matching import paired_iou
+from stvr.tubelets.overlaps import paired_iou
 
 IOU = 0.5  # of the last box of one with the first box of the next
 

@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torchvision.ops import box_iou
 
-from stvr.tubelets.matching import Floats, Indices
+from stvr.tubelets.overlaps import Floats, Indices
 
 STEPS_OF_VELOCITY = 3  # clips over which the motion of an actor is averaged: one second at 3 clips a second
 MAX_PATHS = 30  # that Viterbi takes out of one reference, best first

@@ -12,7 +12,7 @@ from scipy.ndimage import median_filter
 from stvr.structures import LABEL_SAME, Detections, Span, Tubelet
 from stvr.tubelets.following import Clips, Track, follow_greedy, follow_online, follow_viterbi
 from stvr.tubelets.geometry import of_label, tube_cover
-from stvr.tubelets.matching import Floats
+from stvr.tubelets.overlaps import Floats
 
 # (clips, min_iou, max_gap) -> tracks
 LINKERS: Mapping[str, Callable[[Clips, float, int], list[Track]]] = {

@@ -8,7 +8,7 @@ import torch
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D
-from stvr.backbones.weights import digest, load_state
+from stvr.backbones.weights.load import digest, load_state
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import ENDPOINTS, I3D, Mixed, Pool, Unit, same_padding, scale
-from stvr.backbones.weights import from_tensorflow, load_state
+from stvr.backbones.weights.load import from_tensorflow, load_state
 
 
 def load_made_inputs(folder: Path) -> ModuleType:

@@ -10,7 +10,7 @@ import torch
 
 from stvr.backbones import Backbone, load_backbone, warn_of_analytic_weights
 from stvr.backbones.i3d import I3D, scale
-from stvr.backbones.weights import digest, load_weights, save_weights
+from stvr.backbones.weights.load import digest, load_weights, save_weights
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import torch
 
 from stvr.backbones import load_backbone
 from stvr.backbones.i3d import I3D, scale
-from stvr.backbones.weights import load_weights, save_weights
+from stvr.backbones.weights.load import load_weights, save_weights
 
 ENDPOINT = "Conv3d_2b_1x1"
 

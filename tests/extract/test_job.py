@@ -19,11 +19,11 @@ from barcode import nearest, number_in, paint, write_video
 from clock import CLIP, Looks, Reader, run, write_clock, write_drift
 
 from stvr.extract.ahead import ahead
-from stvr.extract.decode import decode_clips
 from stvr.extract.flow import load_flow
-from stvr.extract.progress import Step, shown
+from stvr.extract.pace import Step, shown
 from stvr.store import FeatureStore
 from stvr.structures import Span
+from stvr.video.decode import decode_clips
 
 
 def test_features_and_timestamps_are_those_of_the_frames(tmp_path):

@@ -8,8 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from clock import Reader, run, tree
-from test_workers import write_clocks
+from clock import Reader, run, tree, write_clocks
 
 from stvr.store import FeatureStore, check_all
 
@@ -19,7 +18,7 @@ def cluster():
     """Two processors of this machine."""
     ray = pytest.importorskip("ray", reason="needs ray, which is not here")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where the actors find `clock`
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))  # where the actors find `clock`
         patch.setenv("OMP_NUM_THREADS", "1")
         ray.init(num_cpus=2, include_dashboard=False, object_store_memory=256 << 20, log_to_driver=False)
         yield ray

@@ -11,7 +11,7 @@ from barcode import write_video
 
 from stvr.backbones import load_backbone
 from stvr.backbones.i3d import I3D
-from stvr.backbones.weights import save_weights
+from stvr.backbones.weights.load import save_weights
 from stvr.extract.job import extract
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Span

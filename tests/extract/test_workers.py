@@ -6,27 +6,20 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import av
 import pytest
 import torch
-from clock import CLIP, Looks, Reader, quiet, run, tree, write_clock, write_drift
+from clock import CLIP, Looks, Reader, quiet, run, tree, write_clocks, write_drift
+from driven import start, without_leftovers, workers_of
 
 from stvr.backbones import load_backbone
 from stvr.extract.flow import Flow
 from stvr.extract.job import extract
 from stvr.store import FeatureStore, check_all
-
-
-def write_clocks(folder: Path, sizes: list[int]) -> list[Path]:
-    """Video k begins at frame number 8 + 240 k."""
-    return [write_clock(folder / f"v{k:02}.mp4", size, 8 + 240 * k) for k, size in enumerate(sizes)]
 
 
 def test_three_workers_write_what_one_writes(tmp_path):
@@ -129,52 +122,6 @@ def test_a_decoder_that_hangs_is_left_and_the_others_are_done(tmp_path, workers)
     assert workers > 1 or time.monotonic() - begun < 4
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-from clock import Reader, run, quiet
-import torch
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    folder, log, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    videos, reader = sorted(folder.glob("*.mp4")), Reader(log, seconds=0.02)
-    report = run(videos, sys.argv[4], reader, workers=workers, report=quiet, lease_seconds=1.0)
-    print(len(report.done), len(report.skipped), len(report.failed))
-"""
-
-
-def start(folder: Path, log: Path, store: Path | str, workers: int = 4) -> subprocess.Popen[str]:
-    """`extract` of all videos of a folder, in a process of its own."""
-    driver = folder / "driver.py"
-    driver.write_text(DRIVER)
-    return subprocess.Popen(
-        [sys.executable, str(driver), str(folder), str(log), str(workers), str(store)], text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}, stdout=subprocess.PIPE, start_new_session=True,
-        preexec_fn=hear_ctrl_c,
-    )  # fmt: skip
-
-
-def hear_ctrl_c() -> None:
-    """A shell that runs its jobs in the background has them, and their children, ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """The processes that have written to no log of their own, found by their parent's parent: the fork server."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        with suppress(ProcessLookupError, FileNotFoundError):  # it ended this moment
-            if os.getsid(int(entry.name)) != process.pid:
-                continue
-            words = (entry / "stat").read_text().rpartition(")")[2].split()
-            parent = int(words[1])
-            if words[0] != "Z" and parent not in (process.pid, 1, os.getpid()) and int(entry.name) != process.pid:
-                found.append(int(entry.name))
-    return found
-
-
 def test_thirty_kills_of_four_workers_leave_what_an_undisturbed_run_leaves(tmp_path):
     """Every tenth kill takes the whole run with its workers; it is started again at once."""
     (tmp_path / "videos").mkdir()
@@ -210,12 +157,6 @@ def test_thirty_kills_of_four_workers_leave_what_an_undisturbed_run_leaves(tmp_p
     times = Counter(reader.logged())
     assert len(times) == 272
     assert sum(times.values()) - 272 <= 4 * (27 + 3 * 4)  # a kill costs one shard of 4 clips, of a run four
-
-
-def without_leftovers(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Less what a killed writer had not renamed yet; marks may be missing, as they only make listing fast."""
-    return {name: content for name, content in files.items()
-            if not name.endswith(".partial") and not name.startswith((".claims", ".complete"))}  # fmt: skip
 
 
 def test_ctrl_c_leaves_no_worker_and_loses_no_shard(tmp_path):

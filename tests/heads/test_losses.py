@@ -10,9 +10,9 @@ import torch
 from tiny import HEAD
 
 from stvr.config import fill
-from stvr.data.dataset import Item, collate
 from stvr.heads import HeadOptions, build_head, matching
 from stvr.heads.boxes import decode
+from stvr.tasks.pairs.dataset import Item, collate
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 REGION = torch.tensor([[100.0, 120.0, 160.0, 200.0]])  # in pixels of 320

@@ -10,10 +10,10 @@ import torch
 from tiny import HEAD
 
 from stvr.config import fill
-from stvr.data.dataset import Item, collate
 from stvr.heads import PRESETS, HeadOptions, build_head
 from stvr.heads.boxes import encode
 from stvr.heads.matching import columns
+from stvr.tasks.pairs.dataset import Item, collate
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 

@@ -5,11 +5,11 @@ import re
 import pytest
 import torch
 
-from stvr.figures import PairAnswers, score
+from stvr.metrics import ClipRecord, PairRecord
 from stvr.render import Bar, BarChart, evaluation_report, write_report
 from stvr.render.bars import NAMES, NUMBERS, WIDTH, bar_chart
 from stvr.structures import LABEL_SAME, Detections, Pair, Span, Tubelet
-from stvr.tubelets import ClipRecord, PairRecord
+from stvr.tasks.pairs.figures import PairAnswers, score
 
 BOX, FAR = [0.2, 0.1, 0.6, 0.9], [0.7, 0.1, 0.9, 0.9]
 

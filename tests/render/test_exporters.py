@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stvr.data.ava import read_ava
-from stvr.data.cvat import read_cvat
-from stvr.data.table import read_table
-from stvr.locate import Answer
+from stvr.annotations.ava import read_ava
+from stvr.annotations.cvat import read_cvat
+from stvr.annotations.table import read_table
+from stvr.jobs.locate import Answer
 from stvr.render.exporters import IMPORTS, export_file, import_file, read_found, write_found, write_table
 from stvr.render.exporters.records import Found
 from stvr.structures import ClipSpec, Span, Tubelet

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 
+from stvr.metrics.frame_map import FrameMAP
 from stvr.render.chart import MAX_POINTS, Curve, line_chart, ticks
 from stvr.render.report import (
     Answer,
@@ -22,7 +23,6 @@ from stvr.render.report import (
     training_curves,
     write_report,
 )
-from stvr.tubelets.metrics import FrameMAP
 
 NAN = float("nan")
 RESULT = FrameMAP(

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from stvr.render.draw import DARK, TRUTH, colour_of
-from stvr.render.video import box_at, frame_at, jpeg, render_tubelets, still
+from stvr.render.video import box_at, render_tubelets, still
 from stvr.structures import ClipSpec, Span, Tubelet
+from stvr.video.encode import jpeg
+from stvr.video.pictures import frame_at
 
 TICKS = (0, 30, 65, 100, 180, 190, 400, 433, 466, 500, 700, 733, 766, 800, 960)  # milliseconds, an uneven rate
 SIZE = (97, 66)  # width and height; one of them odd

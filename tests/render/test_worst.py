@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from stvr.data.synthetic import write_video
-from stvr.figures import PairAnswers, score
+from stvr.metrics import ClipRecord, PairRecord
 from stvr.render import evaluation_report, worst_answers, write_report
 from stvr.render.draw import TRUTH
 from stvr.render.worst import QUERY, WRONG
 from stvr.structures import ClipSpec, Detections, Pair, Span, Tubelet
-from stvr.tubelets import ClipRecord, PairRecord
+from stvr.tasks.pairs.figures import PairAnswers, score
+from stvr.world.synthetic import write_video
 
 SIDE = 64
 BOX, FAR = [0.25, 0.25, 0.5, 0.75], [0.625, 0.25, 0.875, 0.75]

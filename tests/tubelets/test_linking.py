@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from stvr.metrics.oracle import oracle_link
 from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Detections, Span, Tubelet
 from stvr.tubelets.linking import LINKERS, link
-from stvr.tubelets.oracle import oracle_link
 
 HALF = np.array([-0.08, -0.2, 0.08, 0.2])
 

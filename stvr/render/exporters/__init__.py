@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stvr.files import whole
-from stvr.render.exporters.ava import export_ava, import_ava
+from stvr.render.exporters.ava_rows import export_ava, import_ava
 from stvr.render.exporters.coco_video import export_coco_video, import_coco_video
-from stvr.render.exporters.cvat import export_cvat, import_cvat
+from stvr.render.exporters.cvat_tracks import export_cvat, import_cvat
 from stvr.render.exporters.fiftyone import export_fiftyone, import_fiftyone
 from stvr.render.exporters.mot import export_mot, import_mot, sequence_ini
 from stvr.render.exporters.records import Found, by_video, read_found, write_found, write_table
@@ -91,7 +91,7 @@ def known(form: str, forms: Sequence[str]) -> None:
 
 def rate_of(reference: str, fps: float | None) -> float:
     """Frames a second: as given, or of the file itself."""
-    from stvr.extract.decode import VideoError, probe
+    from stvr.video.decode import VideoError, probe
 
     if fps is not None:
         return fps

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stvr.data.table import TABLE_COLUMNS
+from stvr.annotations.table import TABLE_COLUMNS
 from stvr.files import whole
 from stvr.structures import ClipSpec
 

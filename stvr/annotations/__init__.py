@@ -1,0 +1,1 @@
+"""Other people's annotation files: names and moments become ours here."""

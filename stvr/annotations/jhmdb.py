@@ -1,0 +1,102 @@
+"""Read JHMDB (Jhuang et al., ICCV 2013): the boxes around its puppet masks, and its lists of splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.io import loadmat
+
+from stvr.annotations.frame_counts import frame_rows, rate_of, video_name
+from stvr.annotations.rows import Annotations, Rows
+from stvr.annotations.tubes_json import refuse_pickle, tube_rows
+
+MASK = "part_mask"  # the variable in every puppet_mask.mat: (rows, columns, frames), above 0 where the actor is
+
+
+def read_jhmdb(folder: Path, frame_rates: Mapping[str, float] | float) -> Annotations:
+    """Reads FOLDER/class/video/puppet_mask.mat: the box around the mask of each frame; a frame without one has none.
+
+    A file instead of the folder is read as JHMDB-GT, written as JSON. Label ids count the classes, the folder's
+    subfolders, in alphabetical order from 1. One actor a video.
+
+    Args:
+        frame_rates: frames a second, of all videos or by video name; then only these videos are kept.
+    Raises: ValueError for a file that holds no mask, FileNotFoundError and LookupError where there is nothing to read.
+    """
+    return jhmdb_rows(folder, frame_rates).checked()
+
+
+def jhmdb_rows(folder: Path, frame_rates: Mapping[str, float] | float) -> Rows:
+    """The rows of `read_jhmdb` as they stand; `line` is the frame."""
+    if folder.is_file():
+        refuse_pickle(folder)
+        return tube_rows(folder, frame_rates)
+    files = sorted(folder.glob("*/*/puppet_mask.mat"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no class/video/puppet_mask.mat. Name the folder puppet_mask of "
+                                "JHMDB's puppet_mask.zip.")
+    classes = sorted({file.parent.parent.name for file in files})
+    parts, extents = [], {}
+    for file in files:
+        video = file.parent.name
+        rate = rate_of(video, frame_rates)
+        if rate is None:
+            continue
+        mask = read_mask(file)
+        frames, boxes = mask_boxes(mask)
+        height, width, num_frames = mask.shape
+        extents[video] = (0.0, num_frames / rate)
+        label = classes.index(file.parent.parent.name) + 1
+        parts.append(frame_rows(video, "0", label, frames, boxes, rate, (width, height)))
+    if not parts:
+        raise LookupError(f"{folder} holds masks of {len(files)} videos, none among those given.")
+    return Rows(folder.name, pd.concat(parts, ignore_index=True), dict(enumerate(classes, start=1)), extents)
+
+
+def read_mask(file: Path) -> NDArray[np.bool_]:
+    """(rows, columns, frames), True where the actor is."""
+    try:
+        mask = loadmat(file, variable_names=[MASK])[MASK]
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{file} holds no {MASK}: {type(error).__name__}: {error}") from None
+    if mask.ndim == 2:  # MATLAB drops the last side of a single frame
+        mask = mask[:, :, None]
+    if mask.ndim != 3 or not mask.size:
+        raise ValueError(f"{file}: {MASK} has the shape {mask.shape}, wanted (rows, columns, frames).")
+    return np.asarray(mask > 0)
+
+
+def mask_boxes(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Frames (T,) that show the actor, and the box around it (T, 4) xyxy in pixels, edges after the last pixel."""
+    frames, boxes = [], []
+    for frame in range(mask.shape[2]):
+        rows, columns = (np.flatnonzero(mask[:, :, frame].any(axis)) for axis in (1, 0))
+        if len(rows):
+            frames.append(frame)
+            boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    return np.array(frames, np.int64), np.array(boxes, np.int64).reshape(-1, 4)
+
+
+def read_splits(folder: Path, number: int) -> dict[str, str]:
+    """Video -> "train" or "test" of the files *_test_split{number}.txt; videos of neither are left out.
+
+    Raises FileNotFoundError where there is no such file, ValueError with the line that is no video and 0, 1 or 2.
+    """
+    files = sorted(folder.glob(f"*_test_split{number}.txt"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no file *_test_split{number}.txt. Name JHMDB's folder splits.")
+    splits: dict[str, str] = {}
+    for file in files:
+        for count, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            words = line.split()
+            if words and (len(words) != 2 or words[1] not in ("0", "1", "2")):
+                raise ValueError(f"{file.name}, line {count}: wanted a video and 1 (train) or 2 (test), not {line!r}.")
+            if words and words[1] != "0":
+                splits[video_name(words[0])] = {"1": "train", "2": "test"}[words[1]]
+    return splits

@@ -1,0 +1,95 @@
+"""Read labelled tubelets of anybody's from JSON, JSON Lines or CSV, for scoring without a model.
+
+JSON: {"tubelets": [{"video": "v1", "label": "wave", "start": 12, "boxes": [[x1, y1, x2, y2], ...], "score": 0.9}, ...]}
+or the list alone; JSON Lines: one such object a line. `start` is the first frame (or clip) and `boxes` has one for each
+that follows; ground truth needs no score. CSV: video,label,tubelet,frame,x1,y1,x2,y2[,score] with that header, one row
+a box, `tubelet` telling apart those of one video and label; a tubelet's score is the mean of its rows'.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from stvr.annotations.rows import EDGES
+from stvr.metrics.video_map import LabelledTubelet
+from stvr.structures import Span, Tubelet
+
+KEY = ["video", "label", "tubelet"]
+
+
+def read_labelled_tubelets(path: Path, inclusive: bool = False) -> list[LabelledTubelet]:
+    """The tubelets of a file, in its order. inclusive: x2 and y2 are the last pixel, so 1 is added to both.
+
+    Raises ValueError with the place of whatever does not fit.
+    """
+    if path.suffix.lower() == ".csv":
+        return from_table(path, inclusive)
+    text = path.read_text(encoding="utf-8-sig")
+    return [from_json(each, f"{path.name}, tubelet {i}", inclusive) for i, each in enumerate(objects(text, path))]
+
+
+def objects(text: str, path: Path) -> list[Any]:
+    """One JSON document, or a document a line."""
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        try:
+            content = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except json.JSONDecodeError:
+            raise ValueError(f"{path.name} is neither JSON nor JSON Lines: {error}.") from None
+    if isinstance(content, dict):
+        content = content.get("tubelets", [content])
+    if not isinstance(content, list):
+        raise ValueError(f'{path.name}: wanted {{"tubelets": [...]}} or a list, not a {type(content).__name__}.')
+    return content
+
+
+def from_json(each: Any, where: str, inclusive: bool) -> LabelledTubelet:
+    try:
+        boxes = np.array(each["boxes"], np.float64)
+        video, label, start = str(each["video"]), str(each["label"]), int(each["start"])
+        score = float(each.get("score", 1.0))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{where}: wanted video, label, start, boxes and a score ({type(error).__name__}: {error}).") \
+            from None
+    return tubelet(video, label, start, boxes, score, where, inclusive)
+
+
+def from_table(path: Path, inclusive: bool) -> list[LabelledTubelet]:
+    table = pd.read_csv(path, dtype={name: str for name in KEY}, keep_default_na=False)
+    if missing := [name for name in [*KEY, "frame", *EDGES] if name not in table.columns]:
+        raise ValueError(f"{path.name} has no column {', '.join(missing)}; wanted the header "
+                         f"{','.join([*KEY, 'frame', *EDGES])} and, for detections, score.")
+    numeric = [name for name in ["frame", *EDGES, "score"] if name in table.columns]
+    table[numeric] = table[numeric].apply(pd.to_numeric, errors="coerce")
+    if table[numeric].isna().any(axis=None):
+        line = int(np.flatnonzero(table[numeric].isna().any(axis=1))[0]) + 2
+        raise ValueError(f"{path.name}, line {line}: wanted numbers in {', '.join(numeric)}.")
+    read = []
+    for key, rows in table.groupby(KEY, sort=False):
+        video, label, number = map(str, key)
+        rows, where = rows.sort_values("frame"), f"{path.name}, tubelet {number} of {video!r}"
+        frames = rows["frame"].to_numpy()
+        if (np.diff(frames) != 1).any():
+            raise ValueError(f"{where}: frames must follow one another, a box each. Fill the gaps or part the tubelet.")
+        score = float(rows["score"].mean()) if "score" in rows else 1.0
+        read.append(tubelet(video, label, int(frames[0]), rows[EDGES].to_numpy(np.float64), score, where, inclusive))
+    return read
+
+
+def tubelet(
+    video: str, label: str, start: int, boxes: np.ndarray, score: float, where: str, inclusive: bool
+) -> LabelledTubelet:
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) or start < 0:
+        raise ValueError(f"{where}: wanted start >= 0 and boxes (T, 4), at least one, not {start} and {boxes.shape}.")
+    boxes = boxes + np.array([0, 0, 1, 1]) if inclusive else boxes
+    if not np.isfinite(boxes).all() or not math.isfinite(score) or (boxes[:, 2:] < boxes[:, :2]).any():
+        raise ValueError(f"{where}: wanted finite numbers and boxes x1, y1, x2, y2 with x1 <= x2 and y1 <= y2.")
+    return LabelledTubelet(label, Tubelet(Span(video, start, start + len(boxes)), torch.from_numpy(boxes), score))

@@ -1,0 +1,102 @@
+"""Read UCF101-24's corrected annotations (Singh et al., ICCV 2017): tubes with a box a frame."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stvr.annotations.frame_counts import frame_rows, rate_of
+from stvr.annotations.rows import Annotations, Rows
+
+CLASSES = (
+    "Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving", "Fencing", "FloorGymnastics",
+    "GolfSwing", "HorseRiding", "IceDancing", "LongJump", "PoleVault", "RopeClimbing", "SalsaSpin", "SkateBoarding",
+    "Skiing", "Skijet", "SoccerJuggling", "Surfing", "TennisSwing", "TrampolineJumping", "VolleyballSpiking",
+    "WalkingWithDog",
+)  # fmt: skip
+PICTURE = (320, 240)  # the size all boxes refer to, whatever the file's
+
+
+def read_ucf101_24(path: Path, frame_rates: Mapping[str, float]) -> Annotations:
+    """Reads pyannot.pkl: frames [sf, ef) counted from 0, boxes x, y, width, height in a picture of 320 x 240.
+
+    Label ids count the 24 classes in alphabetical order from 1. Each frame's box stands while the frame is on screen.
+
+    Args:
+        frame_rates: frames a second by video name ("v_Biking_g01_c01"); only these videos are kept.
+    Raises: ValueError where the file is not what it should be, LookupError where it holds none of the videos.
+    """
+    return ucf101_24_rows(path, frame_rates).checked()
+
+
+def ucf101_24_rows(path: Path, frame_rates: Mapping[str, float] | float) -> Rows:
+    """The rows of `read_ucf101_24` as they stand; `line` is the frame."""
+    videos = read_tubes(path)
+    rates = {video: rate for video in videos if (rate := rate_of(video, frame_rates)) is not None}
+    if not rates:
+        count = len(frame_rates) if isinstance(frame_rates, Mapping) else 0
+        raise LookupError(f"{path.name} annotates {len(videos)} videos, none among the {count} given.")
+    parts, extents = [], {}
+    for video, rate in rates.items():
+        extents[video] = (0.0, int(videos[video]["numf"]) / rate)
+        parts += [tube_rows(video, person, tube, rate) for person, tube in enumerate(videos[video]["annotations"])]
+    return Rows(path.name, pd.concat(parts, ignore_index=True), dict(enumerate(CLASSES, start=1)), extents)
+
+
+def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float) -> pd.DataFrame:
+    """One row a frame. Boxes are stored as uint8: they are widened before x + width can overflow."""
+    boxes = np.asarray(tube["boxes"]).astype(np.int64)  # (T, 4) x, y, width, height
+    frames = np.arange(int(tube["sf"]), int(tube["ef"]))
+    if boxes.shape != (len(frames), 4) or not len(frames):
+        raise ValueError(f"{video!r}, tube {person}: boxes {boxes.shape} for frames {tube['sf']} to {tube['ef']}, "
+                         "wanted one of 4 numbers for each.")
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    return frame_rows(video, str(person), int(tube["label"]) + 1, frames, corners, rate, PICTURE)
+
+
+def read_tubes(path: Path) -> dict[str, Any]:
+    """The file as it is, by video name: {"numf", "label", "annotations": [{"label", "sf", "ef", "boxes"}]}."""
+    try:
+        with path.open("rb") as file:
+            videos = _Unpickler(file, encoding="latin1").load()
+        tubes = {PurePosixPath(str(name)).name: video for name, video in videos.items()}
+        wanted = all({"numf", "annotations"} <= set(video) for video in tubes.values())
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path.name} is not UCF101-24's pyannot.pkl: {error}") from None
+    if not wanted:
+        raise ValueError(f"{path.name} is not UCF101-24's pyannot.pkl: a video has no numf or annotations.")
+    return tubes
+
+
+def _plain_dtype(code: str, *flags: Any) -> np.dtype[Any]:
+    """numpy.dtype for numbers and text alone: no objects, no records."""
+    if not isinstance(code, str) or code[:1] not in "biufSU" or "," in code:
+        raise pickle.UnpicklingError(f"it holds an array of {code!r}, wanted plain numbers")
+    return np.dtype(code, *flags)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes dicts, lists, numbers, text and numpy arrays of them; any other name in the file is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        home = module.replace("numpy._core", "numpy.core")
+        if (home, name) in _ALLOWED:
+            return _ALLOWED[home, name]
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not data")
+
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+_SCALAR = np.float64(0).__reduce__()[0]
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): _plain_dtype,
+}

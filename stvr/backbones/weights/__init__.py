@@ -1,0 +1,1 @@
+"""Trained weights: read in any form, checked, digested, saved."""

@@ -1,0 +1,79 @@
+"""Weights of I3D in any form become our safetensors, after being told apart and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stvr.backbones.i3d import I3D
+from stvr.backbones.weights.load import COUNTER, compare, digest, load_state, read_state, save_weights, sizes
+from stvr.backbones.weights.tensorflow import is_checkpoint, read_index
+
+DIGESTED = ("Mixed_4c", "Mixed_4f", "Mixed_5c", "Logits")  # endpoints that features are usually taken from
+
+
+def convert(source: Path, out: Path, endpoint: str = "Logits") -> dict[str, Any]:
+    """Writes what `source` holds of I3D up to `endpoint` to `out` (.safetensors), and gives `describe_weights(out)`.
+
+    source: what `read_state` takes. Raises FileNotFoundError; LookupError for an endpoint that is none; ValueError
+    that counts and names the variables that are missing, left over or of another shape.
+    """
+    if out.suffix != ".safetensors":
+        raise ValueError(f"{out}: wanted a name that ends in .safetensors, came another. Rename --out.")
+    if out.resolve() == source.resolve():
+        raise ValueError(f"{out}: wanted another file than the source, came the source. Rename --out.")
+    state = read_state(source)
+    model = I3D(endpoint, *sizes(state))
+    load_state(model, state, str(source))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(model, out)
+    return describe_weights(out)
+
+
+def describe_weights(path: Path) -> dict[str, Any]:
+    """What a file of weights holds, as JSON values.
+
+    variables: tensors in the file. parameters: learned numbers among them (no statistics, no momentum).
+    digests: of the network cut at each usual endpoint that the file reaches; a store made with it has the same.
+    misfits: every name that does not fit the whole of I3D, by kind. Raises ValueError for a file with nothing of I3D.
+    """
+    state = read_state(path)
+    in_channels, num_classes = sizes(state)
+    with torch.device("meta"):
+        whole = I3D("Logits", in_channels, num_classes)
+        cuts = [I3D(endpoint, in_channels, num_classes) for endpoint in DIGESTED]
+    if not any(name in state for name in whole.state_dict()):
+        raise ValueError(f"{path}: wanted weights of I3D, came {len(state)} tensors of another network. "
+                         "Give a file of I3D.")
+    learned = [name for name, value in whole.named_parameters() if value.requires_grad]
+    return {
+        "kind": "weights",
+        "form": form(path),
+        "variables": len(read_index(path)) if is_checkpoint(path) else len(state),
+        "parameters": sum(state[name].numel() for name in learned if name in state),
+        "classes": num_classes if "logits.conv3d.bias" in state else None,
+        "in_channels": in_channels,
+        "digests": {cut.endpoint: digest_of(state, cut) for cut in cuts if fits(state, cut)},
+        "misfits": {kind: names for kind, names in compare(state, whole).items() if names},
+    }
+
+
+def form(path: Path) -> str:
+    if is_checkpoint(path):
+        return "tensorflow"
+    return "safetensors" if path.suffix == ".safetensors" else "pytorch"
+
+
+def fits(state: Mapping[str, Tensor], model: I3D) -> bool:
+    misfits = compare(state, model)
+    return not misfits["missing"] and not misfits["of another shape"]
+
+
+def digest_of(state: Mapping[str, Tensor], model: I3D) -> str:
+    """The digest that `model` has once it is filled, whatever precision the file has."""
+    return digest({name: state[name].to(value.dtype) for name, value in model.state_dict().items()
+                   if not name.endswith(COUNTER)})  # fmt: skip

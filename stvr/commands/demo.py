@@ -1,0 +1,20 @@
+"""stvr demo: the whole job on a world that it makes itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stvr.commands import Seed, done
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    seed: Seed = 0,
+) -> None:
+    """The whole job on a world that it makes itself: synth, extract, train, eval, locate, one HTML report."""
+    from stvr.jobs.demo import demo as run_demo
+
+    done(run_demo(out, seed=seed), "open the report in a browser")

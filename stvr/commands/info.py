@@ -1,0 +1,19 @@
+"""stvr info: what a file or a store holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def info(
+    path: Annotated[Path, typer.Argument(help="A store, a checkpoint, a run, or a pairs file.", show_default=False)],
+) -> None:
+    """What is in a store, a checkpoint or a pairs file, as JSON."""
+    import json
+
+    from stvr.jobs.info import describe
+
+    print(json.dumps(describe(path), indent=1))

@@ -1,0 +1,73 @@
+"""stvr locate: where and when, in other videos, what a query shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stvr.commands import (
+    CheckpointFile,
+    Device,
+    FlowWeights,
+    Weights,
+    done,
+    edges,
+    exit_telling,
+    seconds_pair,
+    usable,
+    video_files,
+)
+
+
+def locate(
+    references: Annotated[list[Path], typer.Argument(help="The videos to look in.", show_default=False)],
+    checkpoint: CheckpointFile,
+    query: Annotated[Path, typer.Option(help="The video that shows it.", show_default=False)],
+    box: Annotated[str, typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].", show_default=False)],
+    at: Annotated[float, typer.Option(help="When, in seconds.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder for tubelets.jsonl.", show_default=False)],
+    span: Annotated[
+        str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
+    ] = None,
+    weights: Weights = None,
+    flow_weights: FlowWeights = None,
+    render: Annotated[bool, typer.Option("--render", help="Write an annotated mp4 of each reference.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Where and when: JSON Lines of tubelets in seconds and pixels, best first; annotated video."""
+    from stvr.jobs.locate import Answer, locate_files
+    from stvr.progress import shown_steps
+
+    files = video_files(references)
+    places = render_places(files, query, out) if render else {}
+
+    def write_video(answer: Answer) -> None:
+        from stvr.render.video import render_tubelets
+
+        if answer.path in places:
+            render_tubelets(answer.path, answer.tubelets, places[answer.path], answer.clip)
+
+    with shown_steps("locating") as tell:
+        report = locate_files(
+            checkpoint, query, edges(box, 4, "--box X1,Y1,X2,Y2"), at, files, out,
+            span=seconds_pair(span), weights=weights, flow_weights=flow_weights, device=usable(device),
+            on_answer=write_video, report=lambda path, done, total: tell(done, total, {}),
+        )  # fmt: skip
+    done(report.path, f"{report.num_tubelets} tubelets in {report.num_references} references")
+    exit_telling(report.failed)
+
+
+def render_places(references: list[Path], query: Path, out: Path) -> dict[Path, Path]:
+    """Where the annotated video of each reference goes; never over another one, nor over a video that is read."""
+    places: dict[Path, Path] = {}
+    taken = {path.resolve() for path in (*references, query)}
+    for reference in references:
+        place = out / f"{reference.stem}_tubelets.mp4"
+        if place.resolve() in taken:
+            raise ValueError(f"--render would write {place} over another video. Choose another --out, or rename "
+                             f"{reference}.")
+        taken.add(place.resolve())
+        places[reference] = place
+    return places

@@ -1,0 +1,109 @@
+"""Region boxes of a torchvision detector, once a video, kept beside its features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stvr.backbones.weights.load import digest, listed, read_state
+from stvr.extract.extractor import digest_of
+from stvr.store import FeatureStore
+from stvr.store.region_boxes import COLUMNS, detector_of, write_boxes
+from stvr.video.copies import local
+from stvr.video.decode import decode_clips
+from stvr.video.source import Source
+
+DETECTORS = (
+    "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2",
+    "fcos_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large",
+)  # fmt: skip
+CLASS_BIAS = "roi_heads.box_predictor.cls_score.bias"  # of the first four: as long as the weights know classes
+BOXES_A_CLIP = 20
+
+
+class Detector:
+    """A torchvision detector and what a store says of its boxes."""
+
+    def __init__(self, name: str, network: nn.Module, weights_digest: str, device: str) -> None:
+        self.name, self.network, self.device = f"{name} {weights_digest}", network.eval().to(device), device
+
+    @torch.inference_mode()
+    def __call__(self, pictures: Tensor) -> NDArray[np.float32]:
+        """pictures (B, S, S, 3) uint8 RGB -> (B, 20, 6), as `write_boxes` takes them."""
+        side = pictures.shape[1]
+        found = self.network(list(pictures.to(self.device).movedim(-1, 1).float() / 255))
+        boxes = np.zeros((len(pictures), BOXES_A_CLIP, COLUMNS), np.float32)
+        for rows, one in zip(boxes, found, strict=True):
+            parts = [one["boxes"] / side, one["scores"][:, None], one["labels"][:, None].float()]  # best first
+            kept = torch.cat(parts, 1)[:BOXES_A_CLIP]
+            rows[: len(kept)] = kept.cpu().numpy()
+        return boxes
+
+
+def load_detector(name: str, weights: Path | None, device: str = "cpu") -> Detector:
+    """A name on the menu DETECTORS with torchvision's weights from a file. Raises as `load_backbone` does."""
+    from torchvision.models import get_model
+
+    if name not in DETECTORS:
+        raise LookupError(f"there is no detector {name!r}. Choose one of {', '.join(DETECTORS)}.")
+    if weights is None:
+        raise LookupError(f"{name} has no weights of its own. Give torchvision's with --boxes-weights FILE.")
+    state = read_state(weights)
+    known = state.get(CLASS_BIAS)
+    classes: dict[str, Any] = {} if known is None else {"num_classes": len(known)}
+    network = get_model(name, weights=None, weights_backbone=None, **classes)
+    wanted = network.state_dict()
+    misfits = [key for key in wanted.keys() | state.keys()
+               if key not in state or key not in wanted or state[key].shape != wanted[key].shape]
+    if misfits:
+        raise ValueError(f"{weights}: wanted torchvision's weights of {name}, came others: {listed(sorted(misfits))}. "
+                         "Give its own file.")
+    network.load_state_dict(state)
+    return Detector(name, network, digest(state), device)
+
+
+def detect(
+    sources: Sequence[Source], store: FeatureStore, detector: Detector, batch_size: int = 8,
+    tell: Callable[[str], None] = lambda video: None,
+) -> list[str]:  # fmt: skip
+    """Looks at the middle frame of every clip of the videos that the store has; those that had no boxes are told.
+
+    Frames are squares, as the backbone is fed. ValueError when a video has boxes of another detector, or its file is
+    not the one that its features were made from.
+    """
+    done: list[str] = []
+    for source in sources:
+        if source.stem not in store:  # it failed, or another run has it
+            continue
+        theirs = detector_of(store, source.stem)
+        if theirs == detector.name:
+            continue
+        if theirs is not None:
+            raise ValueError(f"{source.stem!r} has boxes of {theirs}, not of {detector.name}. "
+                             f"Remove {store}/.boxes to have all made anew.")
+        with local(source) as (path, _):
+            if digest_of(path) != store.info(source.stem)["digest"]:
+                raise ValueError(f"{source} is not the file that {source.stem!r} was made from. Name that one.")
+            write_boxes(store, source.stem, _boxes_of(path, store, detector, batch_size), detector.name)
+        done.append(source.stem)
+        tell(source.stem)
+    return done
+
+
+def _boxes_of(path: Path, store: FeatureStore, detector: Detector, batch_size: int) -> NDArray[np.float32]:
+    spec, waiting, boxes = store.spec, list[NDArray[np.uint8]](), list[NDArray[np.float32]]()
+    for _, frames, _ in decode_clips(path, spec.clip, resize=spec.resize):
+        waiting.append(frames[len(frames) // 2])
+        if len(waiting) == batch_size:
+            boxes.append(detector(torch.from_numpy(np.stack(waiting))))
+            waiting = []
+    if waiting:
+        boxes.append(detector(torch.from_numpy(np.stack(waiting))))
+    return np.concatenate(boxes)

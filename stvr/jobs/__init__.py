@@ -1,0 +1,1 @@
+"""Jobs: the parts joined, one function each."""

@@ -1,0 +1,270 @@
+"""The whole job on a world that it makes itself: synth, extract, prepare, train, eval, locate, one report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import stvr
+from stvr.backbones import load_backbone
+from stvr.extract.job import extract
+from stvr.files import whole
+from stvr.jobs.evaluate import evaluate, text_table
+from stvr.jobs.locate import locate_files
+from stvr.jobs.train import train, train_options
+from stvr.progress import shown_steps
+from stvr.render import (
+    Answer,
+    Curve,
+    Headline,
+    ReportData,
+    Table,
+    recall_table,
+    render_tubelets,
+    still,
+    write_report,
+)
+from stvr.store import FeatureStore
+from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.tasks.pairs.build import read_pairs
+from stvr.tasks.pairs.prepare import PairOptions, prepare_table
+from stvr.training.runs import LOG_FILE
+from stvr.world.actions import HELD_OUT
+from stvr.world.synthetic import write_world
+
+IMAGE_SIZE = 160
+NUM_ANSWERS = 4
+NUM_STILLS = 5
+MAX_EVAL_PAIRS = 150  # of the test pairs, drawn by the seed: keeps two cores below a few minutes
+
+
+NOT_LOSSES = ("step", "total", "gradient_norm", "lr", "steps_a_second")  # in a line of the training log
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where each stage of the demo leaves its result."""
+
+    out: Path
+
+    world = property(lambda self: self.out / "world")
+    videos = property(lambda self: self.out / "world" / "videos")
+    store = property(lambda self: self.out / "features.zarr")
+    pairs = property(lambda self: self.out / "pairs.json")
+    run = property(lambda self: self.out / "run")
+    evaluation = property(lambda self: self.out / "eval")
+    answers = property(lambda self: self.out / "answers")
+    report = property(lambda self: self.out / "report.html")
+
+
+def demo(out: Path, *, seed: int = 0, size: str = "small", steps: int | None = None) -> Path:
+    """Runs every stage and returns the report's path. Started again after a stop, it goes on where it was.
+
+    size: of the world. steps: of training; the preset's when None.
+    """
+    places = Places(out)
+    out.mkdir(parents=True, exist_ok=True)
+    clock = Clock(out / "timings.json")
+    with clock("synth: a world of videos"):
+        write_world(places.world, size=size, seed=seed)
+    with clock("extract: I3D over all clips"):
+        videos = sorted(places.videos.glob("*.mp4"))
+        extract(videos, places.store, load_backbone(), ClipSpec(image_size=IMAGE_SIZE))
+    with clock("prepare: annotations to pairs"):
+        prepare(places, seed)
+    with clock("train: the matching head"):
+        options = train_options("small", flags={"seed": seed, "steps": steps})
+        with shown_steps("training") as tell:
+            train(places.store, places.pairs, places.run, options, resume=True, report=tell)
+    with clock("eval: unseen actions"):
+        results = evaluated(places, seed)
+    with clock("locate: a few questions"):
+        answers = ask(places, results)
+    write_report(places.report, report_data(places, results, answers, clock.seconds, seed))
+    print(text_table(results))
+    return places.report
+
+
+class Clock:
+    """Seconds of each stage, kept in a file so that a demo that was stopped adds up."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seconds: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+        self.name = ""
+        self.started = 0.0
+
+    def __call__(self, name: str) -> Clock:
+        self.name = name
+        return self
+
+    def __enter__(self) -> None:
+        print(f"stvr demo: {self.name}", file=sys.stderr, flush=True)
+        self.started = time.monotonic()
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.started
+        with whole(self.path) as partial:
+            partial.write_text(json.dumps(self.seconds, indent=1) + "\n")
+
+
+def prepare(places: Places, seed: int) -> None:
+    """Pairs from the boxes that the world gives for every clip; its held-out actions are for testing alone."""
+    store = FeatureStore.open(places.store)
+    lengths = {video: store.num_clips(video) for video in store.videos()}
+    options = PairOptions(seed=seed)
+    tracks = places.world / "tracks.csv"
+    prepare_table(tracks, places.pairs, held_out=";".join(HELD_OUT), video_clips=lengths, options=options)
+
+
+def evaluated(places: Places, seed: int) -> dict[str, Any]:
+    with shown_steps("evaluating") as tell:
+        return evaluate(
+            places.run, places.store, places.pairs, out=places.evaluation, seed=seed, limit=MAX_EVAL_PAIRS,
+            report=lambda done, total: tell(done, total, {}),
+        )  # fmt: skip
+
+
+def ask(places: Places, results: Mapping[str, Any]) -> list[Answer]:
+    """A question for each of the labels that the head finds best, median and worst, answered on the video files."""
+    pairs, header = read_pairs(places.pairs)
+    return [ask_one(places, pair, header["labels"]) for pair in choose_questions(pairs, results)]
+
+
+def choose_questions(pairs: Sequence[Pair], results: Mapping[str, Any]) -> list[Pair]:
+    """The first test pair with a target of evenly spaced labels, from the best AP at IoU 0.5 to the worst."""
+    table = results["frame_map"]["per_label"]
+    ranked = sorted((label for label in table if table[label]["0.5"] is not None), key=lambda k: -table[k]["0.5"])
+    step = max(1, (len(ranked) - 1) // max(1, NUM_ANSWERS - 1))
+    chosen = ranked[::step][:NUM_ANSWERS]
+    asked = [next((p for p in pairs if p.split == "test" and p.label == k and p.targets), None) for k in chosen]
+    return [pair for pair in asked if pair is not None]
+
+
+def ask_one(places: Places, pair: Pair, names: Mapping[str, str]) -> Answer:
+    """Locates from the files, as a user would, and draws what was found beside what is true."""
+    spec, query = ClipSpec(image_size=IMAGE_SIZE), pair.query
+    middle = len(query.span) // 2
+    at, box = spec.seconds_at(query.span.start + middle) + 0.1, query.boxes[middle].tolist()
+    reference = places.videos / f"{pair.reference.video}.mp4"
+    source, name = places.videos / f"{query.span.video}.mp4", title_of(pair.label, names)
+    folder = places.answers / f"{name}_{query.span.video}_in_{pair.reference.video}".replace(" ", "")
+    tubelets: list[Tubelet] = []
+    locate_files(
+        places.run, source, box, at, [reference], folder, on_answer=lambda found: tubelets.extend(found.tubelets)
+    )
+    video = render_tubelets(reference, tubelets, folder / "answer.mp4", spec)
+    best = tubelets[0] if tubelets else None
+    return Answer(
+        title=f"{name}: asked with {query.span.video}, found in {pair.reference.video}",
+        query=still(source, at, [box]),
+        stills=stills_of(reference, best, pair, spec),
+        video=str(video.relative_to(places.out)),
+        note="Solid: the first answer with its score. Dashed: where the action truly is.",
+    )
+
+
+def title_of(label: str, names: Mapping[str, str]) -> str:
+    return " + ".join(names.get(part, part) for part in label.split(","))
+
+
+def stills_of(video: Path, best: Tubelet | None, pair: Pair, spec: ClipSpec) -> list[tuple[str, Any]]:
+    """Pictures of the reference evenly over time."""
+    span = pair.reference
+    stills = []
+    for number in range(NUM_STILLS):
+        clip = span.start + (2 * number + 1) * len(span) // (2 * NUM_STILLS)
+        seconds = spec.seconds_at(clip) + 0.5 * spec.frames_per_clip / spec.fps
+        moment = Span(span.video, clip, clip + 1)
+        answer = best.within(moment) if best else None
+        true = [part.boxes[0].tolist() for target in pair.targets if (part := target.within(moment))]
+        boxes = [answer.boxes[0].tolist()] if answer and best else []
+        titles = [f"{best.score:.2f}"] if answer and best else []
+        stills.append((f"{seconds:.1f} s", still(video, seconds, boxes, truth=true, titles=titles)))
+    return stills
+
+
+def report_data(
+    places: Places, results: Mapping[str, Any], answers: Sequence[Answer], seconds: Mapping[str, float], seed: int
+) -> ReportData:
+    table, probe, names = results["frame_map"], results["shuffled_query"], read_pairs(places.pairs)[1]["labels"]
+    log = [json.loads(line) for line in (places.run / LOG_FILE).read_text().splitlines()]
+    spec = results["store_spec"]
+    return ReportData(
+        title="stvr: where and when does this happen?",
+        summary=(
+            f"A matching head was trained on the features of {names_text(results)}; it was then asked about actions "
+            "that no training video shows, with one example each."
+        ),
+        headline=Headline("frame-mAP at IoU 0.5 on unseen actions", table["mean"]["0.5"], probe["mean"]["0.5"]),
+        tables=[map_table(results, names), recall_table(numbers(results["proposal_recall"]))],
+        precision_recall={
+            title_of(label, names): [Curve("model", curve["recall"], curve["precision"])]
+            for label, curve in results["curves"].items()
+        },
+        training=[training_line(line) for line in log],
+        answers=answers,
+        timings=seconds,
+        configuration={
+            "seed": seed,
+            "backbone": f"{spec['backbone']} at {spec['endpoint']}, weights {spec['weights']}, {IMAGE_SIZE} px",
+            "head": json.dumps(results["checkpoint"]["train"]["head"]),
+            "training": json.dumps({k: v for k, v in results["checkpoint"]["train"].items() if k != "head"}),
+            "evaluated": results["evaluated"],
+            "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
+            "versions": f"stvr {stvr.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+        },
+    )
+
+
+def names_text(results: Mapping[str, Any]) -> str:
+    spec = results["store_spec"]
+    return f"{spec['backbone']} ({spec['weights']} weights)"
+
+
+def training_line(line: Mapping[str, float]) -> dict[str, Any]:
+    parts = {name: value for name, value in line.items() if name not in NOT_LOSSES}
+    return {"step": line["step"], "loss": line["total"], "losses": parts}
+
+
+def map_table(results: Mapping[str, Any], names: Mapping[str, str]) -> Table:
+    """A row a label: AP at each threshold, the probe's at 0.5, support."""
+    table, probe = results["frame_map"], results["shuffled_query"]
+    thresholds = list(table["mean"])
+    rows: list[list[Any]] = [
+        [title_of(label, names), *(percent(values[t]) for t in thresholds), percent(probe["per_label"][label]["0.5"]),
+         table["pairs"][label], table["boxes"][label]]
+        for label, values in table["per_label"].items()
+    ]  # fmt: skip
+    rows.append(["mean over labels", *(percent(table["mean"][t]) for t in thresholds), percent(probe["mean"]["0.5"]),
+                 sum(table["pairs"].values()), sum(table["boxes"].values())])
+    columns = ["unseen action", *(f"IoU {t}" for t in thresholds), "shuffled query, IoU 0.5", "pairs", "true boxes"]
+    return Table("Frame-mAP", columns, rows, "In percent, counted per clip of a third of a second.", len(rows) - 1)
+
+
+def numbers(recall: Mapping[str, Mapping[str, float | None]]) -> dict[int, dict[float, float]]:
+    """JSON's keys and nulls as they were."""
+    return {
+        int(k): {float(t): float("nan") if value is None else value for t, value in row.items()}
+        for k, row in recall.items()
+    }
+
+
+def percent(value: float | None) -> float | None:
+    return None if value is None else round(100 * value, 1)
+
+
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

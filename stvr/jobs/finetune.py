@@ -1,0 +1,234 @@
+"""The backbone in the loop: from frames to the head's losses, starting from a frozen-backbone run."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint as recompute
+
+from stvr import parallel
+from stvr.backbones import I3D
+from stvr.backbones.analytic import analytic_state
+from stvr.backbones.i3d import scale
+from stvr.backbones.weights.load import digest, load_state, load_weights, save_weights
+from stvr.config import fill
+from stvr.extract.flow import flow_of
+from stvr.extract.frames import FrameReader
+from stvr.heads import MatchingHead
+from stvr.heads.checkpoint import BACKBONE_FILE, HEAD_FILE, Checkpoint, load_head, save_head, weights_beside
+from stvr.jobs.train import draw_pairs, provenance, usable_pairs
+from stvr.store import FeatureSpec
+from stvr.structures import Batch, Pair
+from stvr.tasks.pairs.dataset import Item, TrainingBatches, item_of, read_pairs_for
+from stvr.tasks.pairs.draws import Draw
+from stvr.training.loop import LoopOptions, Tell, Trainee, run_loop
+from stvr.training.runs import Run
+
+CLIPS_AT_ONCE = 2  # through the backbone: one float32 clip alone takes torch's slow convolution on a CPU
+MEASURED_FROM = 1_000_000_000  # the number of the first batch on which a run is measured: none that it trains on
+
+
+class FinetuneOptions(LoopOptions):
+    """How backbone and head are trained together."""
+
+    steps: int = Field(default=2_000, ge=1)
+    lr: float = Field(default=0.0003, gt=0)  # where the program is after 20,000 steps
+    milestones: tuple[int, ...] = ()
+    from_layer: str = "Conv3d_1a_7x7"  # the first layer of the backbone that trains
+    backbone_lr_share: float = Field(default=1.0, ge=0)  # of lr
+    checkpointing: bool = True  # layers are computed twice in place of being remembered
+    measured_batches: int = Field(default=8, ge=0)  # on which the loss of the frozen run and of this one are told
+    save_every: int = Field(default=50, ge=1)
+    log_every: int = Field(default=1, ge=1)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "small": {
+        "steps": 40, "batch_size": 2, "optimizer": "adamw", "lr": 2e-5, "weight_decay": 0.01, "warmup_steps": 4,
+        "from_layer": "Mixed_4b", "window_seconds": 4 / 3, "max_query_seconds": 2.0, "save_every": 10,
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneReport:
+    """Where the run lies, steps in all and in this call.
+
+    loss_before, loss_after: the total loss of the frozen run and of this one on the same batches. peak_bytes: of
+    memory, resident on a CPU, allocated on a GPU.
+    """
+
+    run: Path
+    steps: int
+    steps_now: int
+    losses: Mapping[str, float]
+    loss_before: float | None
+    loss_after: float | None
+    peak_bytes: int
+
+
+def finetune_options(
+    preset: str = "paper", file: Path | None = None, flags: Mapping[str, Any] | None = None
+) -> FinetuneOptions:
+    """Options from a preset, a TOML file and flags; flags win."""
+    if preset not in PRESETS:
+        raise ValueError(f"{preset!r} is no preset. The presets are: {', '.join(PRESETS)}.")
+    return fill(FinetuneOptions, PRESETS[preset], file, flags)
+
+
+def finetune(
+    checkpoint_path: Path,
+    videos: Sequence[Path],
+    pairs_path: Path,
+    out: Path,
+    options: FinetuneOptions,
+    *,
+    weights: Path | None = None,
+    flow_weights: Path | None = None,
+    resume: bool = False,
+    device: str = "cpu",
+    report: Tell | None = None,
+) -> FinetuneReport:
+    """Trains backbone and head on frames; leaves head.safetensors, backbone.safetensors, state and log in `out`.
+
+    checkpoint_path: of a frozen-backbone run, which says how clips are cut and which weights made its features;
+    `weights` is the file of those, unless they were analytic. Resumes as `train` does. The features of the new backbone
+    are others than those of the old one: extract anew with --weights OUT/backbone.safetensors before `stvr eval`.
+    """
+    loaded = load_head(checkpoint_path)
+    flow = flow_of(loaded.spec, flow_weights, device) if loaded.head.propagation.needs_flow else None
+    reader = FrameReader({path.stem: path for path in videos}, loaded.spec, flow)
+    pairs = training_pairs(pairs_path, reader)
+    backbone = trainable_backbone(loaded.spec, weights_beside(checkpoint_path, loaded.spec, weights))
+    trainee = FromFrames(backbone, loaded.head, options).to(device)
+    draws = draw_pairs(pairs, options, float(loaded.spec.clip.clips_per_second), flip=options.flip != "off")
+    batches = TrainingBatches(draws, partial(read_frames, reader), (parallel.rank(), parallel.world_size()))
+    begun = {"checkpoint": str(checkpoint_path), "checkpoint_made_by": dict(loaded.provenance)}
+    made_by = {**provenance(options, loaded.spec, pairs, pairs_path), **begun}
+    run = Run(out, made_by, options.log_every, options.tensorboard)
+    run.begin(resume)
+    trainee.train()
+    before = measured(trainee, batches, options, device)
+
+    def write(trained: nn.Module, step: int) -> None:
+        save_both(out, cast(FromFrames, trained), loaded, {**run.made_by, "step": step})
+
+    steps_now, losses = run_loop(trainee, batches.__getitem__, options, run, write, device, report)
+    after = measured(trainee, batches, options, device)
+    return FinetuneReport(out, options.steps, steps_now, losses, before, after, peak_memory(device))
+
+
+class FromFrames(Trainee):
+    """A batch whose reference and query are frames (B, T, F, S, S, 3) uint8 -> the head's losses.
+
+    Of the backbone the layers from `from_layer` on train, their convolutions and the offsets of their batch norms; the
+    statistics of batch norm stay as published (the program). Layers before it are run without a gradient.
+    """
+
+    def __init__(self, backbone: I3D, head: MatchingHead, options: FinetuneOptions) -> None:
+        super().__init__()
+        names = [name for name, _ in backbone.named_children()]
+        if options.from_layer not in names:
+            raise LookupError(f"{options.from_layer!r} is no layer of the backbone. It has: {', '.join(names)}.")
+        self.backbone = backbone.to(memory_format=torch.channels_last_3d).requires_grad_(False)
+        self.backbone.lr_share = options.backbone_lr_share  # type: ignore[assignment]
+        self.head, self.checkpointing = head, options.checkpointing
+        self.first = names.index(options.from_layer)
+        for layer in list(backbone)[self.first :]:
+            for name, parameter in layer.named_parameters():
+                parameter.requires_grad_(not name.endswith("bn.weight"))  # the published network has no gain
+
+    def train(self, mode: bool = True) -> FromFrames:
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        seen = replace(
+            batch,
+            reference=self.features(batch.reference, batch.reference_mask),
+            query=self.features(batch.query, batch.query_mask),
+        )
+        return self.head.losses(self.head(seen), seen)
+
+    def features(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """frames (B, T, F, S, S, 3) uint8, mask (B, T) -> maps (B, T, H, W, time * C) float32, zero on padding."""
+        maps = torch.cat([self.maps(clips) for clips in frames[mask].split(CLIPS_AT_ONCE)])
+        padded = maps.new_zeros(*mask.shape, *maps.shape[1:])
+        padded[mask] = maps
+        return padded
+
+    def maps(self, clips: Tensor) -> Tensor:
+        """(N, F, S, S, 3) uint8 -> (N, H, W, time * C) float32, time-major."""
+        layers, x = list(self.backbone), scale(clips)
+        with torch.no_grad():
+            for layer in layers[: self.first]:
+                x = layer(x)
+        for layer in layers[self.first :]:
+            x = recompute(layer, x, use_reentrant=False) if self.checkpointing else layer(x)
+        return x.permute(0, 3, 4, 2, 1).flatten(-2).float()
+
+
+def training_pairs(path: Path, reader: FrameReader) -> list[Pair]:
+    """The pairs of split "train" whose clips are all in the files."""
+    return usable_pairs([pair for pair in read_pairs_for(path, reader)[0] if pair.split == "train"], path, reader)
+
+
+def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
+    """The backbone that made the features of `spec`, as it can be trained. ValueError when the weights are others."""
+    backbone = I3D(spec.endpoint)
+    if weights is None and spec.weights == "analytic":
+        load_state(backbone, analytic_state(backbone), "analytic")
+    elif weights is None:
+        raise ValueError(f"the head reads features that were made with the weights {spec.weights!r}. "
+                         "Give that file with --weights.")
+    else:
+        load_weights(backbone, weights)
+    if (came := digest(backbone.state_dict())) != spec.weights_digest:
+        raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
+                         f"but {weights or 'analytic ones'} are others ({came[:19]}). Give those with --weights.")
+    return backbone
+
+
+def read_frames(reader: FrameReader, draw: Draw) -> Item:
+    """A drawn pair with the frames of its two spans in place of maps."""
+    reference, flow = reader.read(draw.pair.reference, draw.flip_reference)
+    query, _ = reader.read(draw.pair.query.span, draw.flip_query)
+    return item_of(draw.pair, reference, query, flow, draw.flip_reference, draw.flip_query)
+
+
+@torch.no_grad()
+def measured(trainee: FromFrames, batches: TrainingBatches, options: FinetuneOptions, device: str) -> float | None:
+    """The mean total loss on batches that are the same before and after; samples and windows are theirs, not chance."""
+    if not options.measured_batches:
+        return None
+    totals = []
+    for number in range(MEASURED_FROM, MEASURED_FROM + options.measured_batches):
+        losses = trainee(batches[number].to(device))
+        totals.append(torch.stack(list(losses.values())).sum())
+    return float(parallel.mean(torch.stack(totals).mean()))
+
+
+def save_both(out: Path, trained: FromFrames, loaded: Checkpoint, made_by: Mapping[str, Any]) -> None:
+    """The backbone first: a head never names weights that are not there."""
+    save_weights(trained.backbone, out / BACKBONE_FILE)
+    spec = replace(loaded.spec, weights=BACKBONE_FILE, weights_digest=digest(trained.backbone.state_dict()))
+    save_head(out / HEAD_FILE, trained.head, loaded.options, spec, made_by)
+
+
+def peak_memory(device: str) -> int:
+    """Bytes, of this process."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,42 @@
+"""What is in a store, a file that a store was exported to, a checkpoint or a pairs file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from stvr.heads.checkpoint import load_head
+from stvr.store import FeatureStore, is_store
+from stvr.store.exchange import describe_export, is_export
+from stvr.tasks.pairs.audit import audit
+from stvr.tasks.pairs.build import read_pairs, summary
+from stvr.tasks.pairs.file import clip_spec
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """JSON values. Raises ValueError or FileNotFoundError for what is none of these."""
+    if is_store(path):
+        return describe_store(FeatureStore.open(path))
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there. Name a store, one that was exported, a checkpoint, a run's "
+                                "folder or a pairs file.")
+    if path.suffix == ".json" and path.is_file():
+        pairs, header = read_pairs(path)
+        spec = clip_spec(header) if "clip" in header else None
+        return {"kind": "pairs", **header, "splits": summary(pairs), "audit": audit(pairs, spec)}
+    if is_export(path):
+        return describe_export(path)
+    checkpoint = load_head(path)
+    parameters = sum(parameter.numel() for parameter in checkpoint.head.parameters())
+    return {
+        "kind": "checkpoint", "parameters": parameters, "head": checkpoint.options.model_dump(),
+        "reads": checkpoint.spec.to_json(), "made_by": dict(checkpoint.provenance),
+    }  # fmt: skip
+
+
+def describe_store(store: FeatureStore) -> dict[str, Any]:
+    clips = {video: store.num_clips(video) for video in store.videos()}
+    return {
+        "kind": "store", "spec": store.spec.to_json(), "videos": len(clips), "clips": sum(clips.values()),
+        "failed": store.failed(),
+    }  # fmt: skip

@@ -1,0 +1,83 @@
+"""AVA's frame-mAP as its official evaluator counts it: Pascal AP at IoU 0.5 over boxes at keyframes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stvr.metrics.average_precision import match_groups, ranked_average_precision
+from stvr.tubelets.overlaps import Bools, Floats, Indices
+
+IOU = 0.5
+MAX_PER_FRAME = 50  # rows of one keyframe, all classes together: the official evaluator's capacity
+
+Keyframe = tuple[str, int]  # video, second
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyframeBoxes:
+    """One row a box and class: keyframes (N), labels (N,), scores (N,), boxes (N, 4) xyxy, best first in a keyframe."""
+
+    keyframes: Sequence[Keyframe]
+    labels: Indices
+    scores: Floats
+    boxes: Floats
+
+    def __len__(self) -> int:
+        return len(self.keyframes)
+
+    def kept(self, keep: Sequence[bool] | Bools) -> KeyframeBoxes:
+        """The rows where `keep` is true."""
+        rows = np.flatnonzero(keep)
+        return KeyframeBoxes(
+            [self.keyframes[row] for row in rows.tolist()], self.labels[rows], self.scores[rows], self.boxes[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ActionAP:
+    """AP of one action, NaN where it has no true box; how many true boxes and detections were counted."""
+
+    average_precision: float
+    num_truth: int
+    num_detections: int
+
+
+def ava_frame_map(
+    found: KeyframeBoxes,
+    truth: KeyframeBoxes,
+    classes: Collection[int],
+    excluded: Collection[Keyframe] = (),
+    iou: float = IOU,
+) -> dict[int, ActionAP]:
+    """AP of each class of the list. Excluded keyframes count neither way.
+
+    Detections at keyframes without any truth are false ones. Detections without area are not counted at all, true
+    boxes without area are: nobody can find them.
+    """
+    excluded = set(excluded)
+    found = found.kept([key not in excluded for key in found.keyframes])
+    found = found.kept(np.all(found.boxes[:, :2] < found.boxes[:, 2:], axis=1))
+    truth = truth.kept([key not in excluded for key in truth.keyframes])
+    number = {key: index for index, key in enumerate(dict.fromkeys([*truth.keyframes, *found.keyframes]))}
+    stride = max([0, *classes, *found.labels.tolist(), *truth.labels.tolist()]) + 1
+    groups, truth_groups = (
+        np.array([number[key] for key in rows.keyframes], np.int64) * stride + rows.labels for rows in (found, truth)
+    )
+    matched = match_groups(found.boxes, groups, truth.boxes, truth_groups, [iou])[0]
+    return {label: action_ap(found, matched, truth, label) for label in sorted(classes)}
+
+
+def action_ap(found: KeyframeBoxes, matched: Bools, truth: KeyframeBoxes, label: int) -> ActionAP:
+    """Equal scores are ranked as the evaluator ranks them: numpy's order, turned round."""
+    own, num_truth = found.labels == label, int((truth.labels == label).sum())
+    order = np.argsort(found.scores[own])[::-1]
+    return ActionAP(ranked_average_precision(matched[own][order], num_truth), num_truth, int(own.sum()))
+
+
+def mean_ap(actions: Mapping[int, ActionAP]) -> float:
+    """The mean over the actions that have a true box; NaN when none has."""
+    counted = [action.average_precision for action in actions.values() if action.num_truth]
+    return float(np.mean(counted)) if counted else float("nan")

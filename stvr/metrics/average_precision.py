@@ -1,0 +1,80 @@
+"""Which detections are true: greedy matching in all clips or frames at once, and the average precision it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.integrate import trapezoid
+
+from stvr.tubelets.overlaps import Bools, Floats, Indices, paired_iou
+
+
+def match_groups(
+    boxes: Floats, groups: Indices, truth: Floats, truth_groups: Indices, thresholds: Sequence[float]
+) -> Bools:
+    """Detections (D, 4), those who ask first in front, against truth (G, 4) of their group -> (thresholds, D).
+
+    Each asks for the true box it overlaps most (the first of equals). It gets it when the IoU reaches the threshold and
+    nobody has it yet; it never takes the second best instead.
+    """
+    overlap, wanted = best_truth(boxes, groups, truth, truth_groups)
+    return first_to_ask(overlap, wanted, len(truth), thresholds)
+
+
+def best_truth(boxes: Floats, groups: Indices, truth: Floats, truth_groups: Indices) -> tuple[Floats, Indices]:
+    """The largest IoU (D,) of each box with the truth of its group, and with which (D,); -1 in a group without truth.
+
+    All boxes are compared with the first truth of their group, then with the second, and so on.
+    """
+    order = np.argsort(truth_groups, kind="stable")
+    first = np.searchsorted(truth_groups[order], groups, side="left")
+    last = np.searchsorted(truth_groups[order], groups, side="right")
+    best, wanted = np.full(len(boxes), -1.0), np.full(len(boxes), -1, np.int64)
+    asking, turn = np.flatnonzero(first < last), 0
+    while len(asking):
+        candidate = order[first[asking] + turn]
+        overlap = paired_iou(boxes[asking], truth[candidate])
+        better = overlap > best[asking]
+        best[asking[better]], wanted[asking[better]] = overlap[better], candidate[better]
+        turn += 1
+        asking = asking[first[asking] + turn < last[asking]]
+    return best, wanted
+
+
+def first_to_ask(overlap: Floats, wanted: Indices, num_truth: int, thresholds: Sequence[float]) -> Bools:
+    """Of those whose overlap reaches the threshold, the first (in order) that wants each truth: (thresholds, D)."""
+    matched = np.zeros((len(thresholds), len(overlap)), bool)
+    for row, threshold in zip(matched, thresholds, strict=True):
+        asking = np.flatnonzero((overlap >= threshold) & (wanted >= 0))
+        winner = np.full(num_truth, -1, np.int64)
+        winner[wanted[asking][::-1]] = asking[::-1]  # of those who want the same, the last written is the first
+        row[winner[winner >= 0]] = True
+    return matched
+
+
+def ranked_precision_recall(ranked: Bools, num_truth: int) -> tuple[Floats, Floats]:
+    """Recall (D,) and precision (D,) after each detection: ranked (D,) says which are true, best score first."""
+    true = np.cumsum(ranked)
+    return true / max(num_truth, 1), true / np.arange(1, len(true) + 1)
+
+
+def ranked_average_precision(ranked: Bools, num_truth: int) -> float:
+    """Area under the precision-recall curve made monotone, in [0, 1] (Pascal VOC since 2010); NaN without truth."""
+    if num_truth == 0:
+        return float("nan")
+    recall, precision = ranked_precision_recall(ranked, num_truth)
+    return float(np.sum(np.diff(recall, prepend=0.0) * monotone(precision)))
+
+
+def trapezoid_average_precision(ranked: Bools, num_truth: int) -> float:
+    """Area under the curve as it is, joined by straight lines from (0, 1) on: ACT's and MultiSports' `pr_to_ap`."""
+    if num_truth == 0:
+        return float("nan")
+    recall, precision = ranked_precision_recall(ranked, num_truth)
+    return float(trapezoid(np.append(1.0, precision), np.append(0.0, recall)))
+
+
+def monotone(precision: Floats) -> Floats:
+    """Each precision raised to the best that comes after it."""
+    return np.maximum.accumulate(precision[::-1])[::-1]

@@ -1,0 +1,1 @@
+"""Tasks: how examples are built, drawn, batched and judged."""

@@ -1,0 +1,1 @@
+"""Pairs: ask a reference with a query."""

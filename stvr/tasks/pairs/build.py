@@ -1,0 +1,240 @@
+"""Annotated tubelets become pairs of a query and a reference, as the authors' program does or without its shortcuts."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from stvr.annotations.labelled import AnnotatedTubelet, Label, Taken, cover, cut, free_runs
+from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.tasks.pairs.file import read_pairs, summary, write_pairs
+
+__all__ = ["PROTOCOLS", "Protocol", "build_pairs", "label_text", "read_pairs", "summary", "write_pairs"]
+
+Protocol = Literal["debiased", "released", "paper"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+QUERY_SECONDS = 10  # longer queries are cut to a random window (the program's training sampling)
+REFERENCE_SECONDS = (10, 60)  # debiased references
+ABSENT_TRIES = 50  # then there is no such pair: a label that is everywhere cannot be missing
+PADDED_BELOW_SECONDS = 10  # released: shorter targets get background before and after
+
+
+class Annotated:
+    """The annotated tubelets of one video, found by time."""
+
+    def __init__(self, tubelets: Sequence[AnnotatedTubelet]) -> None:
+        self.tubelets = tubelets
+        self.start = np.array([tubelet.span.start for tubelet in tubelets])
+        self.stop = np.array([tubelet.span.stop for tubelet in tubelets])
+
+    def within(self, span: Span) -> list[AnnotatedTubelet]:
+        """The parts that lie in `span`."""
+        near = np.flatnonzero((self.start < span.stop) & (self.stop > span.start))
+        parts = (self.tubelets[index].within(span) for index in near.tolist())
+        return [part for part in parts if part is not None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """What one split draws from.
+
+    queries: may be asked, and asked for. everyone: all annotated tubelets of the split's videos.
+    stretches: by video, the spans in which a reference may lie.
+    """
+
+    split: str
+    queries: Sequence[AnnotatedTubelet]
+    everyone: Mapping[str, Annotated]
+    stretches: Mapping[str, Sequence[Span]]
+
+    def stretch_of(self, span: Span) -> Span:
+        return next(s for s in self.stretches[span.video] if s.start <= span.start and span.stop <= s.stop)
+
+
+def build_pairs(
+    tubelets: Sequence[AnnotatedTubelet],
+    extents: Mapping[str, Span],
+    *,
+    held_out: Mapping[str, Collection[Label]],
+    protocol: Protocol = "debiased",
+    seed: int = 0,
+    absent_share: float = 0.2,
+    train_videos: Collection[str] | None = None,
+    spec: ClipSpec | None = None,
+) -> list[Pair]:
+    """A pair with a target for every tubelet that can be a query, and pairs without one; the same for the same seed.
+
+    Args:
+        extents: the clips of each video that a reference may show; every tubelet lies in its own.
+        held_out: split ("val", "test") -> labels; all other labels train. No clip in which anybody of any held-out
+            label is present is seen in training.
+        protocol: "released" as Feng et al.'s program: a random tubelet of the same label, itself included, padded by
+            its own length; "paper": another tubelet of the same label, so that a label with one tubelet makes no pair,
+            else as "released"; "debiased": never the query's own video, 10 to 60 s with the target anywhere.
+        absent_share: of the debiased pairs, those that come in addition and whose reference, a span of another video,
+            does not show the label: for each pair with a target, share / (1 - share) of them.
+        train_videos: videos that only train, while the others only evaluate; None: every video does both.
+    Raises: ValueError for labels in two splits, an unknown protocol, a share outside [0, 1).
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"the protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}.")
+    if not 0 <= absent_share < 1:
+        raise ValueError(f"the share of pairs without a target lies in [0, 1), not at {absent_share}.")
+    rng, spec = np.random.default_rng(seed), spec or ClipSpec()
+    draw = {"released": _released, "paper": _paper, "debiased": _debiased}[protocol]
+    pairs = []
+    for pool in _pools(tubelets, extents, held_out, train_videos):
+        for query, reference in draw(pool, rng, spec, absent_share):
+            whole = protocol != "debiased" and pool.split != "train"  # the program evaluates with whole queries
+            asked = query.tubelet if whole else _cut_query(query.tubelet, rng, spec, protocol)
+            pairs.append(_pair(pool, asked, query.label, reference))
+    return pairs
+
+
+def label_text(label: Label) -> str:
+    """(12, 79) as "12,79"."""
+    return ",".join(map(str, label))
+
+
+def _pools(tubelets: Sequence[AnnotatedTubelet], extents: Mapping[str, Span],
+           held_out: Mapping[str, Collection[Label]], train_videos: Collection[str] | None) -> Iterator[Pool]:
+    """Training first, without every clip in which a held-out label is present; then the held-out splits."""
+    split_of: dict[Label, str] = {}
+    for split, labels in held_out.items():
+        for label in labels:
+            if split_of.setdefault(tuple(label), split) != split:
+                raise ValueError(f"label {label_text(label)} is held out for {split_of[tuple(label)]} and for {split}.")
+    trains = set(extents if train_videos is None else train_videos)
+    evaluates = set(extents) - (set() if train_videos is None else trains)
+    taken = cover(tubelet for tubelet in tubelets if tubelet.label in split_of)
+    remaining = cut([t for t in tubelets if t.label not in split_of and t.video in trains], taken)
+    stretches = {video: free_runs(extents[video], taken) for video in trains & set(extents)}
+    yield Pool("train", remaining, _by_video(remaining), stretches)
+    evaluated = [t for t in tubelets if t.video in evaluates]
+    for split in held_out:
+        queries = [t for t in evaluated if split_of.get(t.label) == split]
+        yield Pool(split, queries, _by_video(evaluated), {video: [extents[video]] for video in evaluates})
+
+
+def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
+              ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
+    """A target of n seconds, n below 10, with n seconds before and after as far as the video goes."""
+    by_label = _by_label(pool.queries)
+    for query in pool.queries:
+        group = by_label[query.label]
+        yield query, _padded(pool, group[int(rng.integers(len(group)))].span, spec)
+
+
+def _paper(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
+           ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
+    """As the program, but the target is another tubelet than the query; labels with one tubelet are discarded."""
+    place: dict[Label, int] = {}  # of the query in its group
+    by_label = _by_label(pool.queries)
+    for query in pool.queries:
+        group, own = by_label[query.label], place.get(query.label, 0)
+        place[query.label] = own + 1
+        if len(group) > 1:
+            other = int(rng.integers(len(group) - 1))
+            yield query, _padded(pool, group[other + (other >= own)].span, spec)
+
+
+def _padded(pool: Pool, target: Span, spec: ClipSpec) -> Span:
+    """A target below 10 s with its own length before and after, as far as the video goes."""
+    stretch = pool.stretch_of(target)
+    around = len(target) if len(target) < _clips(PADDED_BELOW_SECONDS, spec) else 0
+    return Span(target.video, max(target.start - around, stretch.start), min(target.stop + around, stretch.stop))
+
+
+def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share: float,
+              ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
+    """A window around a target in another video; now and then another window too, without the query's label."""
+    owed = rng.random()  # pairs without a target
+    by_label = _by_label(sorted(pool.queries, key=lambda tubelet: tubelet.video))
+    taken = {label: cover(group) for label, group in by_label.items()}  # where each label is
+    videos = {label: [tubelet.video for tubelet in group] for label, group in by_label.items()}  # sorted
+    for query in pool.queries:
+        group, there = by_label[query.label], videos[query.label]
+        first, after = bisect_left(there, query.video), bisect_right(there, query.video)  # the query's own video
+        elsewhere = len(group) - (after - first)
+        if not elsewhere:
+            continue
+        index = int(rng.integers(elsewhere))
+        target = group[index if index < first else index + after - first].span
+        yield query, _window(target, pool.stretch_of(target), rng, spec)
+        owed += absent_share / (1 - absent_share)
+        for _ in range(int(owed)):
+            owed -= 1
+            reference = _absent(pool, query, taken[query.label], rng, spec)
+            if reference is not None:
+                yield query, reference
+
+
+def _absent(pool: Pool, query: AnnotatedTubelet, taken: Taken, rng: np.random.Generator, spec: ClipSpec,
+            ) -> Span | None:
+    """A window around a tubelet of another label, clear of the query's label; None where none is found."""
+    for _ in range(ABSENT_TRIES):
+        stranger = pool.queries[int(rng.integers(len(pool.queries)))].span
+        if stranger.video == query.video:
+            continue
+        stretch = pool.stretch_of(stranger)
+        wanted = min(_clips(REFERENCE_SECONDS[0], spec), len(stretch))
+        for run in free_runs(stretch, taken):
+            shared = run.overlap(stranger)
+            if shared is not None and len(run) >= wanted:
+                return _window(shared, run, rng, spec)
+    return None
+
+
+def _window(target: Span, stretch: Span, rng: np.random.Generator, spec: ClipSpec) -> Span:
+    """A random window of the stretch that holds the target at a random offset, or lies within a longer target."""
+    shortest, longest = (min(_clips(seconds, spec), len(stretch)) for seconds in REFERENCE_SECONDS)
+    length = int(rng.integers(shortest, longest + 1))
+    first = max(min(target.start, target.stop - length), stretch.start)
+    last = min(max(target.start, target.stop - length), stretch.stop - length)
+    start = int(rng.integers(first, last + 1))
+    return Span(target.video, start, start + length)
+
+
+def _cut_query(query: Tubelet, rng: np.random.Generator, spec: ClipSpec, protocol: Protocol) -> Tubelet:
+    """The query, or a random window of 10 s; the program's windows start on a second and never reach the end."""
+    span, longest = query.span, _clips(QUERY_SECONDS, spec)
+    if len(span) <= longest:
+        return query
+    as_program = protocol != "debiased"
+    step = _clips(1, spec) if as_program else 1
+    last = (len(span) - longest) // step - as_program
+    start = span.start + step * int(rng.integers(max(last, 0) + 1))
+    part = query.within(Span(span.video, start, start + longest))
+    assert part is not None
+    return part
+
+
+def _pair(pool: Pool, query: Tubelet, label: Label, reference: Span) -> Pair:
+    shown = pool.everyone[reference.video].within(reference)
+    targets = tuple(part.tubelet for part in shown if part.label == label)
+    others = [part for part in shown if part.label != label]
+    other_labels = tuple(label_text(part.label) for part in others)
+    return Pair(query, reference, targets, label_text(label), tuple(part.tubelet for part in others), pool.split,
+                other_labels)
+
+
+def _clips(seconds: int, spec: ClipSpec) -> int:
+    return spec.index_at(seconds)
+
+
+def _by_video(tubelets: Sequence[AnnotatedTubelet]) -> dict[str, Annotated]:
+    groups: dict[str, list[AnnotatedTubelet]] = {}
+    for tubelet in tubelets:
+        groups.setdefault(tubelet.video, []).append(tubelet)
+    return {video: Annotated(group) for video, group in groups.items()}
+
+
+def _by_label(tubelets: Sequence[AnnotatedTubelet]) -> dict[Label, list[AnnotatedTubelet]]:
+    groups: dict[Label, list[AnnotatedTubelet]] = {}
+    for tubelet in tubelets:
+        groups.setdefault(tubelet.label, []).append(tubelet)
+    return groups

@@ -1,0 +1,179 @@
+"""Pairs and cached features become batches of tensors."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from stvr.store import FeatureSpec, FeatureStore
+from stvr.structures import LABEL_DIFFERENT, LABEL_NONE, LABEL_SAME, Batch, Pair, Span
+from stvr.tasks.pairs.draws import Draw, Draws
+from stvr.tasks.pairs.file import clip_spec, read_pairs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Item:
+    """One pair, read: reference (T, H, W, C), query (Q, H, W, C), query_boxes (Q, 4), boxes (T, G, 4), labels (T, G).
+
+    asked: what the query shows, as a number. flow (T, H, W, 2), where there is one. For `stvr finetune`, frames
+    (T, F, S, S, 3) uint8 stand in place of the maps.
+    """
+
+    reference: Tensor
+    query: Tensor
+    query_boxes: Tensor
+    boxes: Tensor
+    labels: Tensor
+    asked: int
+    flow: Tensor | None = None
+
+
+class HasClips(Protocol):
+    """Clips of videos: a feature store, or the video files themselves."""
+
+    spec: FeatureSpec
+    how_to_add: str  # what a user does to have more of them
+
+    def __contains__(self, video: object, /) -> bool: ...
+    def num_clips(self, video: str, /) -> int: ...
+    def __str__(self) -> str: ...
+
+
+def read_pairs_for(path: Path, store: HasClips) -> tuple[list[Pair], dict[str, Any]]:
+    """As `read_pairs`; ValueError when the file counts other clips than the store holds."""
+    pairs, header = read_pairs(path)
+    holds = store.spec.clip
+    try:
+        counts = clip_spec(header, holds.image_size)
+    except (KeyError, TypeError):
+        raise ValueError(f"{path} does not say how its clips are cut. Write it again with `stvr prepare`.") from None
+    if counts != holds:
+        raise ValueError(f"{path} counts clips of {counts.frames_per_clip} frames at {counts.fps} a second, the store "
+                         f"{store} holds clips of {holds.frames_per_clip} at {holds.fps}. Prepare the pairs anew.")
+    return pairs, header
+
+
+def lacking(pairs: Sequence[Pair], store: HasClips) -> dict[int, str]:
+    """Of the pairs that need clips which the store does not have: their index, and what is not there."""
+    videos = {span.video for pair in pairs for span in (pair.query.span, pair.reference)}
+    lengths = {video: store.num_clips(video) for video in videos if video in store}
+    reasons: dict[int, str] = {}
+    for index, pair in enumerate(pairs):
+        for span in (pair.query.span, pair.reference):
+            if span.video not in lengths:
+                reasons[index] = f"{span.video!r} is not in {store}"
+            elif span.stop > lengths[span.video]:
+                reasons[index] = f"{span.video!r} has {lengths[span.video]} clips in {store}, not {span.stop}"
+    return reasons
+
+
+def read_maps(store: FeatureStore, span: Span, flipped: bool = False) -> Tensor:
+    """Feature maps (T, H, W, time * C) float32: time is folded into the channels, time-major."""
+    return (store.read(span, flipped=True) if flipped else store.read(span)).flatten(-2).float()
+
+
+def read_item(store: FeatureStore, pair: Pair, flip_reference: bool = False, flip_query: bool = False) -> Item:
+    """A pair with its cached features; a mirrored view has mirrored boxes."""
+    reference, query = pair.reference, pair.query.span
+    flow = store.read_flow(reference, flipped=flip_reference).float() if store.spec.flow != "none" else None
+    maps = read_maps(store, reference, flip_reference), read_maps(store, query, flip_query)
+    return item_of(pair, *maps, flow, flip_reference, flip_query)
+
+
+def item_of(
+    pair: Pair, reference: Tensor, query: Tensor, flow: Tensor | None, flip_reference: bool, flip_query: bool
+) -> Item:
+    """What was read of a pair (features, or frames), with its boxes as the views show them."""
+    boxes, labels = truth_of(pair)
+    query_boxes = pair.query.boxes.float()
+    if flip_reference:
+        boxes = mirrored(boxes) * (labels != LABEL_NONE)[..., None]
+    if flip_query:
+        query_boxes = mirrored(query_boxes)
+    asked = zlib.crc32(pair.label.encode())  # the same number for the same label in any file
+    return Item(reference, query, query_boxes, boxes, labels, asked, flow)
+
+
+def mirrored(boxes: Tensor) -> Tensor:
+    """Boxes (..., 4) xyxy in [0, 1] as a picture mirrored left to right shows them."""
+    left, top, right, bottom = boxes.unbind(-1)
+    return torch.stack([1 - right, top, 1 - left, bottom], -1)
+
+
+def truth_of(pair: Pair) -> tuple[Tensor, Tensor]:
+    """Every annotated box of the reference, clip by clip: boxes (T, G, 4), labels (T, G) with 0 where there is none."""
+    clips: list[list[tuple[Tensor, int]]] = [[] for _ in range(len(pair.reference))]
+    for label, tubelets in ((LABEL_SAME, pair.targets), (LABEL_DIFFERENT, pair.others)):
+        for tubelet in tubelets:
+            inside = tubelet.within(pair.reference)
+            if inside is not None:
+                for offset, box in enumerate(inside.boxes):
+                    clips[inside.span.start - pair.reference.start + offset].append((box, label))
+    most = max(1, *(len(clip) for clip in clips))
+    boxes, labels = torch.zeros(len(clips), most, 4), torch.zeros(len(clips), most, dtype=torch.long)
+    for index, clip in enumerate(clips):
+        for slot, (box, label) in enumerate(clip):
+            boxes[index, slot], labels[index, slot] = box, label
+    return boxes, labels
+
+
+def collate(items: Sequence[Item], least: tuple[int, int] = (1, 1)) -> Batch:
+    """Pads every item to the longest with zeros, as the program does (mid-grey pictures, no boxes).
+
+    least: clips to which references and queries are padded at least.
+    """
+    most = max(item.boxes.shape[1] for item in items)
+    boxes = [F.pad(item.boxes, (0, 0, 0, most - item.boxes.shape[1])) for item in items]
+    labels = [F.pad(item.labels, (0, most - item.labels.shape[1])) for item in items]
+    flows = [item.flow for item in items if item.flow is not None]
+    of_reference, of_query = least
+    return Batch(
+        reference=pad([item.reference for item in items], of_reference),
+        reference_mask=pad([torch.ones(len(item.reference), dtype=torch.bool) for item in items], of_reference),
+        query=pad([item.query for item in items], of_query),
+        query_boxes=pad([item.query_boxes for item in items], of_query),
+        query_mask=pad([torch.ones(len(item.query), dtype=torch.bool) for item in items], of_query),
+        target_boxes=pad(boxes, of_reference),
+        target_labels=pad(labels, of_reference),
+        asked=torch.tensor([item.asked for item in items]),
+        flow=pad(flows, of_reference) if len(flows) == len(items) else None,
+    )
+
+
+def pad(tensors: list[Tensor], least: int) -> Tensor:
+    """(T, ...) each -> (B, T, ...), T the longest of them or `least`."""
+    padded = pad_sequence(tensors, batch_first=True)
+    return F.pad(padded, (0, 0) * (padded.ndim - 2) + (0, max(0, least - padded.shape[1])))
+
+
+class TrainingBatches:
+    """Batch k of a training run: the items that `draws` names, each read by `read`.
+
+    part: this process's share of every batch, (which, of how many); all shares are padded to the same lengths, so that
+    together they are the batch that one process alone would see.
+    """
+
+    def __init__(self, draws: Draws, read: Callable[[Draw], Item], part: tuple[int, int] = (0, 1)) -> None:
+        which, count = part
+        if draws.batch_size % count:
+            raise ValueError(f"a batch of {draws.batch_size} cannot be shared by {count} processes. "
+                             f"Give --batch-size a multiple of {count}.")
+        self.draws, self.read = draws, read
+        size = draws.batch_size // count
+        self.share = slice(which * size, (which + 1) * size)
+
+    def __getitem__(self, step: int) -> Batch:
+        drawn = self.draws[step]
+        batch = collate(
+            [self.read(draw) for draw in drawn[self.share]],
+            least=(max(len(draw.pair.reference) for draw in drawn), max(len(draw.pair.query.span) for draw in drawn)),
+        )
+        return replace(batch, seeds=torch.tensor([draw.seed for draw in drawn[self.share]]))

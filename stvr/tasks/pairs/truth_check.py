@@ -1,0 +1,86 @@
+"""Can the truth find itself? Annotations, given as detections, must score AP 1 on the pairs made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from stvr.annotations.rows import EDGES, Annotations
+from stvr.metrics import ClipRecord, PairRecord, frame_map, match_clip
+from stvr.structures import ClipSpec, Pair
+
+PAIRS_A_LABEL = 50  # asked of each label, spread over its pairs
+THRESHOLD = 0.5
+
+
+def failing_labels(pairs: Sequence[Pair], annotations: Annotations | None, spec: ClipSpec) -> dict[str, str]:
+    """Label -> a line that says its AP at IoU 0.5 and where the first box goes wrong, for labels below 1.
+
+    The detections are the annotated boxes that stand at each clip's middle, looked up anew; None takes the targets
+    of the pairs themselves, which fails only where two are the same.
+    """
+    chosen = spread(pairs)
+    moments = None if annotations is None else Moments(annotations)
+    records = {id(pair): record(pair, moments, spec) for pair in chosen}
+    found = frame_map(records.values(), (THRESHOLD,))
+    lines = {}
+    for label, table in found.per_label.items():
+        asked = [pair for pair in chosen if pair.label == label]
+        clips = [clip for pair in asked for clip in records[id(pair)].clips]
+        more = sum(len(clip.boxes) for clip in clips) - sum(len(clip.truth) for clip in clips)
+        if more or (found.boxes[label] and table[THRESHOLD] < 1 - 1e-9):
+            where = next(filter(None, (first_odd(pair, records[id(pair)]) for pair in asked)))
+            lines[label] = f"label {label}: AP {table[THRESHOLD]:.4f}, first in {where}"
+    return lines
+
+
+class Moments:
+    """Annotated boxes by video and label, found by time."""
+
+    def __init__(self, annotations: Annotations) -> None:
+        table = annotations.boxes
+        names = table["labels"].map(lambda label: ",".join(map(str, label)))
+        self.groups = {key: (group["start"].to_numpy(float), group["stop"].to_numpy(float),
+                             group[EDGES].to_numpy(np.float32))
+                       for key, group in table.groupby([table["video"], names], sort=False)}
+
+    def at(self, video: str, label: str, seconds: float) -> torch.Tensor:
+        """Boxes (N, 4) that stand at a time."""
+        start, stop, boxes = self.groups.get((video, label), (np.zeros(0), np.zeros(0), np.zeros((0, 4), np.float32)))
+        return torch.from_numpy(boxes[(start <= seconds + 1e-6) & (seconds + 1e-6 < stop)])
+
+
+def record(pair: Pair, moments: Moments | None, spec: ClipSpec) -> PairRecord:
+    clips = []
+    for clip in range(pair.reference.start, pair.reference.stop):
+        inside = [target.boxes[clip - target.span.start] for target in pair.targets
+                  if target.span.start <= clip < target.span.stop]
+        truth = torch.stack(inside) if inside else torch.zeros(0, 4)
+        middle = (spec.seconds_at(clip) + spec.seconds_at(clip + 1)) / 2
+        found = truth if moments is None else moments.at(pair.reference.video, pair.label, middle)
+        clips.append(ClipRecord(found, torch.ones(len(found)), truth))
+    return PairRecord(pair.label, clips)
+
+
+def first_odd(pair: Pair, found: PairRecord) -> str:
+    """Where a pair's truth and its detections first part; empty where they never do."""
+    for offset, clip in enumerate(found.clips):
+        matched = match_clip(clip.boxes, clip.scores, clip.truth, (THRESHOLD,)).sum()
+        if not len(clip.boxes) == len(clip.truth) == matched:
+            return (f"{pair.reference.video!r}, clip {pair.reference.start + offset}: {len(clip.truth)} true boxes, "
+                    f"{len(clip.boxes)} annotated, {matched} matched")
+    return ""
+
+
+def spread(pairs: Sequence[Pair]) -> list[Pair]:
+    """At most so many pairs of each label, evenly over the file."""
+    groups: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.label, []).append(pair)
+    chosen = []
+    for group in groups.values():
+        picks = np.linspace(0, len(group) - 1, min(len(group), PAIRS_A_LABEL)).round().astype(int)
+        chosen += [group[index] for index in picks]
+    return chosen

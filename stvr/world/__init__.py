@@ -1,0 +1,1 @@
+"""The synthetic action world: videos in which everything is known."""

@@ -1,0 +1,100 @@
+"""A synthetic world straight into clips, features and tubelets, without a file: needs torch and numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stvr.structures import ClipSpec, Span, Tubelet
+from stvr.world.actions import ACTION_IDS
+from stvr.world.options import WorldOptions
+from stvr.world.scenes import Scene, build_scene
+
+Label = tuple[int, ...]  # sorted ids of ACTION_IDS
+Backbone = Callable[[Tensor], Tensor]  # clips (B, frame, S, S, 3) uint8 -> maps (B, time, row, column, channel)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedSpec:
+    """What a reader of a store asks of its spec. endpoint: what the maps are called."""
+
+    clip: ClipSpec
+    endpoint: str = "rendered"
+    flow: str = "none"
+    flipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RenderedFeatures:
+    """Feature maps in memory, by video (clips, row, column, time, channel); read as a FeatureStore is."""
+
+    maps: Mapping[str, Tensor]
+    spec: RenderedSpec
+    how_to_add = "Render it too"
+
+    def __contains__(self, video: object) -> bool:
+        return video in self.maps
+
+    def videos(self) -> list[str]:
+        return sorted(self.maps)
+
+    def num_clips(self, video: str) -> int:
+        return len(self.maps[video])
+
+    def read(self, span: Span, flipped: bool = False) -> Tensor:
+        """(T, row, column, time, channel). LookupError for clips that were not rendered, or mirrored ones."""
+        if flipped:
+            raise LookupError("mirrored frames were not rendered.")
+        if span.video not in self.maps or span.stop > self.num_clips(span.video):
+            raise LookupError(f"clips [{span.start}, {span.stop}) of {span.video!r} were not rendered.")
+        return self.maps[span.video][span.start : span.stop]
+
+
+def rendered_features(options: WorldOptions, backbone: Backbone, names: Sequence[str] | None = None, *,
+                      clip: ClipSpec | None = None, batch_size: int = 8) -> RenderedFeatures:
+    """Every clip of the videos (all, if none are named) through a backbone, as float16 on the CPU."""
+    clip = clip or ClipSpec(options.fps, 8, options.image_size)
+    maps = {}
+    for name in names if names is not None else options.names():
+        parts = [backbone(torch.from_numpy(clips)) for clips in rendered_clips(build_scene(options, name), clip,
+                                                                               batch_size)]
+        maps[name] = torch.cat(parts).permute(0, 2, 3, 1, 4).to("cpu", torch.float16)
+    return RenderedFeatures(maps, RenderedSpec(clip))
+
+
+def rendered_clips(scene: Scene, clip: ClipSpec, batch_size: int = 8) -> Iterator[NDArray[np.uint8]]:
+    """The clips of a scene in order, (B, frame, S, S, 3); what is left at the end and fills no clip is left out."""
+    check_cut(scene, clip)
+    frames = clip.frames_per_clip
+    for start in range(0, scene.num_frames // frames, batch_size):
+        stop = min(start + batch_size, scene.num_frames // frames)
+        pictures = scene.frames(start * frames, stop * frames)
+        yield pictures.reshape(stop - start, frames, *pictures.shape[1:])
+
+
+def tubelets(scene: Scene, video: str, clip: ClipSpec) -> list[tuple[Label, Tubelet]]:
+    """A tubelet for every stretch that an actor keeps to an action, with its label; actors in order."""
+    check_cut(scene, clip)
+    frames = clip.frames_per_clip
+    middles = np.arange(scene.num_frames // frames) * frames + frames // 2
+    boxes = torch.from_numpy(scene.boxes_at(middles)).float()  # (actors, clips, 4)
+    found = []
+    for actor, track in zip(scene.actors, boxes, strict=True):
+        for segment in actor.timeline:
+            inside = (middles >= segment.start * scene.options.fps) & (middles < segment.stop * scene.options.fps)
+            clips = np.flatnonzero(inside).tolist()
+            label = tuple(sorted(ACTION_IDS[name] for name in segment.labels))
+            found.append((label, Tubelet(Span(video, clips[0], clips[-1] + 1), track[clips])))
+    return found
+
+
+def check_cut(scene: Scene, clip: ClipSpec) -> None:
+    made = scene.options
+    if (clip.fps, clip.image_size) != (made.fps, made.image_size):
+        raise ValueError(f"the world has {made.fps} frames a second of {made.image_size} px, the clips want {clip.fps} "
+                         f"of {clip.image_size} px. Make the world as the clips want it: nothing is resized here.")

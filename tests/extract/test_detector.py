@@ -1,0 +1,103 @@
+"""Boxes of a detector lie beside the features: torchvision's own, clip by clip."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+import torch
+from barcode import write_video
+from torchvision.models import get_model
+
+from stvr.extract.detector import BOXES_A_CLIP, detect, load_detector
+from stvr.store import FeatureStore, check
+from stvr.store.region_boxes import detector_of, read_boxes
+from stvr.structures import Span
+from stvr.video.decode import decode_clips
+
+NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Five classes; it takes nearly all that it looks at for the second."""
+    torch.manual_seed(0)
+    made = get_model(NAME, weights=None, weights_backbone=None, num_classes=5).eval()
+    with torch.no_grad():
+        made.roi_heads.box_predictor.cls_score.bias[2] = 5
+    return made
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "detector.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def video(tmp_path):
+    return write_video(tmp_path / "a.mp4", range(24), Fraction(1, 24), 1)
+
+
+@pytest.fixture
+def extracted(tmp_path, video, stvr):
+    ended = stvr("extract", video, "--store", tmp_path / "store", "--endpoint", "Conv3d_2b_1x1", "--image-size", 64)
+    assert ended.status == 0
+    return tmp_path / "store"
+
+
+@torch.no_grad()
+def test_boxes_are_torchvisions_for_the_middle_frame_of_each_clip(network, saved, video, extracted, stvr):
+    ended = stvr("extract", video, "--store", extracted, "--endpoint", "Conv3d_2b_1x1", "--image-size", 64,
+                 "--boxes", NAME, "--boxes-weights", saved)  # fmt: skip
+    assert ended.status == 0
+    store = FeatureStore.open(extracted)
+    came = read_boxes(store, Span("a", 0, 3))
+    assert came.shape == (3, BOXES_A_CLIP, 6)
+    clips = [frames for _, frames, _ in decode_clips(video, store.spec.clip)]
+    pictures = [torch.from_numpy(frames[4].copy()).permute(2, 0, 1) / 255 for frames in clips]
+    for index, found in enumerate(network(pictures)):
+        count = min(len(found["scores"]), BOXES_A_CLIP)
+        assert count > 3
+        torch.testing.assert_close(came[index, :count, :4] * 64, found["boxes"][:count], rtol=1e-4, atol=1e-2)
+        torch.testing.assert_close(came[index, :count, 4], found["scores"][:count], rtol=1e-4, atol=1e-5)
+        assert came[index, :count, 5].long().tolist() == found["labels"][:count].tolist()
+        assert not came[index, count:].any()
+    torch.testing.assert_close(read_boxes(store, Span("a", 1, 2)), came[1:2])
+    assert store.videos() == ["a"]
+    assert check(store, "a") == []
+
+
+def test_a_video_is_looked_at_once(saved, video, extracted, monkeypatch):
+    store, detector = FeatureStore.open(extracted), load_detector(NAME, saved)
+    assert detect([video], store, detector) == ["a"]
+    monkeypatch.setattr(detector, "network", None)  # it would fail if it were asked again
+    assert detect([video], store, detector) == []
+    assert detector_of(store, "a") == detector.name
+
+
+def test_boxes_are_never_of_another_file_or_detector(saved, video, extracted, network, tmp_path):
+    store = FeatureStore.open(extracted)
+    with pytest.raises(LookupError, match=r"no boxes of 'a'.*--boxes"):
+        read_boxes(store, Span("a", 0, 1))
+    (tmp_path / "other").mkdir()
+    other = write_video(tmp_path / "other" / "a.mp4", range(5, 29), Fraction(1, 24), 1)
+    with pytest.raises(ValueError, match="is not the file that 'a' was made from"):
+        detect([other], store, load_detector(NAME, saved))
+    detect([video], store, load_detector(NAME, saved))
+    with torch.no_grad():
+        changed = {name: value + 1 if name.endswith("cls_score.bias") else value
+                   for name, value in network.state_dict().items()}  # fmt: skip
+    torch.save(changed, tmp_path / "changed.pth")
+    with pytest.raises(ValueError, match=r"'a' has boxes of .*, not of "):
+        detect([video], store, load_detector(NAME, tmp_path / "changed.pth"))
+
+
+def test_weights_that_are_not_its_own_are_refused(saved):
+    with pytest.raises(LookupError, match="Choose one of fasterrcnn"):
+        load_detector("yolo", saved)
+    with pytest.raises(LookupError, match="--boxes-weights"):
+        load_detector(NAME, None)
+    with pytest.raises(ValueError, match=r"detector.pth: wanted torchvision's weights of ssd300_vgg16"):
+        load_detector("ssd300_vgg16", saved)

@@ -1,0 +1,100 @@
+"""Videos that tell the time and a backbone that reads it: what an extraction must leave is known by counting."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from barcode import number_in, write_video
+from scipy.ndimage import gaussian_filter
+
+from stvr.extract.job import extract
+from stvr.extract.pace import Step
+from stvr.structures import ClipSpec
+
+CLIP = ClipSpec(image_size=64)
+
+
+class Reader:
+    """A backbone whose features say what it saw: (B, time 2, row 3, column 4, channel 8), by its own rule.
+
+    It writes the number on the first frame of each clip to a log, so that a clip computed twice is there twice.
+    """
+
+    name, weights, weights_digest, endpoint, precision = "reader", "none", "00", "bars", "float32"
+
+    def __init__(self, log: Path | None = None, seconds: float = 0.0) -> None:
+        self.log, self.seconds = log, seconds
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.seconds)
+        shown = [[number_in(picture) for picture in clip.numpy()] for clip in frames]
+        if self.log:
+            with self.log.open("a") as log:
+                log.write("".join(f"{clip[0]}\n" for clip in shown if any(clip)))  # not the black one
+        time_step, row, column = (torch.arange(size) for size in (2, 3, 4))
+        place = time_step[:, None, None, None] + row[:, None, None] * 10 + column[:, None] / 8
+        batch = len(frames)  # a network's last bits may depend on the batch: make that visible here
+        return torch.tensor(shown)[:, None, None, None, :] + place + batch
+
+    def logged(self) -> list[int]:
+        return [int(line) for line in self.log.read_text().split()] if self.log and self.log.exists() else []
+
+
+def write_clock(path: Path, num_clips: int, first_number: int = 8) -> Path:
+    """24 frames a second: clip n begins with the frame that shows first_number + 8 n."""
+    return write_video(path, range(num_clips * 8), Fraction(1, 24), 1, first_number=first_number)
+
+
+def write_drift(path: Path, num_clips: int) -> Path:
+    """A blotchy picture, 64 x 64, that moves a pixel to the right a frame; its left half is red, its right blue."""
+    noise = gaussian_filter(np.random.default_rng(4).standard_normal((64, 64)), 3, mode="wrap")
+    grey = np.clip(128 + 400 * noise, 60, 200)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24, options={"crf": "4"})
+        stream.width = stream.height = 64
+        for number in range(num_clips * 8):
+            picture = np.repeat(np.roll(grey, number, 1)[:, :, None], 3, 2)
+            picture[:, :32, 0] += 50
+            picture[:, 32:, 2] += 50
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8))))
+        container.mux(stream.encode(None))
+    return path
+
+
+class Looks:
+    """A backbone whose features are its frames' block means: what it is fed is what is stored."""
+
+    name, weights, weights_digest, endpoint, precision = "looks", "none", "00", "blocks", "float32"
+    fails_at: int | None = None
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        self.seen += len(frames)
+        if self.fails_at is not None and self.seen > self.fails_at:
+            raise RuntimeError("out of memory")
+        return frames.float().reshape(-1, 8, 8, 8, 8, 8, 3).mean((3, 5))  # (B, 8, 8, 8, 3)
+
+
+def quiet(step: Step) -> None:
+    pass
+
+
+def run(videos, store, backbone, **options):
+    return extract(videos, store, backbone, CLIP, **{"batch_size": 3, "clips_per_shard": 4, "report": quiet} | options)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file of a store by its name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def write_clocks(folder: Path, sizes: list[int]) -> list[Path]:
+    """Video k begins at frame number 8 + 240 k."""
+    return [write_clock(folder / f"v{k:02}.mp4", size, 8 + 240 * k) for k, size in enumerate(sizes)]

@@ -1,0 +1,62 @@
+"""`extract` in a process of its own, with workers that can be found and killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+DRIVER = """
+import sys
+from pathlib import Path
+from clock import Reader, run, quiet
+import torch
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    folder, log, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    videos, reader = sorted(folder.glob("*.mp4")), Reader(log, seconds=0.02)
+    report = run(videos, sys.argv[4], reader, workers=workers, report=quiet, lease_seconds=1.0)
+    print(len(report.done), len(report.skipped), len(report.failed))
+"""
+
+
+def start(folder: Path, log: Path, store: Path | str, workers: int = 4) -> subprocess.Popen[str]:
+    """`extract` of all videos of a folder, in a process of its own."""
+    driver = folder / "driver.py"
+    driver.write_text(DRIVER)
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, str(driver), str(folder), str(log), str(workers), str(store)], text=True,
+        env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, start_new_session=True,
+        preexec_fn=hear_ctrl_c,
+    )  # fmt: skip
+
+
+def hear_ctrl_c() -> None:
+    """A shell that runs its jobs in the background has them, and their children, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that have written to no log of their own, found by their parent's parent: the fork server."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(ProcessLookupError, FileNotFoundError):  # it ended this moment
+            if os.getsid(int(entry.name)) != process.pid:
+                continue
+            words = (entry / "stat").read_text().rpartition(")")[2].split()
+            parent = int(words[1])
+            if words[0] != "Z" and parent not in (process.pid, 1, os.getpid()) and int(entry.name) != process.pid:
+                found.append(int(entry.name))
+    return found
+
+
+def without_leftovers(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Less what a killed writer had not renamed yet; marks may be missing, as they only make listing fast."""
+    return {name: content for name, content in files.items()
+            if not name.endswith(".partial") and not name.startswith((".claims", ".complete"))}  # fmt: skip

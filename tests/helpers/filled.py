@@ -1,0 +1,37 @@
+"""Stores with made-up features, the same for the same clip."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from stvr.store import FeatureSpec
+from stvr.structures import ClipSpec
+
+SPEC = FeatureSpec("i3d", "rgb.safetensors", "1f0c", "Mixed_4c", ClipSpec(image_size=64))
+SHAPE = (3, 2, 2, 5)  # row, column, time, channel
+
+
+def clips(start, stop):
+    """Feature maps and ticks of some clips, the same for the same clip."""
+    features = [np.random.default_rng(clip).standard_normal(SHAPE).astype(np.float16) for clip in range(start, stop)]
+    return np.array(features, np.float16).reshape(-1, *SHAPE), np.arange(start * 8, stop * 8).reshape(-1, 8)
+
+
+WHOLE = replace(SPEC, flow="ilk at 64 px", flipped=True)
+
+
+def companions(start, stop):
+    """Flow and features of mirrored frames of the same clips, unlike any of `clips`."""
+    flows = [np.random.default_rng([clip, 1]).standard_normal((3, 2, 2)) for clip in range(start, stop)]
+    return np.array(flows, np.float16).reshape(-1, 3, 2, 2), clips(start, stop)[0] + np.float16(1)
+
+
+def fill(store, video, num_clips, planned=None):
+    """Writes clips [0, num_clips) three at a time, going on where the video was cut short."""
+    with store.write(video, planned or num_clips, SHAPE, {"digest": "a", "source": "a.mp4"}) as writer:
+        for start in range(writer.next_clip, num_clips, 3):
+            part = start, min(start + 3, num_clips)
+            writer.append(*clips(*part), *(companions(*part) if store.spec.flipped else ()))
+        writer.complete(note="made by hand")

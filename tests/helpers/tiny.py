@@ -1,0 +1,63 @@
+"""A store of random features, pairs and a head, all so small that training takes no time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from stvr.jobs.train import TrainOptions, train_options
+from stvr.store import FeatureSpec, FeatureStore
+from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.tasks.pairs.build import write_pairs
+
+SPEC = FeatureSpec("i3d", "analytic", "sha256:00", "Mixed_4c", ClipSpec(image_size=160))
+HEAD = {
+    "width": 8, "proposal_width": 8, "num_proposals": 6, "attention_width": 4, "bottleneck": 4, "tail_width": 8,
+    "tail_units": 1, "embedding_width": 4,
+}  # fmt: skip
+NUM_CLIPS = 24
+LABELS = {"a": "1", "b": "1", "c": "2", "d": "2"}  # video -> what is done in it
+
+
+def write_store(path: Path, spec: FeatureSpec = SPEC, side: int = 10, videos: str = "abcd") -> FeatureStore:
+    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels, and all else that the spec names."""
+    store = FeatureStore.create(path, spec, clips_per_shard=NUM_CLIPS)
+    for number, video in enumerate(videos):
+        maps = torch.rand(NUM_CLIPS, side, side, 2, 8, generator=torch.Generator().manual_seed(number)).half()
+        with store.write(video, NUM_CLIPS, tuple(maps.shape[1:])) as writer:
+            ticks = torch.zeros(NUM_CLIPS, spec.clip.frames_per_clip, dtype=torch.long).numpy()
+            flow = torch.randn(NUM_CLIPS, side, side, 2, generator=torch.Generator().manual_seed(number)).half().numpy()
+            writer.append(
+                maps, ticks, flow if spec.flow != "none" else None, maps.flip(2).sqrt() if spec.flipped else None
+            )  # fmt: skip
+            writer.complete()
+    return store
+
+
+def tubelet(video: str, start: int = 6, stop: int = 12) -> Tubelet:
+    return Tubelet(Span(video, start, stop), torch.tensor([0.2, 0.1, 0.6, 0.9]).repeat(stop - start, 1))
+
+
+def pair(query: str, reference: str, split: str = "train", stop: int = NUM_CLIPS) -> Pair:
+    """The query asked of the reference, where its label is done in clips 6 to 12, or not at all."""
+    there = (tubelet(reference),)
+    targets, others = (there, ()) if LABELS[query] == LABELS[reference] else ((), there)
+    return Pair(tubelet(query), Span(reference, 0, stop), targets, LABELS[query], others, split)
+
+
+def write_tiny_pairs(path: Path, pairs: list[Pair] | None = None, fps: int = 24) -> Path:
+    """The pairs; without any, a few of both splits."""
+    asked = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"), ("a", "c")]
+    chosen = pairs or [pair(*videos, split) for split in ("train", "test") for videos in asked]
+    write_pairs(path, chosen, {"clip": {"fps": fps, "frames_per_clip": 8}, "labels": {"1": "nod", "2": "wave"}})
+    return path
+
+
+def tiny_options(**flags: object) -> TrainOptions:
+    """The small preset with a head of a few hundred numbers."""
+    own = {
+        "head": HEAD, "steps": 4, "batch_size": 2, "save_every": 2, "log_every": 1, "warmup_steps": 1,
+        "window_seconds": 1.0, "max_query_seconds": 1.0,
+    }  # fmt: skip
+    return train_options("small", flags={**own, **flags})

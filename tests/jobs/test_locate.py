@@ -1,0 +1,225 @@
+"""Locating from files: seconds, pixels, the same answer as from cached features, and every fault in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+import torch
+from tiny import HEAD
+
+from stvr.backbones import Backbone, load_backbone
+from stvr.extract.flow import load_flow
+from stvr.extract.job import extract
+from stvr.heads import HeadOptions, build_head
+from stvr.heads.checkpoint import load_head, save_head
+from stvr.jobs.locate import locate, locate_files, query_box, query_span
+from stvr.store import FeatureSpec, FeatureStore
+from stvr.structures import ClipSpec, Query, Span, Tubelet
+from stvr.tasks.pairs.dataset import read_maps
+from stvr.tubelets import link
+from stvr.video.decode import probe
+from stvr.world.synthetic import write_world
+
+SIZE = 96
+BOX, AT = (20, 10, 80, 90), 1.5
+OPTIONS = HeadOptions(**{**HEAD, "feature_channels": 1024})
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    """Six videos of four seconds, 96 x 96 pixels."""
+    world = tmp_path_factory.mktemp("locate") / "world"
+    write_world(world, size="tiny", workers=1)
+    return world / "videos"
+
+
+@pytest.fixture(scope="module")
+def files(videos: Path) -> list[Path]:
+    return sorted(videos.glob("*.mp4"))[:3]
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone()
+
+
+@pytest.fixture(scope="module")
+def spec(backbone: Backbone) -> FeatureSpec:
+    clip = ClipSpec(image_size=SIZE)
+    return FeatureSpec(backbone.name, backbone.weights, backbone.weights_digest, backbone.endpoint, clip)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(spec: FeatureSpec, tmp_path_factory) -> Path:
+    """A head that was never trained."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("run") / "head.safetensors"
+    save_head(path, build_head(OPTIONS), OPTIONS, spec, {"step": 0})
+    return path
+
+
+def test_every_tubelet_is_a_line_in_seconds_and_pixels(stvr, checkpoint, files, tmp_path):
+    ended = stvr("locate", "--checkpoint", checkpoint, "--query", files[0], "--box", "20,10,80,90", "--at", AT,
+                 *files[1:], "--out", tmp_path / "out", "--render")
+    assert ended.status == 0, ended.err
+    lines = [json.loads(line) for line in (tmp_path / "out" / "tubelets.jsonl").read_text().splitlines()]
+    assert lines
+    assert ended.out == f"{tmp_path}/out/tubelets.jsonl: {len(lines)} tubelets in 2 references\n"
+    assert [line["score"] for line in lines] == sorted((line["score"] for line in lines), reverse=True)
+    for line in lines:
+        assert line["reference"] in map(str, files[1:])
+        assert (line["width"], line["height"]) == (SIZE, SIZE)
+        assert 0 <= line["score"] <= 1
+        assert 0 <= line["start_seconds"] < line["stop_seconds"] <= 4
+        seconds = [entry["seconds"] for entry in line["boxes"]]
+        assert seconds[0] == line["start_seconds"]
+        assert len(seconds) == round(3 * (line["stop_seconds"] - line["start_seconds"]))
+        assert all(later - earlier == pytest.approx(1 / 3, abs=2e-4) for earlier, later in pairwise(seconds))
+        for x1, y1, x2, y2 in (entry["box"] for entry in line["boxes"]):
+            assert 0 <= x1 < x2 <= SIZE
+            assert 0 <= y1 < y2 <= SIZE
+    for reference in files[1:]:
+        ranks = [line["rank"] for line in lines if line["reference"] == str(reference)]
+        assert ranks == list(range(1, len(ranks) + 1))
+        with av.open(str(tmp_path / "out" / f"{reference.stem}_tubelets.mp4")) as rendered:
+            assert sum(1 for _ in rendered.decode(video=0)) == 4 * 24
+
+
+def test_a_file_and_its_cached_features_give_one_answer(checkpoint, backbone, spec, files, tmp_path):
+    extract(files[:2], tmp_path / "store", backbone, spec.clip, report=lambda step: None)
+    store, loaded = FeatureStore.open(tmp_path / "store"), load_head(checkpoint)
+    found = next(iter(locate(checkpoint, files[0], BOX, AT, files[1:2], span=(1, 2)))).tubelets
+    head, asked = loaded.head, Span(files[0].stem, 3, 6)
+    box = torch.tensor([BOX]) / SIZE
+    with torch.no_grad():
+        query = head.encode_query(read_maps(store, asked)[None], box.expand(1, 3, 4))
+        maps = head.propagation(head.adapter(read_maps(store, Span(files[1].stem, 0, 12))[None]))
+        outputs = head.match(maps, head.propose(maps), query, torch.ones(1, 3, dtype=torch.bool))
+    wanted = link(head.detect(outputs), files[1].stem, 0)
+    assert [each.span for each in found] == [each.span for each in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.boxes, other.boxes, atol=1e-5, rtol=0)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_with_flow_a_file_and_its_cache_give_one_answer_too(backbone, spec, files, tmp_path):
+    """The head's spec says which flow; what is cached is not looked at. BGR, so that this is asked for as well."""
+    flow = load_flow("ilk", SIZE)
+    extract(files[:2], tmp_path / "store", backbone, spec.clip, flow=flow, colour_order="BGR", report=lambda step: None)
+    store, options = FeatureStore.open(tmp_path / "store"), OPTIONS.model_copy(update={"propagation": "flow"})
+    torch.manual_seed(1)
+    save_head(tmp_path / "head.safetensors", build_head(options), options, store.spec, {})
+    found = next(iter(locate(tmp_path / "head.safetensors", files[0], BOX, AT, files[1:2], span=(1, 2)))).tubelets
+    head, asked, reference = load_head(tmp_path / "head.safetensors").head, Span(files[0].stem, 3, 6), files[1].stem
+    span, box = Span(reference, 0, 12), torch.tensor([BOX]) / SIZE
+    with torch.no_grad():
+        query = head.encode_query(read_maps(store, asked)[None], box.expand(1, 3, 4))
+        maps = head.adapter(read_maps(store, span)[None])
+        flows = store.read_flow(span).float()[None]
+        answers = []
+        for moved in (flows, torch.zeros_like(flows)):
+            moved_maps = head.propagation(maps, moved)
+            outputs = head.match(moved_maps, head.propose(moved_maps), query, torch.ones(1, 3, dtype=torch.bool))
+            answers.append(link(head.detect(outputs), reference, 0))
+    wanted, without = answers
+    assert [each.span for each in found] == [each.span for each in wanted]
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.boxes, other.boxes, atol=1e-5, rtol=0)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+    assert [each.score for each in found] != pytest.approx([each.score for each in without], abs=1e-5)
+
+
+def test_flow_that_cannot_be_computed_as_it_was_is_refused(spec, files, tmp_path):
+    options = OPTIONS.model_copy(update={"propagation": "flow"})
+    head, path = build_head(options), tmp_path / "head.safetensors"
+    for flow, says in (("raft:sha256:00 at 320 px", "raft needs its trained weights"),
+                       ("ilk at 50 px", "the flow wanted is 'ilk at 50 px', but this is 'ilk at 80 px'")):
+        save_head(path, head, options, replace(spec, flow=flow), {})
+        with pytest.raises(ValueError, match=says):
+            next(locate(path, files[0], BOX, AT, files[1:2]))
+
+
+def test_pixels_and_shares_ask_the_same(files):
+    info = probe(files[0])
+    torch.testing.assert_close(query_box((24, 48, 72, 96), info), torch.tensor([0.25, 0.5, 0.75, 1.0]))
+    torch.testing.assert_close(query_box((0.25, 0.5, 0.75, 1.0), info), torch.tensor([0.25, 0.5, 0.75, 1.0]))
+    torch.testing.assert_close(query_box((-9, 0, 200, 48), info), torch.tensor([0, 0, 1, 0.5]))  # cut to the picture
+
+
+# A video of four seconds has twelve clips.
+@pytest.mark.parametrize(("at", "span", "clips"), [
+    (1.5, None, (3, 6)), (0, None, (0, 2)), (4, None, (10, 12)), (1.5, (1, 2), (3, 6)), (0.1, (0, 9), (0, 12)),
+    (3.999, (3.999, 4.5), (11, 12)), (1, (1, 1.01), (3, 4)),
+])
+def test_a_query_is_cut_to_its_video(at, span, clips, files):
+    found = query_span(ClipSpec(image_size=SIZE), probe(files[0]), at, span)
+    assert (found.start, found.stop) == clips
+
+
+@pytest.mark.parametrize(("at", "span", "says"), [
+    (-1, None, "outside"), (4.5, None, "lasts 4.00 s"), (float("nan"), None, "outside"),
+    (1, (2, 3), "--span START,STOP that holds --at"), (1, (1, 1), "--span"), (3.9, (-1, 4), "--span"),
+    (1, (float("nan"), 2), "--span"),
+])
+def test_a_query_outside_its_video_is_refused(at, span, says, files):
+    with pytest.raises(ValueError, match=says):
+        query_span(ClipSpec(image_size=SIZE), probe(files[0]), at, span)
+
+
+@pytest.mark.parametrize("box", [(10, 10, 5, 20), (200, 0, 300, 50), (0.5, 0.5, 0.5, 0.9), (1, 2, 3), (0, 0, 1, "nan")])
+def test_a_box_without_area_in_the_picture_is_refused(box, files):
+    with pytest.raises(ValueError, match="box"):
+        query_box(box, probe(files[0]))
+
+
+def test_a_reference_that_cannot_be_read_does_not_stop_the_others(stvr, checkpoint, files, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    ended = stvr("locate", "--checkpoint", checkpoint, "--query", files[0], "--box", "0.2,0.1,0.8,0.9", "--at", AT,
+                 tmp_path / "broken.mp4", files[1], "--out", tmp_path / "out")
+    assert ended.status == 1
+    assert f"stvr: {tmp_path}/broken.mp4" in ended.err
+    assert "in 1 references" in ended.out
+
+
+def test_no_readable_reference_at_all_is_a_fault(checkpoint, files, tmp_path):
+    with pytest.raises(ValueError, match=r"no reference could be read: .*nowhere.mp4"):
+        locate_files(checkpoint, files[0], BOX, AT, [tmp_path / "nowhere.mp4"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rendering_never_writes_over_a_video_that_is_read(stvr, checkpoint, files, tmp_path):
+    for name in ("x.mp4", "x_tubelets.mp4"):
+        shutil.copy(files[1], tmp_path / name)
+    asked = ["locate", "--checkpoint", checkpoint, "--query", files[0], "--box", "20,10,80,90", "--at", AT, "--render"]
+    ended = stvr(*asked, tmp_path, "--out", tmp_path)
+    assert ended.status == 2
+    assert "over another video" in ended.err
+    (tmp_path / "other").mkdir()
+    shutil.copy(files[1], tmp_path / "other" / "x.mp4")  # the same name in another folder
+    ended = stvr(*asked, tmp_path / "x.mp4", tmp_path / "other" / "x.mp4", "--out", tmp_path / "out")
+    assert ended.status == 2
+    assert files[1].read_bytes() == (tmp_path / "x.mp4").read_bytes() == (tmp_path / "x_tubelets.mp4").read_bytes()
+
+
+def test_other_weights_than_the_heads_are_refused(checkpoint, spec, files, tmp_path):
+    loaded = load_head(checkpoint)
+    for changes, says in (({"weights": "rgb.pt"}, "Give the file 'rgb.pt' with --weights"),
+                          ({"weights_digest": "sha256:00"}, "but 'analytic' are others")):
+        save_head(tmp_path / "head.safetensors", loaded.head, loaded.options, replace(spec, **changes), {})
+        with pytest.raises(ValueError, match=says):
+            next(locate(tmp_path / "head.safetensors", files[0], BOX, AT, files[1:2]))
+
+
+def test_a_query_asks_as_many_clips_as_its_span(checkpoint, files, monkeypatch):
+    asked: list[Query] = []
+    monkeypatch.setattr("stvr.jobs.locate.answer", lambda loaded, backbone, query, *others: asked.append(query))
+    list(locate(checkpoint, files[0], BOX, AT, files[1:2], span=(0, 4)))
+    assert isinstance(asked[0].tubelet, Tubelet)
+    assert asked[0].tubelet.span == Span(files[0].stem, 0, 12)
+    assert asked[0].regions.shape == (12, 7, 7, HEAD["width"])

@@ -1,0 +1,280 @@
+"""What was written is read back; what was cut short is not there."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from filled import SHAPE, SPEC, WHOLE, clips, companions, fill
+
+from stvr.store import FeatureStore
+from stvr.structures import ClipSpec, Span
+
+
+@pytest.fixture
+def store(tmp_path) -> FeatureStore:
+    return FeatureStore.create(tmp_path / "store", SPEC, clips_per_shard=4)
+
+
+def test_what_was_written_is_read_back_bit_for_bit(store):
+    fill(store, "a", 10)
+    features, ticks = clips(0, 10)
+    again = FeatureStore.open(store.path)
+    assert again.spec == SPEC
+    assert again.spec.weights == "rgb.safetensors"
+    read = again.read(Span("a", 3, 9))
+    assert read.dtype == torch.float16
+    np.testing.assert_array_equal(read.numpy(), features[3:9])
+    np.testing.assert_array_equal(again.ticks("a"), ticks)
+    assert again.num_clips("a") == 10
+    assert again.info("a") | {"digest": "a", "note": "made by hand", "state": "complete"} == again.info("a")
+
+
+def test_flow_and_the_other_view_are_read_back_bit_for_bit(tmp_path):
+    store = FeatureStore.create(tmp_path / "store", WHOLE, clips_per_shard=4)
+    fill(store, "a", 10)
+    again, span, (flow, flipped) = FeatureStore.open(store.path), Span("a", 3, 9), companions(3, 9)
+    assert again.spec == WHOLE
+    assert again.read_flow(span).dtype == torch.float16
+    np.testing.assert_array_equal(again.read_flow(span).numpy(), flow)
+    np.testing.assert_array_equal(again.read(span).numpy(), clips(3, 9)[0])
+    np.testing.assert_array_equal(again.read(span, flipped=True).numpy(), flipped)
+    mirrored = again.read_flow(span, flipped=True).numpy()
+    for column in (0, 1):  # what moved down still does, what moved right moves left, on the other side
+        np.testing.assert_array_equal(mirrored[:, :, column, 0], flow[:, :, 1 - column, 0])
+        np.testing.assert_array_equal(mirrored[:, :, column, 1], -flow[:, :, 1 - column, 1])
+    with pytest.raises(LookupError, match=r"'a' has 10 clips here, not \[9, 11\)"):
+        again.read_flow(Span("a", 9, 11))
+
+
+def test_what_a_store_does_not_have_it_says_how_to_get(store):
+    fill(store, "a", 5)
+    with pytest.raises(LookupError, match=r"has no flow\. Extract with --flow ilk"):
+        store.read_flow(Span("a", 0, 1))
+    with pytest.raises(LookupError, match=r"has no features of mirrored frames\. Extract with --flip"):
+        store.read(Span("a", 0, 1), flipped=True)
+
+
+def test_clips_without_what_the_spec_names_are_refused(tmp_path, store):
+    both = FeatureStore.create(tmp_path / "both", WHOLE, clips_per_shard=4)
+    with both.write("a", 8, SHAPE) as writer:
+        with pytest.raises(ValueError, match=r"wants ticks .*, flow \(N, 3, 2, 2\), features_flipped .*; came"):
+            writer.append(*clips(0, 4))
+        with pytest.raises(ValueError, match=r"came .*flow \(3, 3, 2, 2\)"):
+            writer.append(*clips(0, 4), companions(0, 3)[0], companions(0, 4)[1])
+    with store.write("a", 8, SHAPE) as writer, pytest.raises(ValueError, match="wants ticks"):
+        writer.append(*clips(0, 4), *companions(0, 4))
+
+
+@pytest.mark.parametrize(("asked", "reason"), [
+    (replace(WHOLE, flow="none"), "its flow is 'ilk at 64 px', not 'none'. Give another --store"),
+    (replace(WHOLE, flow="tvl1 at 64 px"), "its flow is 'ilk at 64 px', not 'tvl1 at 64 px'"),
+    (replace(WHOLE, flipped=False), "its flipped is True, not False"),
+])
+def test_a_store_with_other_flow_or_views_is_refused_with_the_reason(tmp_path, asked, reason):
+    FeatureStore.create(tmp_path / "store", WHOLE)
+    with pytest.raises(ValueError, match="holds other features") as caught:
+        FeatureStore.open_or_create(tmp_path / "store", asked)
+    assert reason in str(caught.value)
+
+
+def test_what_does_not_matter_is_no_difference():
+    assert len(WHOLE.differences(SPEC)) == 2
+    assert WHOLE.differences(SPEC, {"flow", "flipped"}) == []
+    assert len(WHOLE.differences(replace(SPEC, endpoint="Mixed_5c"), {"flow", "flipped"})) == 1
+
+
+def test_a_store_from_before_there_was_flow_opens(store):
+    fill(store, "a", 5)
+    values = json.loads((store.path / "zarr.json").read_text())
+    for name in ("flow", "flipped"):
+        del values["attributes"]["stvr"]["spec"][name]
+    (store.path / "zarr.json").write_text(json.dumps(values))
+    again = FeatureStore.open(store.path)
+    assert again.spec == SPEC
+    np.testing.assert_array_equal(again.read(Span("a", 0, 5)).numpy(), clips(0, 5)[0])
+
+
+def test_only_complete_videos_are_there(store):
+    fill(store, "b", 5)
+    fill(store, "a", 5)
+    with store.write("c", 10, SHAPE) as writer:
+        writer.append(*clips(0, 9))
+    assert store.videos() == ["a", "b"]
+    assert ["a" in store, "c" in store, "d" in store] == [True, False, False]
+    for absent in ("c", "d"):
+        with pytest.raises(LookupError, match=rf"'{absent}' is not in this store. Run `stvr extract` on it first."):
+            store.read(Span(absent, 0, 1))
+
+
+def test_a_span_beyond_the_end_is_refused(store):
+    fill(store, "a", 5)
+    with pytest.raises(LookupError, match=r"'a' has 5 clips here, not \[3, 6\)"):
+        store.read(Span("a", 3, 6))
+
+
+def test_the_files_are_laid_out_as_promised(store):
+    fill(store, "a", 10)
+    with (store.path / "a" / "features" / "zarr.json").open() as file:
+        features = json.load(file)
+    assert features["shape"] == [10, *SHAPE]
+    assert features["data_type"] == "float16"
+    assert features["dimension_names"] == ["clip", "row", "column", "time", "channel"]
+    assert features["chunk_grid"]["configuration"]["chunk_shape"] == [4, *SHAPE]  # a shard
+    (sharding,) = features["codecs"]
+    assert sharding["configuration"]["chunk_shape"] == [1, *SHAPE]
+    assert [codec["name"] for codec in sharding["configuration"]["codecs"]] == ["bytes", "zstd"]
+    assert sharding["configuration"]["codecs"][1]["configuration"]["level"] == 1
+    assert sorted(path.name for path in (store.path / "a").iterdir()) == ["features", "ticks", "zarr.json"]
+    assert sharding["configuration"]["codecs"][1]["configuration"]["checksum"] is True
+    assert sorted(path.name for path in store.path.iterdir()) == [".complete", "a", "zarr.json"]  # no claims left
+
+
+def test_a_store_of_another_spec_is_refused_with_what_differs(store):
+    other = replace(SPEC, endpoint="Mixed_5c", weights="flow", weights_digest="77", clip=ClipSpec(image_size=320))
+    with pytest.raises(ValueError, match="holds other features") as caught:
+        FeatureStore.open_or_create(store.path, other)
+    for difference in ("'Mixed_4c', not 'Mixed_5c'", "'1f0c', not '77'", "image_size=64", "image_size=320"):
+        assert difference in str(caught.value)
+    assert "backbone" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_name_but_the_same_content_are_the_same(store):
+    assert SPEC.differences(replace(SPEC, weights="renamed")) == []
+    assert FeatureStore.open_or_create(store.path, replace(SPEC, weights="renamed")).spec == SPEC
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(FileExistsError, match="is not empty"):
+        FeatureStore.open_or_create(tmp_path, SPEC)
+    with pytest.raises(FileNotFoundError, match="there is no feature store"):
+        FeatureStore.open(tmp_path)
+
+
+def test_a_shard_of_zeros_counts_as_written(store):
+    with store.write("a", 12, SHAPE) as writer:
+        writer.append(np.zeros((8, *SHAPE), np.float16), np.zeros((8, 8), np.int64))
+    with store.write("a", 12, SHAPE) as writer:
+        assert writer.next_clip == 8
+
+
+def test_clips_of_the_open_shard_are_asked_for_again(store):
+    with store.write("a", 12, SHAPE) as writer:
+        writer.append(*clips(0, 7))
+    with store.write("a", 12, SHAPE) as writer:
+        assert writer.next_clip == 4
+
+
+def test_a_video_that_ends_early_is_cut(store):
+    fill(store, "a", 6, planned=11)
+    assert store.num_clips("a") == 6
+    np.testing.assert_array_equal(store.read(Span("a", 0, 6)).numpy(), clips(0, 6)[0])
+    assert store.ticks("a").shape == (6, 8)
+
+
+def test_half_a_video_from_another_file_is_not_gone_on_with(store):
+    with store.write("a", 12, SHAPE, {"digest": "x", "source": "old.mp4"}) as writer:
+        writer.append(*clips(0, 4))
+    with (
+        pytest.raises(ValueError, match=r"old\.mp4 with digest x and 12 clips, not from new\.mp4 with digest y"),
+        store.write("a", 12, SHAPE, {"digest": "y", "source": "new.mp4"}),
+    ):
+        pass
+
+
+def test_maps_of_another_shape_are_refused(store):
+    with store.write("a", 12, SHAPE) as writer:
+        with pytest.raises(ValueError, match=r"wants ticks \(N, 8\), features \(N, 3, 2, 2, 5\); came"):
+            writer.append(np.zeros((2, 1, 1, 1, 1), np.float16), np.zeros((2, 8), np.int64))
+        with pytest.raises(ValueError, match="room for 12 more clips, not for 13"):
+            writer.append(*clips(0, 13))
+        with pytest.raises(ValueError, match="not one clip"):
+            writer.complete()
+
+
+@pytest.mark.parametrize("name", [".hidden", "__reserved", "a/b", "zarr.json", ""])
+def test_names_that_the_layout_needs_are_refused(store, name):
+    with pytest.raises(ValueError, match="cannot be the name of a video"), store.write(name, 1, SHAPE):
+        pass
+
+
+def test_a_video_has_one_writer(store):
+    with (
+        store.write("a", 4, SHAPE),
+        pytest.raises(ValueError, match=f"'a' is being written by process {os.getpid()} on "),
+        store.write("a", 4, SHAPE),
+    ):
+        pass
+    fill(store, "a", 4)
+    with pytest.raises(ValueError, match="is complete"), store.write("a", 4, SHAPE):
+        pass
+
+
+def die_while_writing(path: Path) -> None:
+    with FeatureStore.open(path).write("a", 4, SHAPE):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_writer_that_died_holds_nothing(store):
+    process = multiprocessing.get_context("fork").Process(target=die_while_writing, args=(store.path,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert (store.path / ".claims" / "a").exists()
+    fill(store, "a", 4)
+    assert "a" in store
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it, nothing tidies up."""
+
+
+@pytest.mark.parametrize("spec", [SPEC, WHOLE], ids=["plain", "flow and both views"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("num_clips", "planned"), [(10, 10), (6, 11)], ids=["whole", "ends early"])
+def test_a_kill_at_any_write_leaves_a_store_that_is_finished_right(
+    tmp_path, monkeypatch, spec, when, num_clips, planned
+):
+    expected, kills = clips(0, num_clips), 0
+    while True:
+        path, left = tmp_path / f"store{kills}", kills
+        rename = Path.replace
+
+        def killed(source, target, rename=rename):
+            nonlocal left
+            left -= 1
+            if left < 0 and when == "before":
+                raise Killed
+            result = rename(source, target)
+            if left < 0:
+                raise Killed
+            return result
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            try:
+                fill(FeatureStore.open_or_create(path, spec, clips_per_shard=4), "a", num_clips, planned)
+                break
+            except Killed:
+                pass
+        store = FeatureStore.open_or_create(path, spec, clips_per_shard=4)
+        if "a" not in store:
+            fill(store, "a", num_clips, planned)
+        assert store.num_clips("a") == num_clips
+        np.testing.assert_array_equal(store.read(Span("a", 0, num_clips)).numpy(), expected[0])
+        np.testing.assert_array_equal(store.ticks("a"), expected[1])
+        if spec.flipped:
+            flow, flipped = companions(0, num_clips)
+            np.testing.assert_array_equal(store.read_flow(Span("a", 0, num_clips)).numpy(), flow)
+            np.testing.assert_array_equal(store.read(Span("a", 0, num_clips), flipped=True).numpy(), flipped)
+        kills += 1
+    assert kills >= 10  # root, group, two arrays, two writes for each shard, completion
