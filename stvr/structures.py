@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from math import floor
@@ -48,6 +49,25 @@ class ClipSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MapSpec:
+    """What one endpoint's feature map is; a backbone says it, a store keeps it.
+
+    endpoint: where the backbone is cut. stride: pixels a cell; the whole picture for a map of one cell. steps: time
+    steps a clip. channels: of one time step.
+    """
+
+    endpoint: str
+    stride: int
+    steps: int
+    channels: int
+
+    @property
+    def width(self) -> int:
+        """Channels of a clip's map once its time steps lie side by side, as heads read it."""
+        return self.steps * self.channels
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """Clips [start, stop) of one video."""
 
@@ -90,10 +110,35 @@ class Tubelet:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Query:
-    """A query tubelet and its pooled features (T, 7, 7, C): computed once, asked of many references."""
+class Features:
+    """What a head reads of clips of one video: feature maps (T, H, W, C) by endpoint, time steps side by side.
 
-    tubelet: Tubelet
+    flow (T, H, W, 2): where each cell of a clip comes from in the clip before, (y, x) in cells; None without.
+    """
+
+    maps: Mapping[str, Tensor]
+    flow: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.maps.values())))
+
+    @property
+    def only(self) -> Tensor:
+        """The map of the one endpoint there is. ValueError where there are several."""
+        if len(self.maps) != 1:
+            raise ValueError(f"wanted features of one endpoint, got {', '.join(self.maps)}.")
+        return next(iter(self.maps.values()))
+
+    def to(self, device: torch.device | str) -> Features:
+        flow = None if self.flow is None else self.flow.to(device)
+        return Features({name: maps.to(device) for name, maps in self.maps.items()}, flow)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """One or several examples and their regions (Q, ...), as a head pooled them: asked of many references."""
+
+    tubelets: tuple[Tubelet, ...]
     regions: Tensor
 
 

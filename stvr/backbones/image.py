@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from stvr.backbones.base import Loaded
+
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours, as torchvision's weights want
 TIME_STEPS = 2  # of a clip, as I3D's Mixed_4c has
 
@@ -36,7 +38,7 @@ class ByFrame(nn.Module):
         return torch.stack([half.mean(1) for half in halves], 2)
 
 
-def load_image_network(name: str, weights: Path | None, endpoint: str | None) -> tuple[nn.Module, str, str]:
+def load_image_network(name: str, weights: Path | None, endpoint: str | None) -> Loaded:
     """The network of uint8 frames, its endpoint, the digest of its weights.
 
     endpoint: a node of the network, by torchvision's `get_graph_node_names`; LookupError when it is none.
@@ -57,7 +59,7 @@ def load_image_network(name: str, weights: Path | None, endpoint: str | None) ->
                           f"Choose one of {', '.join(dict(whole.named_children()))} or a layer in them.") from None
     fill(cut, whole, weights)
     network = ByFrame(cut.requires_grad_(False)).to(memory_format=torch.channels_last)
-    return network.eval(), endpoint, digest(cut.state_dict())
+    return Loaded(network.eval(), endpoint, digest(cut.state_dict()))
 
 
 def fill(cut: nn.Module, whole: nn.Module, path: Path) -> None:

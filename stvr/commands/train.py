@@ -37,9 +37,11 @@ def train(
     frozen_backbone: Annotated[bool, typer.Option("--frozen-backbone", help="On cached features; the default.")] = True,
     head: Annotated[str | None, typer.Option(help="A name on the menu of heads.")] = None,
     propagation: Annotated[
-        str | None, typer.Option(help="none, conv_lstm, flow, traj_lstm or warp_lstm.")
+        str | None, typer.Option(help="none, conv_lstm, flow, traj_lstm, warp_lstm, or one that is installed.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="paper: its sizes and schedule. small: two cores.")] = "paper",
+    preset: Annotated[
+        str | None, typer.Option(help="paper: its sizes and schedule, the default. small: two cores.")
+    ] = None,
     config: Config = None,
     resume: Resume = False,
     steps: Steps = None,
@@ -61,7 +63,7 @@ def train(
     from stvr.jobs.train import train as run_train
     from stvr.jobs.train import train_options
 
-    chosen = options_of(name=head, propagation=propagation)
+    chosen = options_of(name=head, propagation=options_of(name=propagation) or None)
     flags = options_of(
         steps=steps, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, precision=precision,
         ema=ema, flip=flip, windows=windows, batching=batching, tensorboard=tensorboard or None, seed=seed,

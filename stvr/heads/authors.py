@@ -10,19 +10,23 @@ from torch import Tensor, nn
 
 from stvr.backbones import I3D
 from stvr.backbones.weights.load import from_tensorflow as backbone_from_tensorflow
-from stvr.backbones.weights.load import load_state
-from stvr.heads import HeadOptions, MatchingHead, build_head
-from stvr.heads.matching import MAX_DETECTIONS, MatchingOutputs, in_pixels
+from stvr.backbones.weights.load import digest, load_state
+from stvr.heads.assembly import MatchingOptions, build_matching
+from stvr.heads.candidates import MAX_DETECTIONS, MatchingOutputs
+from stvr.heads.matching import MatchingHead
+from stvr.heads.targets import in_pixels
 from stvr.kernels import spline_flow
 from stvr.propagation import Recurrent, WarpLSTMCell
 from stvr.propagation.warp_lstm import control_points
-from stvr.structures import Batch, Detections
+from stvr.store import FeatureSpec, as_maps, as_stored
+from stvr.structures import Batch, ClipSpec, Detections, MapSpec
 
 CLIPS_AT_ONCE = 2  # through the backbone
 FRAMES_A_CLIP = 8
 SAMPLERS = ("random", "first")
 GATES = ("input", "transform", "forget", "output")
 BACKBONE_SCOPE = "FirstStageFeatureExtractor"
+MIXED_4C = MapSpec("Mixed_4c", 16, 2, 512)
 CELL, SECOND_STAGE = "rnn/conv_lstm_cell", "SecondStageFeatureExtractor/RGB/block4"
 
 
@@ -37,7 +41,7 @@ class EndToEnd(nn.Module):
         """frames (B, T * 8, S, S, 3) in [-1, 1] -> maps (B, T, S / 16, S / 16, 1024), time-major channels."""
         clips = frames.unflatten(1, (-1, FRAMES_A_CLIP)).flatten(0, 1).permute(0, 4, 1, 2, 3)  # (B * T, 3, 8, S, S)
         maps = torch.cat([self.backbone(part) for part in clips.split(CLIPS_AT_ONCE)])  # (B * T, 512, 2, h, w)
-        return maps.permute(0, 3, 4, 2, 1).flatten(-2).unflatten(0, (len(frames), -1))
+        return as_maps(as_stored(maps.movedim(1, -1))).unflatten(0, (len(frames), -1))
 
     def stages(
         self,
@@ -90,7 +94,7 @@ class EndToEnd(nn.Module):
         maps, query_maps = self.features(reference), self.features(query)
         batch = batch_of(maps, query_maps, query_boxes, ground_truth)
         outputs = self.head(batch, sampler)
-        scale = in_pixels(outputs.image_size, maps)
+        scale = in_pixels(outputs.candidates.image_size, maps)
         proposals = outputs.proposals
         stages = {
             "features": maps[0],
@@ -100,12 +104,12 @@ class EndToEnd(nn.Module):
             "anchors": proposals.anchors / scale,
             "rpn_codes": proposals.codes,
             "rpn_logits": proposals.logits,
-            "proposals": outputs.boxes / scale,
-            "num_proposals": outputs.mask.sum(1),
+            "proposals": outputs.candidates.boxes / scale,
+            "num_proposals": outputs.candidates.mask.sum(1),
             "attention": outputs.attention,
             "codes": outputs.codes,
             "logits": outputs.logits,
-            **padded(self.head.detect(outputs)),
+            **padded(self.head.answers(outputs)),
         }
         if ground_truth is not None:
             stages |= named_losses(self.head, outputs, batch)
@@ -195,13 +199,19 @@ def from_tensorflow(variables: Mapping[str, np.ndarray]) -> EndToEnd:
     backbone = I3D("Mixed_4c")
     trunk = {name: value for name, value in variables.items() if name.startswith(BACKBONE_SCOPE)}
     load_state(backbone, backbone_from_tensorflow(trunk), "the given variables")
-    head = build_head(HeadOptions())
+    head = build_matching(MatchingOptions(), authors_spec(backbone))
     unread = dict.fromkeys(name for name in variables if name not in trunk and not name.endswith("/Momentum"))
     state = translate_head(variables, unread, dict(head.state_dict()))
     if unread:
         raise ValueError(f"{len(unread)} variables belong to no part of the detector: {', '.join(sorted(unread)[:4])}.")
     head.load_state_dict(state)
     return EndToEnd(backbone, head).eval()
+
+
+def authors_spec(backbone: I3D) -> FeatureSpec:
+    """Features as the authors' program makes them: of frames as BGR, resized as TensorFlow 1 does."""
+    weights = digest(backbone.state_dict())
+    return FeatureSpec("i3d", "backbone.safetensors", weights, (MIXED_4C,), ClipSpec(), "BGR", "tf1")
 
 
 def translate_head(

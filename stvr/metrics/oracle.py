@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from stvr.structures import Detections, Tubelet
+from stvr.structures import LABEL_SAME, Detections, Tubelet
 from stvr.tubelets.actors import actors
 from stvr.tubelets.following import Clips, Track, follow_online, ious
 from stvr.tubelets.geometry import tube_cover
@@ -38,7 +38,7 @@ def oracle_link(
     in its clip is at least `own_iou`, one each. What belongs to nobody is linked online, as `link` does. Without
     `in_time` a tubelet begins and ends by its scores, as in `link`: what is left to this oracle is linking alone.
     """
-    clips = [read_clip(clip, min_score) for clip in detections]
+    clips = [read_clip(clip, LABEL_SAME, min_score) for clip in detections]
     tracks, rest = by_identity(clips, true, start, own_iou)
 
     def cut_by_score(tracks: Sequence[Track]) -> list[Scored]:

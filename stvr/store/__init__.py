@@ -5,9 +5,9 @@ from stvr.store.claims import Claimed
 from stvr.store.features import FeatureStore
 from stvr.store.places import is_store
 from stvr.store.several import SeveralStores
-from stvr.store.spec import AXES, FeatureSpec
+from stvr.store.spec import AXES, FeatureSpec, as_maps, as_stored
 
 __all__ = [
-    "AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "SeveralStores", "check", "check_all",
-    "is_store",
+    "AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "SeveralStores", "as_maps", "as_stored",
+    "check", "check_all", "is_store",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 from stvr.files import whole
 from stvr.store.containers import FORMATS, File
 from stvr.store.features import FORMAT, FeatureStore
+from stvr.store.older import with_maps
 from stvr.store.quantize import WRITTEN_ANEW, map_shape, spans
 from stvr.store.spec import FeatureSpec, arrays_of
 
@@ -90,6 +91,11 @@ def _header(file: File, path: Path) -> dict[str, Any]:
         header = dict(file.header())
     except (KeyError, ValueError, TypeError):
         header = {}
+    if header.get("format") == 1:
+        video = next(iter(header["videos"]), None)
+        if video is None:
+            raise ValueError(f"{path} was made by an earlier release and holds no video. Export the store again.")
+        return {**header, "format": FORMAT, "spec": with_maps(header["spec"], file.shape(f"{video}/features")[1:])}
     if header.get("format") != FORMAT:
         raise ValueError(f"{path}: wanted a file that `stvr store export` made, came one of another program. "
                          "Its arrays alone do not say what made them.")

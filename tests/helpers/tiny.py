@@ -8,10 +8,10 @@ import torch
 
 from stvr.jobs.train import TrainOptions, train_options
 from stvr.store import FeatureSpec, FeatureStore
-from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.structures import ClipSpec, MapSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.build import write_pairs
 
-SPEC = FeatureSpec("i3d", "analytic", "sha256:00", "Mixed_4c", ClipSpec(image_size=160))
+SPEC = FeatureSpec("i3d", "analytic", "sha256:00", (MapSpec("Mixed_4c", 16, 2, 8),), ClipSpec(image_size=160))
 HEAD = {
     "width": 8, "proposal_width": 8, "num_proposals": 6, "attention_width": 4, "bottleneck": 4, "tail_width": 8,
     "tail_units": 1, "embedding_width": 4,

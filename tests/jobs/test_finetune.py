@@ -58,7 +58,7 @@ def videos(tmp_path_factory) -> list[Path]:
 def spec_of(flow: str = "none") -> FeatureSpec:
     made = load_backbone(precision="float32")
     clip = ClipSpec(image_size=SIZE)
-    return FeatureSpec(made.name, made.weights, made.weights_digest, made.endpoint, clip, flow=flow)
+    return FeatureSpec(made.name, made.weights, made.weights_digest, made.map_specs(clip), clip, flow=flow)
 
 
 def saved_head(path: Path, spec: FeatureSpec, **options: object) -> Path:

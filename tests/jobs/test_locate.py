@@ -52,7 +52,7 @@ def backbone() -> Backbone:
 @pytest.fixture(scope="module")
 def spec(backbone: Backbone) -> FeatureSpec:
     clip = ClipSpec(image_size=SIZE)
-    return FeatureSpec(backbone.name, backbone.weights, backbone.weights_digest, backbone.endpoint, clip)
+    return FeatureSpec(backbone.name, backbone.weights, backbone.weights_digest, backbone.map_specs(clip), clip)
 
 
 @pytest.fixture(scope="module")
