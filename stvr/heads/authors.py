@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from stvr.backbones import I3D
-from stvr.backbones.weights.load import from_tensorflow as backbone_from_tensorflow
 from stvr.backbones.weights.load import digest, load_state
+from stvr.backbones.weights.load import from_tensorflow as backbone_from_tensorflow
 from stvr.heads.assembly import MatchingOptions, build_matching
 from stvr.heads.candidates import MAX_DETECTIONS, MatchingOutputs
 from stvr.heads.matching import MatchingHead

@@ -41,7 +41,7 @@ class Reads:
 class Head(nn.Module):
     """A batch -> outputs -> losses and answers. Outputs are a small frozen dataclass of tensors, one a head."""
 
-    needs_calibration = False  # whether `calibrate` wants to see training features before the first step
+    needs_calibration: bool = False  # whether `calibrate` wants to see training features before the first step
 
     def forward(self, batch: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define forward().")

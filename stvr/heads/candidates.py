@@ -1,4 +1,4 @@
-"""What the stages of the matching head hand to one another: candidates, looks, outputs; and what is detected in them."""
+"""What the stages of the matching head hand to one another: candidates, looks and outputs, down to detections."""
 
 from __future__ import annotations
 

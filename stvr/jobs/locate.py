@@ -39,7 +39,8 @@ def locate(
     when to when the actor does it, a second around `at` by default; the box stands still over it. weights: those the
     head's features were made with, unless they were analytic or lie beside a finetuned head; flow_weights: those of
     RAFT, where the head was trained on its flow. store: references are read from it, and extracted into it first where
-    it does not have them; one may be the name of a video in it. on_failure is told of a reference that cannot be read; without it the error is raised.
+    it does not have them; one may be the name of a video in it. on_failure is told of a reference that cannot be read;
+    without it the error is raised.
     report(path, clips done, clips) tells of progress.
     """
     session = Session.open(checkpoint, weights=weights, flow_weights=flow_weights, device=device, kept_bytes=0)

@@ -63,7 +63,9 @@ def train_options(
 
 def options_model(task: str) -> type[TrainOptions]:
     """Training options of a task: those of the loop and those of its draws, side by side."""
-    return create_model("TrainOptions", __base__=(TrainOptions, TASKS[task].draws))
+    bases: Any = (TrainOptions, TASKS[task].draws)
+    model: type[TrainOptions] = create_model("TrainOptions", __base__=bases)
+    return model
 
 
 def train(

@@ -32,7 +32,7 @@ Report = Callable[[int, int], None]  # clips done, clips there are
 
 
 class Session:
-    """Weights, and a bounded number of looks at references. Queries and answers are values: threads may share a session.
+    """Weights, and a bounded number of looks at references. Queries and answers are values; threads may share it.
 
     Get one by `open`. A reference is a path, the name of a video in the session's store, or a Source.
     """
@@ -110,7 +110,7 @@ class Session:
         tubelet = Tubelet(Span(clips.video, clips.start, clips.start + len(maps)), edges.expand(len(maps), 4))
         return self.pooled(tubelet, Features({self.spec.endpoint: maps}))
 
-    def queries(self, *queries: Query) -> Query:
+    def together(self, *queries: Query) -> Query:
         """Several examples of one action as one query."""
         return Query(tuple(tubelet for query in queries for tubelet in query.tubelets),
                      torch.cat([query.regions for query in queries]))

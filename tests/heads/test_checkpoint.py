@@ -10,23 +10,24 @@ import torch
 from safetensors.torch import save_file
 from tiny import HEAD, SPEC
 
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, read_tensors, save_head, write_tensors
 
-OPTIONS = HeadOptions(**{**HEAD, "feature_channels": 16})
+OPTIONS = MatchingOptions(**HEAD)
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     torch.manual_seed(3)
-    save_head(tmp_path / "head.safetensors", build_head(OPTIONS), OPTIONS, SPEC, {"step": 7})
+    save_head(tmp_path / "head.safetensors", build_head(OPTIONS, SPEC), OPTIONS, SPEC, {"step": 7})
     return tmp_path / "head.safetensors"
 
 
 @pytest.mark.parametrize("folder", [True, False])
 def test_what_was_saved_is_loaded(saved: Path, folder: bool):
     torch.manual_seed(3)
-    head, loaded = build_head(OPTIONS), load_head(saved.parent if folder else saved)
+    head, loaded = build_head(OPTIONS, SPEC), load_head(saved.parent if folder else saved)
     assert (loaded.options, loaded.spec, dict(loaded.provenance)) == (OPTIONS, SPEC, {"step": 7})
     assert not loaded.head.training
     for name, value in head.state_dict().items():
@@ -35,7 +36,7 @@ def test_what_was_saved_is_loaded(saved: Path, folder: bool):
 
 def test_equal_heads_make_equal_files(saved: Path, tmp_path: Path):
     torch.manual_seed(3)
-    save_head(tmp_path / "again.safetensors", build_head(OPTIONS), OPTIONS, SPEC, {"step": 7})
+    save_head(tmp_path / "again.safetensors", build_head(OPTIONS, SPEC), OPTIONS, SPEC, {"step": 7})
     assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
 
 

@@ -14,7 +14,8 @@ import torch
 from filled import SHAPE, SPEC, WHOLE, clips, companions, fill
 from tiny import HEAD, write_store, write_tiny_pairs
 
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import save_head
 from stvr.jobs.evaluate import evaluate
 from stvr.store import FeatureStore, check
@@ -207,8 +208,8 @@ def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, file_format):
 
 
 def test_a_head_of_lossless_features_reads_smaller_ones_and_says_so(tmp_path, caplog):
-    head = HeadOptions(**{**HEAD, "feature_channels": 16})
-    save_head(tmp_path / "head.safetensors", build_head(head), head, tiny.SPEC, {})
+    head = MatchingOptions(**HEAD)
+    save_head(tmp_path / "head.safetensors", build_head(head, tiny.SPEC), head, tiny.SPEC, {})
     pairs = write_tiny_pairs(tmp_path / "pairs.json", [tiny.pair("a", "b", "test"), tiny.pair("b", "a", "test")])
     for compress in ("lossless", "int8"):
         caplog.clear()
