@@ -21,9 +21,14 @@ class HeadOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What a head reads of a store. endpoints: None takes the one map that the store keeps. flow: optical flow."""
+    """What a head reads of a store.
+
+    endpoints: None takes whichever one the store keeps. cells: maps with places in them, not means over the picture.
+    flow: optical flow.
+    """
 
     endpoints: tuple[str, ...] | None = None
+    cells: bool = True
     flow: bool = False
 
     def check(self, spec: FeatureSpec, name: str) -> None:
@@ -33,6 +38,10 @@ class Reads:
         if missing:
             raise ValueError(f"the head {name!r} reads {', '.join(missing)}, but the features are those of "
                              f"{', '.join(there)}. Extract with --endpoint {','.join(missing)}.")
+        pooled = [each.endpoint for each in spec.maps if each.stride >= spec.clip.image_size]
+        if self.cells and pooled:
+            raise ValueError(f"the head {name!r} reads maps, but {', '.join(pooled)} is one cell for the whole picture. "
+                             "Extract with an --endpoint that is not a mean.")
         if self.flow and spec.flow == "none":
             raise ValueError(f"the head {name!r} reads optical flow with these options, but the features have none. "
                              "Extract the videos with `stvr extract --flow ilk` into another --store.")

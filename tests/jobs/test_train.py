@@ -19,7 +19,7 @@ import stvr.jobs.train
 import stvr.training.runs
 from stvr.heads.checkpoint import load_head
 from stvr.jobs.train import train, train_options
-from stvr.structures import ClipSpec, Span
+from stvr.structures import ClipSpec, MapSpec, Span
 from stvr.training.loop import LoopOptions, learning_rate
 
 
@@ -254,14 +254,16 @@ def test_pairs_that_count_other_clips_are_refused(store, tmp_path):
         train(store, path, tmp_path / "run", tiny_options())
 
 
-def test_features_of_another_endpoint_are_refused(pairs, tmp_path):
-    store = write_store(tmp_path / "store", replace(SPEC, endpoint="Mixed_3c"), videos="abcd")
-    with pytest.raises(ValueError, match=r"reads Mixed_4c.*Mixed_3c"):
+def test_features_without_places_are_refused(pairs, tmp_path):
+    mean = (MapSpec("Mixed_5c.mean", 160, 2, 8),)
+    store = write_store(tmp_path / "store", replace(SPEC, maps=mean), side=1, videos="abcd")
+    with pytest.raises(ValueError, match=r"'matching' reads maps, but Mixed_5c.mean is one cell for the whole picture"):
         train(store.path, pairs, tmp_path / "run", tiny_options())
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("flags", "says"), [({"propagation": "wind"}, "'wind' is no propagation"),
-                                             ({"name": "hydra"}, "'hydra' is no head")])
+@pytest.mark.parametrize(("flags", "says"), [({"propagation": "wind"}, "no propagation 'wind'"),
+                                             ({"name": "hydra"}, "no head 'hydra'")])
 def test_a_head_that_is_on_no_menu_leaves_no_folder(flags, says, store, pairs, tmp_path):
     with pytest.raises(LookupError, match=says):
         train(store, pairs, tmp_path / "run", tiny_options(head=flags))
@@ -269,7 +271,7 @@ def test_a_head_that_is_on_no_menu_leaves_no_folder(flags, says, store, pairs, t
 
 
 def test_the_flow_rival_without_flow_leaves_no_folder(store, pairs, tmp_path):
-    with pytest.raises(ValueError, match=r"'flow' reads optical flow.*has none.*--flow ilk"):
+    with pytest.raises(ValueError, match=r"'matching' reads optical flow.*have none.*--flow ilk"):
         train(store, pairs, tmp_path / "run", tiny_options(head={"propagation": "flow"}))
     assert not (tmp_path / "run").exists()
 
