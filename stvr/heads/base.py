@@ -40,8 +40,8 @@ class Reads:
                              f"{', '.join(there)}. Extract with --endpoint {','.join(missing)}.")
         pooled = [each.endpoint for each in spec.maps if each.stride >= spec.clip.image_size]
         if self.cells and pooled:
-            raise ValueError(f"the head {name!r} reads maps, but {', '.join(pooled)} is one cell for the whole picture. "
-                             "Extract with an --endpoint that is not a mean.")
+            raise ValueError(f"the head {name!r} reads maps, but {', '.join(pooled)} is one cell for the whole "
+                             "picture. Extract with an --endpoint that is not a mean.")
         if self.flow and spec.flow == "none":
             raise ValueError(f"the head {name!r} reads optical flow with these options, but the features have none. "
                              "Extract the videos with `stvr extract --flow ilk` into another --store.")
