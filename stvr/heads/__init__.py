@@ -14,7 +14,7 @@ from stvr.heads.embedding import Embedding
 from stvr.heads.matching import Attention, MatchingHead
 from stvr.heads.proposals import ProposalNetwork
 from stvr.heads.tail import Tail
-from stvr.propagation import build_propagation
+from stvr.propagation import PROPAGATION, build_propagation
 
 __all__ = ["HEADS", "PRESETS", "HeadOptions", "MatchingHead", "build_head"]
 
@@ -63,12 +63,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 def build_matching(options: HeadOptions) -> MatchingHead:
     channels = options.width or options.feature_channels
     tail_channels = 2 * channels + options.proposal_summary
-    cell: dict[str, Any] = {"bottleneck": options.bottleneck, "norm": options.lstm_norm, "form": options.lstm_form}
-    if options.propagation == "warp_lstm":
-        cell["order"] = options.spline_order
     return MatchingHead(
         adapter=build_adapter(options),
-        propagation=build_propagation(options.propagation, channels, **cell),
+        propagation=build_propagation(options.propagation, channels, propagation_options(options)),
         proposals=ProposalNetwork(
             channels, options.proposal_width, options.num_proposals,
             context_units=options.proposal_context, summary_width=options.proposal_summary,
@@ -85,6 +82,16 @@ def build_matching(options: HeadOptions) -> MatchingHead:
         classes=options.classes,
         embedding=Embedding(channels, options.embedding_width) if options.embedding_width else None,
     )  # fmt: skip
+
+
+def propagation_options(options: HeadOptions) -> dict[str, Any]:
+    """Those of the head's options that the chosen propagation has."""
+    flat = {
+        "bottleneck": options.bottleneck, "norm": options.lstm_norm, "form": options.lstm_form,
+        "order": options.spline_order,
+    }  # fmt: skip
+    known = PROPAGATION[options.propagation].options.model_fields
+    return {name: value for name, value in flat.items() if name in known}
 
 
 def build_adapter(options: HeadOptions) -> nn.Module:

@@ -18,6 +18,7 @@ from stvr.config import fill
 from stvr.files import whole
 from stvr.heads import HeadOptions, MatchingHead, build_head
 from stvr.heads.authors import EndToEnd, from_tensorflow
+from stvr.propagation import renamed
 from stvr.store import FeatureSpec
 
 __all__ = ["Checkpoint", "EndToEnd", "from_tensorflow", "load_head", "read_tensors", "save_head", "weights_beside",
@@ -54,7 +55,7 @@ def load_head(path: Path | str, device: str | torch.device = "cpu") -> Checkpoin
     try:
         options, spec = fill(HeadOptions, header["head"]), FeatureSpec.from_json(header["spec"])
         head = build_head(options)
-        head.load_state_dict(tensors)
+        head.load_state_dict({renamed(name): tensor for name, tensor in tensors.items()})
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path} holds no head that stvr {version('stvr')} can build: {error}") from None
     return Checkpoint(head.eval().to(device), options, spec, header.get("provenance", {}))
