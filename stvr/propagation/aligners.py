@@ -94,9 +94,9 @@ class TrajectoryAligner(Aligner):
             self.join.weight.copy_(eye.repeat(1, num_links, 1, 1))
 
     def forward(self, x: Tensor, state: LSTMState, flow: Tensor | None = None) -> LSTMState:
-        flows = self.structure(x, state.hidden)
-        readings = [dense_warp(state.hidden, flow) for flow in flows]
-        memories = [dense_warp(state.memory, flow) for flow in flows]
+        links = self.structure(x, state.hidden)
+        readings = [dense_warp(state.hidden, link) for link in links]
+        memories = [dense_warp(state.memory, link) for link in links]
         return LSTMState(self.join(torch.cat(readings, 1)), torch.stack(memories).mean(0))
 
 
