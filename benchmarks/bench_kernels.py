@@ -31,8 +31,10 @@ from stvr.backbones.i3d import I3D
 from stvr.kernels import lstm_gates, spline_warp
 from stvr.kernels.lstm_gates import reference as gates_reference
 from stvr.kernels.warp import reference as warp_reference
-from stvr.propagation import Recurrent, WarpLSTMCell
-from stvr.propagation.warp_lstm import control_points
+from stvr.propagation import Recurrent
+from stvr.propagation.aligners import SplineAligner, control_points
+from stvr.propagation.cell import Cell
+from stvr.propagation.gates import BottleneckGates
 
 CELLS = (20, 20)
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
@@ -215,7 +217,7 @@ def recurrent(bench: Bench) -> None:
     """The whole step and the loop over six clips: the authors' cell ported, ours, ours compiled."""
     channels, clips = (64, 2) if bench.small else (1024, 6)
     torch.manual_seed(0)
-    cell = WarpLSTMCell(channels).to(bench.device)
+    cell = warp_lstm_cell(channels).to(bench.device)
     for dtype in (torch.bfloat16, torch.float32) if bench.cuda else (torch.float32,):
         cell = cell.to(dtype)
         variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
@@ -228,6 +230,10 @@ def recurrent(bench: Bench) -> None:
                 whole = bench.maps(batch * length, channels, *CELLS, dtype=dtype)
                 features = whole.permute(0, 2, 3, 1).unflatten(0, (batch, length))
                 compare(bench, variants, features)
+
+
+def warp_lstm_cell(channels: int) -> Cell:
+    return Cell(SplineAligner(channels), BottleneckGates(channels))
 
 
 def compare(bench: Bench, variants: dict[str, Recurrent], features: Tensor) -> None:
@@ -285,7 +291,7 @@ def training_step(bench: Bench) -> None:
     features = torch.randn(batch, length, *CELLS, channels, device=bench.device)
     grid = torch.rand(batch * length, 16 * 14, 14, 2, device=bench.device) * 2 - 1
     query = torch.randn(batch * length * 16, channels, 7, 7, device=bench.device)
-    cell = WarpLSTMCell(channels)
+    cell = warp_lstm_cell(channels)
     variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
     if bench.cuda:
         variants["ours, compiled"] = Recurrent(cell, compiled=True)

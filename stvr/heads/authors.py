@@ -16,8 +16,9 @@ from stvr.heads.candidates import MAX_DETECTIONS, MatchingOutputs
 from stvr.heads.matching import MatchingHead
 from stvr.heads.targets import in_pixels
 from stvr.kernels import spline_flow
-from stvr.propagation import Recurrent, WarpLSTMCell
-from stvr.propagation.warp_lstm import control_points
+from stvr.propagation import Recurrent
+from stvr.propagation.aligners import SplineAligner, control_points
+from stvr.propagation.cell import Cell
 from stvr.store import FeatureSpec, as_maps, as_stored
 from stvr.structures import Batch, ClipSpec, Detections, MapSpec
 
@@ -159,17 +160,17 @@ def batch_of(
 
 def motion(head: MatchingHead, maps: Tensor) -> dict[str, Tensor]:
     """displacement (T, 9, 2) and flows (T, H, W, 2) in cells, (y, x), of a Warp LSTM; nothing for any other."""
-    if not isinstance(head.propagation, Recurrent) or not isinstance(head.propagation.cell, WarpLSTMCell):
+    cell = head.propagation.cell if isinstance(head.propagation, Recurrent) else None
+    if not isinstance(cell, Cell) or not isinstance(cell.aligner, SplineAligner):
         return {}
-    cell, state, displacements = head.propagation.cell, None, []
-    if cell.offsets is None:
-        return {}
+    size, state, displacements = maps.shape[2:4], None, []
+    points = control_points(*size).to(maps.device)
     for clip in head.adapter(maps).permute(1, 0, 4, 2, 3):
         hidden = torch.zeros_like(clip) if state is None else state.hidden
-        displacements.append(cell.displacement(clip, hidden))
+        displacements.append(cell.aligner.offsets([clip, hidden], points))
         _, state = cell(clip, state)
-    displacement, size = torch.cat(displacements), maps.shape[2:4]
-    flows = spline_flow(control_points(*size).to(maps.device), displacement, *size, order=cell.order)
+    displacement = torch.cat(displacements)
+    flows = spline_flow(points, displacement, *size, order=cell.aligner.order)
     return {"displacement": displacement, "flows": flows}
 
 
@@ -285,17 +286,17 @@ def bottleneck_rules(unit: int) -> Rules:
 Rules = dict[str, tuple[list[str], Callable[[Tensor], Tensor]]]  # our name -> their names, joined, and a change
 BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 RULES: Rules = {
-    "propagation.cell.offsets.depthwise": ([f"{CELL}/SeparableConv2d/depthwise_weights"], flat),
-    "propagation.cell.offsets.pointwise.weight": ([f"{CELL}/SeparableConv2d/pointwise_weights"], dense),
-    "propagation.cell.offsets.pointwise.bias": ([f"{CELL}/SeparableConv2d/biases"], plain),
-    "propagation.cell.depthwise.weight": ([f"{CELL}/SeparableConv2d_1/depthwise_weights"], depthwise),
-    "propagation.cell.pointwise.weight": ([f"{CELL}/SeparableConv2d_1/pointwise_weights"], conv),
-    "propagation.cell.pointwise.bias": ([f"{CELL}/SeparableConv2d_1/biases"], plain),
-    **layer_rules("propagation.cell.expand", f"{CELL}/Conv", conv),
-    "propagation.cell.gate_norm.weight": ([f"{CELL}/{gate}/gamma" for gate in GATES], plain),
-    "propagation.cell.gate_norm.bias": ([f"{CELL}/{gate}/beta" for gate in GATES], plain),
-    "propagation.cell.memory_norm.weight": ([f"{CELL}/state/gamma"], plain),
-    "propagation.cell.memory_norm.bias": ([f"{CELL}/state/beta"], plain),
+    "propagation.cell.aligner.offsets.depthwise": ([f"{CELL}/SeparableConv2d/depthwise_weights"], flat),
+    "propagation.cell.aligner.offsets.pointwise.weight": ([f"{CELL}/SeparableConv2d/pointwise_weights"], dense),
+    "propagation.cell.aligner.offsets.pointwise.bias": ([f"{CELL}/SeparableConv2d/biases"], plain),
+    "propagation.cell.gates.depthwise.weight": ([f"{CELL}/SeparableConv2d_1/depthwise_weights"], depthwise),
+    "propagation.cell.gates.pointwise.weight": ([f"{CELL}/SeparableConv2d_1/pointwise_weights"], conv),
+    "propagation.cell.gates.pointwise.bias": ([f"{CELL}/SeparableConv2d_1/biases"], plain),
+    **layer_rules("propagation.cell.gates.expand", f"{CELL}/Conv", conv),
+    "propagation.cell.gates.gate_norm.weight": ([f"{CELL}/{gate}/gamma" for gate in GATES], plain),
+    "propagation.cell.gates.gate_norm.bias": ([f"{CELL}/{gate}/beta" for gate in GATES], plain),
+    "propagation.cell.gates.memory_norm.weight": ([f"{CELL}/state/gamma"], plain),
+    "propagation.cell.gates.memory_norm.bias": ([f"{CELL}/state/beta"], plain),
     **layer_rules("proposals.features", "rpn_box_predictor_features", conv),
     **layer_rules("proposals.box", "FirstStageBoxPredictor/BoxEncodingPredictor", xyxy(conv), xyxy(plain)),
     **layer_rules("proposals.objectness", "FirstStageBoxPredictor/ClassPredictor", conv),

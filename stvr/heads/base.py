@@ -50,8 +50,6 @@ class Reads:
 class Head(nn.Module):
     """A batch -> outputs -> losses and answers. Outputs are a small frozen dataclass of tensors, one a head."""
 
-    needs_calibration: bool = False  # whether `calibrate` wants to see training features before the first step
-
     def forward(self, batch: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define forward().")
 
@@ -62,6 +60,10 @@ class Head(nn.Module):
     def answers(self, outputs: Any) -> Any:
         """What the head's task evaluates: detections, or logits."""
         raise NotImplementedError(f"{type(self).__name__} must define answers().")
+
+    def wants_features(self) -> bool:
+        """Whether `calibrate` is to be given training features before the first step."""
+        return False
 
     def calibrate(self, features: Features) -> None:
         """Measures once, on training features, what the head wants to know of them."""

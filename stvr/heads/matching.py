@@ -83,7 +83,6 @@ class MatchingHead(Localizer):
         self.embedding = embedding
         self.likeness_scale = nn.Parameter(torch.tensor(LIKENESS_SCALE)) if embedding else None
         self.adapter, self.propagation, self.proposals = adapter, propagation, proposals
-        self.needs_calibration = hasattr(adapter, "calibrate")
         self.attention, self.tail = attention, tail
         self.box = nn.Linear(tail_channels, 4 * len(self.labels))
         self.classifier = nn.Linear(tail_channels, 1 + len(self.labels))
@@ -91,6 +90,9 @@ class MatchingHead(Localizer):
         for layer in (self.box, self.classifier):  # variance scaling, factor 1, fan average, uniform: the program
             nn.init.xavier_uniform_(layer.weight, gain=0.5**0.5)
             nn.init.zeros_(layer.bias)
+
+    def wants_features(self) -> bool:
+        return hasattr(self.adapter, "calibrate")
 
     def calibrate(self, features: Features) -> None:
         self.adapter.calibrate(features.only)  # type: ignore[operator]

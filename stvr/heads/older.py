@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from stvr.propagation import renamed as renamed_key
 from stvr.store.older import map_of_checkpoint
 
 CELL_OPTIONS = {"bottleneck": "bottleneck", "lstm_form": "form", "lstm_norm": "norm"}  # of format 1 -> of a propagation
@@ -18,7 +19,8 @@ def renewed(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> tuple[d
     spec = dict(header["spec"])
     kept = map_of_checkpoint(spec.pop("endpoint"), header["head"]["feature_channels"])
     spec["maps"] = {kept.endpoint: {"stride": kept.stride, "steps": kept.steps, "channels": kept.channels}}
-    return dict(tensors), {**header, "head": renewed_options(header["head"]), "spec": spec}
+    state = {renamed_key(name): tensor for name, tensor in tensors.items()}
+    return state, {**header, "head": renewed_options(header["head"]), "spec": spec}
 
 
 def renewed_options(head: Mapping[str, Any]) -> dict[str, Any]:

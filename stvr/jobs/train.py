@@ -96,7 +96,7 @@ def train(
     made_by = {**provenance(options, store.spec, len(examples), examples_path), "store": str(store.path)}
     run = Run(out, made_by, options.log_every, options.tensorboard)
     run.begin(resume)
-    if head.needs_calibration:
+    if head.wants_features():
         head.calibrate(examples.sample())
     head.compile_steps(options.compiled)
     head.to(device).train()
