@@ -20,6 +20,7 @@ class Propagation(nn.Module):
     """
 
     needs_flow = False
+    compiled: bool = False  # whether steps run through torch.compile, for those that can
 
     def forward(self, features: Tensor, flow: Tensor | None = None) -> Tensor:
         return self.stream(features, None, flow)[0]
