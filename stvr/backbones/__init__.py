@@ -28,10 +28,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # and "auto
 class Backbone:
     """A network ready for inference, and what a store of its features must say about it.
 
-    weights: the file's name, or "analytic"; weights_digest: "sha256:...", equal for equal weights in any file format;
-    precision: "float32" or "bfloat16", what the network computes in; "bfloat16 by openvino" where torch as it is does
-    not, because the last bits differ. Of several endpoints there are as many digests, with commas between them.
-    network: of clips (B, T, H, W, 3) uint8, gives maps (B, C, time, row, column).
+    weights: the file's name, or "analytic"; weights_digest: "sha256:...", equal for equal weights in any file format.
+    precision: what the network computes in, "float32" or "bfloat16", with the runtime where that is not plain torch
+    ("bfloat16 by openvino"), because the last bits differ. With several endpoints, `endpoint` and `weights_digest`
+    name each, separated by commas. network: clips (B, T, H, W, 3) uint8 -> maps (B, C, time, row, column).
     """
 
     name: str
@@ -46,22 +46,23 @@ class Backbone:
     def __call__(self, frames: Tensor) -> Tensor:
         """Clips (B, T, H, W, 3) uint8, RGB -> features (B, time, row, column, channel), floats of 2 or 4 bytes.
 
-        8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and
-        column is a clip's. On a CPU the clips go two by two: one float32 clip alone takes torch's slow convolution.
+        8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and column
+        is the logits of the clip. On a CPU clips go in pairs: a single float32 clip takes torch's slow convolution.
         """
-        (only,) = self.maps(frames)
-        return only
+        (features,) = self.maps(frames)
+        return features
 
     @torch.inference_mode()
     def maps(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """As calling it, for each of the endpoints that `endpoint` names with commas between them."""
+        """Like calling the backbone, but with one map for each endpoint that `endpoint` names, separated by commas."""
         if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or not len(frames):
-            raise ValueError(f"wanted clips (B, T, H, W, 3) of uint8, came {tuple(frames.shape)} of {frames.dtype}. "
+            raise ValueError(f"wanted clips (B, T, H, W, 3) of uint8, got {tuple(frames.shape)} of {frames.dtype}. "
                              "Give RGB frames as they were decoded.")
         if self.device.type == "cuda":
             parts = [frames.pin_memory().to(self.device, non_blocking=True)]
         else:
-            parts = [clips.to(self.device) for clips in frames.tensor_split(max(len(frames) // 2, 1))]  # odd: a three
+            pairs = frames.tensor_split(max(len(frames) // 2, 1))  # of an odd number, one has three
+            parts = [clips.to(self.device) for clips in pairs]
         outputs = [self.network(clips) for clips in parts]
         if isinstance(outputs[0], Tensor):
             return (torch.cat(outputs).movedim(1, -1),)
@@ -87,10 +88,10 @@ def load_backbone(
     device: str | torch.device = "cpu",
     runtime: str = "torch",
 ) -> Backbone:
-    """The backbone `name`, cut at `endpoint`, with the weights of a file; I3D has analytic ones where None is given.
+    """The backbone `name`, cut at `endpoint`, with the weights of a file; None gives I3D its analytic weights.
 
-    endpoint: None is where each is cut usually: Mixed_4c of I3D, the map with a cell for 16 x 16 pixels of the others.
-    Of I3D several, with commas between them, in one run: see `Backbone.maps`; "Mixed_5c.mean" is the mean of a map.
+    endpoint: None is the usual one: Mixed_4c of I3D, of other networks the map with a cell for 16 x 16 pixels. I3D can
+    give several in one run, separated by commas (see `Backbone.maps`); "Mixed_5c.mean" is the mean of a map.
     precision: "auto" is bfloat16 where the device has it natively, float32 elsewhere. On CUDA, float32 follows
     torch's own switch for TF32. The number of threads is torch's: `torch.set_num_threads`.
     Raises LookupError for a name that is on no menu, FileNotFoundError or ValueError for weights that do not fit.
@@ -98,8 +99,8 @@ def load_backbone(
     if name not in BACKBONES:
         raise LookupError(f"there is no backbone {name!r}. Choose one of {', '.join(BACKBONES)}.")
     device = torch.device(device)
-    precision, _, told = precision.partition(" by ")  # as a store notes it
-    runtime = told or runtime
+    precision, _, noted_runtime = precision.partition(" by ")  # as a store notes it
+    runtime = noted_runtime or runtime
     if runtime not in RUNTIMES:
         raise LookupError(f"there is no runtime {runtime!r}. Choose one of {', '.join(RUNTIMES)}.")
     if endpoint and "," in endpoint and runtime != "torch":
@@ -108,15 +109,15 @@ def load_backbone(
     precision = chosen_precision(precision, device)
     network, endpoint, weights_digest = BACKBONES[name](weights, endpoint)
     network = RUNTIMES[runtime](network.to(device), PRECISIONS[precision])
-    by = "" if runtime == "torch" else f" by {runtime}"
+    suffix = "" if runtime == "torch" else f" by {runtime}"
     return Backbone(
-        name, weights.name if weights else "analytic", weights_digest, endpoint, precision + by, network, device
+        name, weights.name if weights else "analytic", weights_digest, endpoint, precision + suffix, network, device
     )  # fmt: skip
 
 
 def load_i3d(weights: Path | None, endpoint: str | None) -> tuple[nn.Module, str, str]:
     """I3D folded for inference, its endpoints as the menu spells them, the digest of the weights that each uses."""
-    from stvr.backbones.weights.load import (  # readers of files: not needed to build
+    from stvr.backbones.weights.load import (  # imports readers of files, which building a network does not need
         digest,
         load_state,
         read_state,
@@ -146,7 +147,7 @@ def chosen_precision(precision: str, device: torch.device) -> str:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 itself; where it does not, bfloat16 is slower than float32."""
+    """Whether the device multiplies bfloat16 natively; where it does not, bfloat16 is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
@@ -154,7 +155,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @cache
 def warn_of_analytic_weights() -> None:
-    """Once a process, one line."""
+    """One line, once a process."""
     logging.getLogger("stvr").warning(
         "no weights were given: the backbone uses analytic ones, which see motion but were never trained. "
         "Give trained ones with --weights FILE (rgb_imagenet.pt, .safetensors or TensorFlow's model.ckpt)."
