@@ -1,4 +1,4 @@
-"""A store as one file of another format, and back. Every array goes as it is kept, bit for bit."""
+"""Write a store to one file of another format, and read it back. Every array stays as it is kept, bit for bit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from stvr.store.spec import FeatureSpec, arrays_of
 def export_features(
     store: FeatureStore, path: Path, file_format: str, tell: Callable[[str], None] = lambda video: None
 ) -> int:
-    """Writes all videos of a store to one file, whole or not at all; how many. Holds one shard."""
+    """Writes all videos of a store to one file, which appears whole or not at all; returns how many.
+
+    Holds one shard in memory.
+    """
     if file_format not in FORMATS:
         raise LookupError(f"there is no format {file_format!r}. Choose one of {', '.join(FORMATS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,10 @@ def export_features(
 
 
 def import_features(path: Path, out: Path | str, tell: Callable[[str], None] = lambda video: None) -> FeatureStore:
-    """The store that was exported to a file, or more videos of its kind for one that is there. Holds one shard."""
+    """Makes a store of an exported file, or adds its videos to an existing store of the same spec.
+
+    Holds one shard in memory. ValueError when the file or the store at `out` is of another kind.
+    """
     with closing(_opened(path)) as file:
         header = _header(file, path)
         store = FeatureStore.open_or_create(out, FeatureSpec.from_json(header["spec"]), header["clips_per_shard"])
@@ -46,8 +52,8 @@ def import_features(path: Path, out: Path | str, tell: Callable[[str], None] = l
             if video not in store:
                 _import(file, store, video, info)
             elif store.info(video).get("digest") != info.get("digest"):
-                raise ValueError(f"{video!r} is in {store} already, made from another file than in {path}. "
-                                 "Give another --out.")
+                raise ValueError(f"{video!r} is already in {store}, but made from another video file than the one in "
+                                 f"{path}. Give another --out.")
             tell(video)
     return store
 
@@ -78,11 +84,12 @@ def _import(file: File, store: FeatureStore, video: str, info: Mapping[str, Any]
 
 def _opened(path: Path) -> File:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there. Name a file that `stvr store export` made.")
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{path} {reason}. Name a file that `stvr store export` made.")
     for each in FORMATS.values():
         if each.recognises(path):
             return each.open(path)
-    raise ValueError(f"{path}: wanted an HDF5 or npz file that `stvr store export` made, came something else.")
+    raise ValueError(f"{path}: wanted an HDF5 or npz file that `stvr store export` made, got something else.")
 
 
 def _header(file: File, path: Path) -> dict[str, Any]:
@@ -91,6 +98,6 @@ def _header(file: File, path: Path) -> dict[str, Any]:
     except (KeyError, ValueError, TypeError):
         header = {}
     if header.get("format") != FORMAT:
-        raise ValueError(f"{path}: wanted a file that `stvr store export` made, came one of another program. "
-                         "Its arrays alone do not say what made them.")
+        raise ValueError(f"{path}: wanted a file that `stvr store export` made, got one of another program, "
+                         "which does not say how its arrays were made.")
     return header

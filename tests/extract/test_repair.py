@@ -162,7 +162,7 @@ def test_a_video_computed_in_another_precision_is_not_taken_for_this_one(tmp_pat
     assert "computed in float32, not in bfloat16. Give --precision float32 or another --store" in reason
     FeatureStore.open(tmp_path / "store").reopen("a", [1])
     reason = run([video], tmp_path / "store", other).failed["a"]
-    assert re.search(r"half of 'a' is there, made from a\.mp4 .* in float32, not from a\.mp4 .* in bfloat16", reason)
+    assert re.search(r"part of 'a' is there, made from a\.mp4 .* in float32, not from a\.mp4 .* in bfloat16", reason)
     assert run([video], tmp_path / "store", Reader()).clips_computed == 2
 
 

@@ -105,7 +105,7 @@ def test_a_lease_in_a_bucket_holds_until_it_runs_out(url):
     second = BucketClaim(objects, ".claims/a", 0.05)
     second.check()
     first.renew()
-    with pytest.raises(Claimed, match="another that took over"):
+    with pytest.raises(Claimed, match="another process, which took over"):
         first.check()
     first.release()
     with pytest.raises(Claimed):  # the lease of the other was not removed
