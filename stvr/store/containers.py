@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 HEADER = ".stvr"  # JSON text beside the groups of an HDF5 file or in a member of an npz; no video can have this name
 Array = NDArray[Any]
+DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, LookupError, ValueError, EOFError)  # raised by a damaged file
 
 
 class File(Protocol):
@@ -23,7 +25,6 @@ class File(Protocol):
     def write(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterator[Array]) -> None: ...
     def write_header(self, header: Mapping[str, Any]) -> None: ...
     def header(self) -> Any: ...
-    def shape(self, name: str) -> tuple[int, ...]: ...
     def read(self, name: str, size: int) -> Iterator[Array]: ...
     def close(self) -> None: ...
 
@@ -61,9 +62,6 @@ class Hdf5:
 
     def header(self) -> Any:
         return json.loads(self._file[HEADER][()])
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._file[name].shape)
 
     def read(self, name: str, size: int) -> Iterator[Array]:
         dataset = self._file[name]
@@ -104,10 +102,6 @@ class Npz:
 
     def header(self) -> Any:
         return json.loads(self._file.read(HEADER))
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        with self._file.open(f"{name}.npy") as member:
-            return _npy_header(member)[0]
 
     def read(self, name: str, size: int) -> Iterator[Array]:
         with self._file.open(f"{name}.npy") as member:

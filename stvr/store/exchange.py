@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stvr.files import whole
-from stvr.store.containers import FORMATS, File
+from stvr.store.containers import DAMAGE, FORMATS, Array, File
 from stvr.store.features import FORMAT, FeatureStore
 from stvr.store.quantize import WRITTEN_ANEW, map_shape, spans
 from stvr.store.spec import FeatureSpec, arrays_of
@@ -50,7 +50,7 @@ def import_features(path: Path, out: Path | str, tell: Callable[[str], None] = l
         store = FeatureStore.open_or_create(out, FeatureSpec.from_json(header["spec"]), header["clips_per_shard"])
         for video, info in header["videos"].items():
             if video not in store:
-                _import(file, store, video, info)
+                _import(file, path, store, video, info)
             elif store.info(video).get("digest") != info.get("digest"):
                 raise ValueError(f"{video!r} is already in {store}, but made from another video file than the one in "
                                  f"{path}. Give another --out.")
@@ -70,16 +70,24 @@ def is_export(path: Path) -> bool:
     return path.is_file() and any(each.recognises(path) for each in FORMATS.values())
 
 
-def _import(file: File, store: FeatureStore, video: str, info: Mapping[str, Any]) -> None:
-    shape = file.shape(f"{video}/features")[1:]
+def _import(file: File, path: Path, store: FeatureStore, video: str, info: Mapping[str, Any]) -> None:
+    first = next(_read(file, path, f"{video}/features", 1))
     notes = {name: value for name, value in info.items() if name not in WRITTEN_ANEW}
-    with store.write(video, info["num_clips"], shape, notes) as writer:
-        names = list(arrays_of(store.spec, shape))
-        size = store.clips_per_shard
-        for shard, parts in enumerate(zip(*(file.read(f"{video}/{name}", size) for name in names), strict=True)):
+    with store.write(video, info["num_clips"], first.shape[1:], notes) as writer:
+        names = list(arrays_of(store.spec, first.shape[1:]))
+        arrays = (_read(file, path, f"{video}/{name}", store.clips_per_shard) for name in names)
+        for shard, parts in enumerate(zip(*arrays, strict=True)):
             if shard in writer.missing:
                 writer.append_parts(dict(zip(names, parts, strict=True)))
         writer.complete(num_planned=info["num_planned"])
+
+
+def _read(file: File, path: Path, name: str, size: int) -> Iterator[Array]:
+    """The parts of one array. ValueError when the file is damaged there."""
+    try:
+        yield from file.read(name, size)
+    except DAMAGE as error:
+        raise ValueError(f"{path} is damaged: {name} cannot be read ({error}). Export the store again.") from error
 
 
 def _opened(path: Path) -> File:
@@ -88,14 +96,17 @@ def _opened(path: Path) -> File:
         raise FileNotFoundError(f"{path} {reason}. Name a file that `stvr store export` made.")
     for each in FORMATS.values():
         if each.recognises(path):
-            return each.open(path)
+            try:
+                return each.open(path)
+            except DAMAGE as error:
+                raise ValueError(f"{path} is damaged: {error}. Export the store again.") from error
     raise ValueError(f"{path}: wanted an HDF5 or npz file that `stvr store export` made, got something else.")
 
 
 def _header(file: File, path: Path) -> dict[str, Any]:
     try:
         header = dict(file.header())
-    except (KeyError, ValueError, TypeError):
+    except (*DAMAGE, TypeError):
         header = {}
     if header.get("format") != FORMAT:
         raise ValueError(f"{path}: wanted a file that `stvr store export` made, got one of another program, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+import zipfile
 from dataclasses import replace
 
 import h5py
@@ -185,6 +186,27 @@ def test_files_of_other_programs_are_refused(tmp_path, store):
         import_features(store.path, tmp_path / "again")
     with pytest.raises(LookupError, match="Choose one of hdf5, npz"):
         export_features(store, tmp_path / "file", "csv")
+
+
+@pytest.mark.parametrize("file_format", ["hdf5", "npz"])
+def test_a_damaged_file_is_refused_by_name(tmp_path, store, file_format):
+    export_features(store, tmp_path / "file", file_format)
+    if file_format == "hdf5":
+        with h5py.File(tmp_path / "file") as file:
+            chunk = file["a/features"].id.get_chunk_info(3)
+        place = chunk.byte_offset + chunk.size // 2
+    else:
+        with zipfile.ZipFile(tmp_path / "file") as file:
+            member = file.getinfo("a/features.npy")
+        place = member.header_offset + member.compress_size // 2
+    content = bytearray((tmp_path / "file").read_bytes())
+    content[place] ^= 0xFF
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match=r"file is damaged: a/features cannot be read \(.+\)\. Export the store again"):
+        import_features(tmp_path / "file", tmp_path / "again")
+    (tmp_path / "file").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"file( is damaged: .+ Export the store again|: wanted an HDF5 or npz file)"):
+        import_features(tmp_path / "file", tmp_path / "another")
 
 
 @pytest.mark.parametrize("file_format", ["hdf5", "npz"])
