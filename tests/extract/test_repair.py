@@ -147,7 +147,7 @@ def test_the_command_names_what_is_broken_and_repairs_it(tmp_path, stvr):
     assert f"run `stvr repair {tmp_path / 's'} VIDEOS`" in result.err
     result = stvr("repair", tmp_path / "s", tmp_path)
     assert result.status == 0
-    assert result.out == f"{tmp_path / 's'}: 1 videos repaired (3 clips computed, 0 kept), 0 not\n"
+    assert result.out == f"{tmp_path / 's'}: 1 videos repaired (3 clips computed, 0 kept), 0 failed\n"
     assert tree(tmp_path / "s") == sound
     assert stvr("verify", tmp_path / "s").status == 0
     assert stvr("repair", tmp_path / "s", tmp_path).out == f"{tmp_path / 's'}: nothing is broken\n"

@@ -74,8 +74,8 @@ def prefix_of(path: Path) -> Path:
     if path.is_dir():
         found = sorted(path.glob("*.index"))
         if len(found) != 1:
-            raise FileNotFoundError(f"{path}: wanted a folder with one TensorFlow checkpoint, got one with "
-                                    f"{len(found)} .index files. Name the .index file.")
+            raise FileNotFoundError(f"{path}: wanted a file of weights, or a folder with one TensorFlow checkpoint, "
+                                    f"got a folder with {len(found)} .index files. Name the file.")
         path = found[0]
     prefix = path.with_name(PART.sub("", path.name))
     if not index_of(prefix).is_file():
