@@ -1,7 +1,7 @@
-"""Queries of like length together, or mixed and masked: seconds a training item, in one interleaved run.
+"""Times a training step with queries of similar length batched together, and with mixed lengths and masks.
 
-Run: python benchmarks/bench_batching.py [--rounds 5]. Features are made; queries are as long as in AVA's published test
-pairs (76 % last one second). Every round runs the same items both ways, in turn.
+Run: python benchmarks/bench_batching.py [--rounds 5]. Features are random; queries are as long as in AVA's published
+test pairs (76 % last one second). Every round runs the same items both ways, in turn.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def made_pairs(count: int, seed: int = 0) -> list[Pair]:
 
 
 def read(draw: Draw, side: int) -> Item:
-    """Made features of a drawn pair."""
+    """Random features for a drawn pair."""
     random = torch.Generator().manual_seed(draw.seed)
     query, pair = draw.pair.query, draw.pair
     maps = [torch.rand(length, side, side, 1024, generator=random) for length in (len(pair.reference), len(query.span))]
@@ -47,10 +47,10 @@ def read(draw: Draw, side: int) -> Item:
 
 def seconds_a_step(trainee: HeadLosses, batches: list[Batch], options: LoopOptions) -> float:
     optimizer = build_optimizer(trainee, options)
-    started = time.perf_counter()
+    start = time.perf_counter()
     for step, batch in enumerate(batches):
         train_step(trainee, optimizer, batch, options, step, "cpu")
-    return (time.perf_counter() - started) / len(batches)
+    return (time.perf_counter() - start) / len(batches)
 
 
 def main() -> None:
@@ -72,11 +72,11 @@ def main() -> None:
         every = [draws[step] for step in range(64)]
         lengths = [[len(draw.pair.query.span) for draw in each] for each in every]
         padding[how] = 1 - sum(map(sum, lengths)) / sum(size * max(each) for each in lengths)
-    seconds_a_step(trainee, batches["mixed"][:1], options)  # warm
+    seconds_a_step(trainee, batches["mixed"][:1], options)  # warms up
     measured: dict[str, list[float]] = {how: [] for how in batches}
     for _ in range(chosen.rounds):
-        for how, made in batches.items():
-            measured[how].append(seconds_a_step(trainee, made, options))
+        for how, steps in batches.items():
+            measured[how].append(seconds_a_step(trainee, steps, options))
     median = {how: statistics.median(values) for how, values in measured.items()}
     print(f"{chosen.preset}: maps of {side} x {side} x 1024, {size} items a batch, {torch.get_num_threads()} threads")
     for how, values in measured.items():

@@ -2,10 +2,10 @@
 
     python benchmarks/bench_kernels.py [--device cuda] [--seconds 480] [--small] [--out benchmarks/results]
 
-First the ceilings (copy, matrix product), then every operation: right first (against the plain twin in float64, fresh
-inputs, fresh memory NaN), then timed, beside a line-by-line port of TensorFlow's and that port under torch.compile.
-Needs torch, triton and numpy alone. A part that fails or finds no time left says so in the table, and the rest goes on;
-exit status 1 says that one did.
+First the ceilings (copy, matrix product), then every operation: checked first (against the plain twin in float64, on
+fresh inputs, with fresh memory set to NaN), then timed beside a line-by-line port of TensorFlow's, plain and under
+torch.compile. Needs only torch, triton and numpy. A part that fails or has no time left says so in the table, and the
+rest goes on; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from stvr.propagation.gates import BottleneckGates
 
 CELLS = (20, 20)
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
-ROTATED = 300 << 20  # bytes of inputs that take turns: far more than any cache on a chip
+ROTATED = 300 << 20  # bytes of inputs used in turn: far more than any cache on a chip
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. bytes: what must move at least; share: of the measured copy; error: relative, against float64."""
+    """One figure. bytes: the least that must move; share: of the measured copy rate; error: relative to float64."""
 
     part: str
     size: str
@@ -57,7 +57,7 @@ class Row:
 
 
 class Bench:
-    """Where it runs, how it times, what it has found."""
+    """The device, the timing, and the results so far."""
 
     def __init__(self, device: str, small: bool) -> None:
         self.device, self.small, self.rows = torch.device(device), small, list[Row]()
@@ -87,7 +87,7 @@ class Bench:
 
     @staticmethod
     def clock() -> float:
-        """One thread is timed by the processor's clock, which stands still while others run."""
+        """For a single thread the processor's clock, which stands still while other processes run."""
         return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
     def add(self, part: str, size: str, variant: str, milliseconds: float, moved: int = 0, **rest: Any) -> None:
@@ -199,7 +199,7 @@ def there_and_back(function: Callable[..., Any], inputs: list[Tensor]) -> tuple[
 def relative_error(
     function: Callable[..., Any], twin: Callable[..., Any], inputs: list[Tensor], *, poison: bool
 ) -> float:
-    """The worst of all outputs and slopes; with `poison`, NaN where a kernel left memory as it was."""
+    """The worst error of all outputs and gradients; with `poison`, memory that a kernel leaves unwritten is NaN."""
     torch.use_deterministic_algorithms(poison, warn_only=True)  # fills fresh memory with NaN
     worst = torch.zeros(())
     answers = []
@@ -253,9 +253,9 @@ def compare(bench: Bench, variants: dict[str, Recurrent], features: Tensor) -> N
 
 
 class PaperLayers(nn.Module):
-    """The layers of the paper's head that cost: propagation, proposal network, block4 on 16 regions a clip.
+    """The costly layers of the paper's head: propagation, proposal network, block4 on 16 regions a clip.
 
-    Which regions, and the losses over them, are made up: choosing them is no arithmetic, and needs torchvision.
+    The regions and the losses over them are made up: choosing regions takes little arithmetic, and needs torchvision.
     """
 
     def __init__(self, propagation: nn.Module, channels: int) -> None:
@@ -352,9 +352,9 @@ def run(bench: Bench, seconds: float, out: Path) -> None:
         print(f"{name} ({time.perf_counter() - start:.0f} s)", flush=True)
         try:
             part(bench)
-        except Exception as fault:  # whatever it is belongs in the table
-            said = (str(fault).splitlines() or [""])[0][:150]
-            bench.rows.append(Row(name, "", "", note=f"failed: {type(fault).__name__}: {said}"))
+        except Exception as fault:  # any error goes into the table
+            reason = (str(fault).splitlines() or [""])[0][:150]
+            bench.rows.append(Row(name, "", "", note=f"failed: {type(fault).__name__}: {reason}"))
         write(bench, out)
 
 

@@ -1,4 +1,4 @@
-"""The rivals: TensorFlow's warp and the authors' cell ported line by line, as a user would write them in PyTorch."""
+"""The rivals: TensorFlow's warp and the authors' cell, ported line by line as a user would write them in PyTorch."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Options(BaseModel):
-    """Base of every options model: frozen, and a name it does not know is an error."""
+    """Base of every options model: frozen, and an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,7 +62,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ValueError(f"{path}: wanted a TOML file of options; {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{path}: wanted a TOML file of options, but it cannot be read: {reason}.") from None
 
 
 def describe(error: ValidationError, model: type[BaseModel], where: str = "") -> str:

@@ -32,18 +32,18 @@ def load_backbone(
     device: str | torch.device = "cpu",
     runtime: str = "torch",
 ) -> Backbone:
-    """The backbone `name`, cut at `endpoint`, with the weights of a file; I3D has analytic ones where None is given.
+    """The backbone `name`, cut at `endpoint`, with the weights of a file; None gives I3D its analytic weights.
 
-    endpoint: None is where each is cut usually: Mixed_4c of I3D, the map with a cell for 16 x 16 pixels of the others.
-    Of I3D several, with commas between them, in one run: see `Backbone.maps`; "Mixed_5c.mean" is the mean of a map.
+    endpoint: None is the usual one: Mixed_4c of I3D, of other networks the map with a cell for 16 x 16 pixels. I3D can
+    give several in one run, separated by commas (see `Backbone.maps`); "Mixed_5c.mean" is the mean of a map.
     precision: "auto" is bfloat16 where the device has it natively, float32 elsewhere. On CUDA, float32 follows
     torch's own switch for TF32. The number of threads is torch's: `torch.set_num_threads`.
     Raises LookupError for a name that is on no menu, FileNotFoundError or ValueError for weights that do not fit.
     """
     load = BACKBONES[name]
     device = torch.device(device)
-    precision, _, told = precision.partition(" by ")  # as a store notes it
-    runtime = told or runtime
+    precision, _, noted_runtime = precision.partition(" by ")  # as a store notes it
+    runtime = noted_runtime or runtime
     if runtime not in RUNTIMES:
         raise LookupError(f"there is no runtime {runtime!r}. Choose one of {', '.join(RUNTIMES)}.")
     if endpoint and "," in endpoint and runtime != "torch":
@@ -69,7 +69,7 @@ def chosen_precision(precision: str, device: torch.device) -> str:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 itself; where it does not, bfloat16 is slower than float32."""
+    """Whether the device multiplies bfloat16 natively; where it does not, bfloat16 is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

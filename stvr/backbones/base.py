@@ -29,9 +29,10 @@ class Loaded(NamedTuple):
 class Backbone:
     """A network ready for inference, and what a store of its features must say about it.
 
-    weights: the file's name, or "analytic"; weights_digest: "sha256:...", equal for equal weights in any file format;
-    precision: "float32" or "bfloat16", what the network computes in; "bfloat16 by openvino" where torch as it is does
-    not, because the last bits differ. Of several endpoints there are as many digests, with commas between them.
+    weights: the file's name, or "analytic"; weights_digest: "sha256:...", equal for equal weights in any file format.
+    precision: what the network computes in, "float32" or "bfloat16", with the runtime where that is not plain torch
+    ("bfloat16 by openvino"), because the last bits differ. With several endpoints, `endpoint` and `weights_digest`
+    name each, separated by commas.
     network: of clips (B, T, H, W, 3) uint8, gives maps (B, C, time, row, column). plain: the same as torch runs it,
     whatever the runtime.
     """
@@ -49,17 +50,17 @@ class Backbone:
     def __call__(self, frames: Tensor) -> Tensor:
         """Clips (B, T, H, W, 3) uint8, RGB -> features (B, time, row, column, channel), floats of 2 or 4 bytes.
 
-        8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and
-        column is a clip's. On a CPU the clips go two by two: one float32 clip alone takes torch's slow convolution.
+        8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and column
+        is the logits of the clip. On a CPU clips go in pairs: a single float32 clip takes torch's slow convolution.
         """
-        (only,) = self.maps(frames)
-        return only
+        (features,) = self.maps(frames)
+        return features
 
     @torch.inference_mode()
     def maps(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """As calling it, for each of the endpoints that `endpoint` names with commas between them."""
+        """Like calling the backbone, but with one map for each endpoint that `endpoint` names, separated by commas."""
         if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != torch.uint8 or not len(frames):
-            raise ValueError(f"wanted clips (B, T, H, W, 3) of uint8, came {tuple(frames.shape)} of {frames.dtype}. "
+            raise ValueError(f"wanted clips (B, T, H, W, 3) of uint8, got {tuple(frames.shape)} of {frames.dtype}. "
                              "Give RGB frames as they were decoded.")
         if self.device.type == "cuda":
             parts = [frames.pin_memory().to(self.device, non_blocking=True)]

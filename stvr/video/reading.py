@@ -1,4 +1,4 @@
-"""The clips of a file as the spec of a store wants them, and what a backbone is fed of them."""
+"""Read the clips of a file as the spec of a store says, in the form a backbone is fed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_clips(
     path: Path, spec: FrameSpec, start: int = 0, info: VideoInfo | None = None,
     on_error: OnError = lambda error: None, alive: Callable[[], None] = lambda: None,
 ) -> Iterator[Clip]:  # fmt: skip
-    """As `decode_clips`. The clip before `start` is decoded too where there is flow, which needs its last frame."""
+    """Like `decode_clips`. With flow, the clip before `start` is decoded too, because flow needs its last frame."""
     first = max(start - 1, 0) if spec.flow != "none" else start
     before: NDArray[np.uint8] | None = None
     for index, frames, ticks in decode_clips(path, spec.clip, first, info, on_error, spec.resize, alive):

@@ -38,7 +38,7 @@ LABELS = {"a": "1", "b": "1", "c": "2", "d": "2"}  # video -> what is done in it
 
 
 def write_store(path: Path, spec: FeatureSpec = SPEC, side: int = 10, videos: str = "abcd") -> FeatureStore:
-    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels, and all else that the spec names."""
+    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels, and everything else that the spec names."""
     store = FeatureStore.create(path, spec, clips_per_shard=NUM_CLIPS)
     for number, video in enumerate(videos):
         maps = torch.rand(NUM_CLIPS, side, side, 2, 8, generator=torch.Generator().manual_seed(number)).half()
@@ -58,15 +58,15 @@ def tubelet(video: str, start: int = 6, stop: int = 12) -> Tubelet:
 
 def pair(query: str, reference: str, split: str = "train", stop: int = NUM_CLIPS) -> Pair:
     """The query asked of the reference, where its label is done in clips 6 to 12, or not at all."""
-    there = (tubelet(reference),)
-    targets, others = (there, ()) if LABELS[query] == LABELS[reference] else ((), there)
+    tubelets = (tubelet(reference),)
+    targets, others = (tubelets, ()) if LABELS[query] == LABELS[reference] else ((), tubelets)
     return Pair(tubelet(query), Span(reference, 0, stop), targets, LABELS[query], others, split)
 
 
 def write_tiny_pairs(path: Path, pairs: list[Pair] | None = None, fps: int = 24) -> Path:
-    """The pairs; without any, a few of both splits."""
-    asked = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"), ("a", "c")]
-    chosen = pairs or [pair(*videos, split) for split in ("train", "test") for videos in asked]
+    """Writes the pairs; without any, a few of both splits."""
+    videos = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"), ("a", "c")]
+    chosen = pairs or [pair(query, reference, split) for split in ("train", "test") for query, reference in videos]
     write_pairs(path, chosen, {"clip": {"fps": fps, "frames_per_clip": 8}, "labels": {"1": "nod", "2": "wave"}})
     return path
 

@@ -89,4 +89,4 @@ def test_dials_of_another_world_are_refused_before_anything_is_asked(place: Path
     ended = stvr("eval", "--checkpoint", place / "head.safetensors", "--store", place / "store", "--pairs",
                  place / "pairs.json", "--dials", tmp_path / "scenes.csv")
     assert ended.status == 2
-    assert "do not tell of video" in ended.err
+    assert "the dials have no video" in ended.err
