@@ -31,7 +31,7 @@ class Reader:
         self.log, self.seconds = log, seconds
 
     def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:
-        return (MapSpec("bars", 16, 2, 8),)
+        return (MapSpec(self.endpoint, 16, 2, 8),)
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         time.sleep(self.seconds)
