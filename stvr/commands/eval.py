@@ -30,8 +30,9 @@ def evaluate(
     device: Device = "cpu",
 ) -> None:
     """Metrics, per label, with the shuffled-query probe beside them."""
-    from stvr.jobs.evaluate import evaluate, text_table
+    from stvr.jobs.evaluate import evaluate
     from stvr.progress import shown_steps
+    from stvr.render import text_table
 
     if videos is not None and out is None:
         raise ValueError("--videos puts pictures into the report. Say with --out where it goes.")

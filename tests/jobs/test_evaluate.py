@@ -15,9 +15,10 @@ from tiny import HEAD, NUM_CLIPS, SPEC, pair, write_store, write_tiny_pairs
 import stvr.jobs.evaluate
 from stvr.heads import HeadOptions, build_head
 from stvr.heads.checkpoint import save_head
-from stvr.jobs.evaluate import draw_strangers, evaluate, text_table
+from stvr.jobs.evaluate import draw_strangers, evaluate
 from stvr.metrics import PROBES, ClipRecord, PairRecord
 from stvr.propagation import Recurrent
+from stvr.render import text_table
 from stvr.structures import ClipSpec, Span
 from stvr.tasks.pairs.figures import PairAnswers, score, thinned
 from stvr.tubelets import LINKERS

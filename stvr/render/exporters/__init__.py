@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stvr.files import whole
+from stvr.files import write_text
 from stvr.render.exporters.ava_rows import export_ava, import_ava
 from stvr.render.exporters.coco_video import export_coco_video, import_coco_video
 from stvr.render.exporters.cvat_tracks import export_cvat, import_cvat
@@ -53,10 +53,8 @@ def export_file(found: Sequence[Found], form: str, out: Path, *, label: str = "m
     }[form]()}
     if form == "mot":
         texts[out.with_suffix(".ini")] = sequence_ini(found, rates[first])
-    out.parent.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
-        with whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return list(texts)
 
 

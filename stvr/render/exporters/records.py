@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stvr.annotations.table import TABLE_COLUMNS
-from stvr.files import whole
+from stvr.files import whole, write_text
 from stvr.structures import ClipSpec
 
 CLIP = ClipSpec()  # how `stvr locate` cuts time: three clips a second
@@ -79,9 +79,7 @@ def write_found(path: Path, found: Iterable[Found]) -> int:
     for each in sorted(found, key=lambda one: -one.score):
         ranks[each.reference] = ranks.get(each.reference, 0) + 1
         lines.append(json.dumps(each.to_json(ranks[each.reference]), ensure_ascii=False) + "\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as partial:
-        partial.write_text("".join(lines), encoding="utf-8")
+    write_text(path, "".join(lines))
     return len(lines)
 
 

@@ -10,10 +10,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from stvr.annotations.labelled import AnnotatedTubelet, Label, Taken, cover, cut, free_runs
+from stvr.labels import label_text
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.file import read_pairs, summary, write_pairs
 
-__all__ = ["PROTOCOLS", "Protocol", "build_pairs", "label_text", "read_pairs", "summary", "write_pairs"]
+__all__ = ["PROTOCOLS", "Protocol", "build_pairs", "read_pairs", "summary", "write_pairs"]
 
 Protocol = Literal["debiased", "released", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -93,11 +94,6 @@ def build_pairs(
             asked = query.tubelet if whole else _cut_query(query.tubelet, rng, spec, protocol)
             pairs.append(_pair(pool, asked, query.label, reference))
     return pairs
-
-
-def label_text(label: Label) -> str:
-    """(12, 79) as "12,79"."""
-    return ",".join(map(str, label))
 
 
 def _pools(tubelets: Sequence[AnnotatedTubelet], extents: Mapping[str, Span],

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from stvr.annotations.rows import EDGES, Annotations
+from stvr.labels import label_text
 from stvr.metrics import ClipRecord, PairRecord, frame_map, match_clip
 from stvr.structures import ClipSpec, Pair
+from stvr.tasks.pairs.truth import targets_by_clip
 
 PAIRS_A_LABEL = 50  # asked of each label, spread over its pairs
 THRESHOLD = 0.5
@@ -41,7 +43,7 @@ class Moments:
 
     def __init__(self, annotations: Annotations) -> None:
         table = annotations.boxes
-        names = table["labels"].map(lambda label: ",".join(map(str, label)))
+        names = table["labels"].map(label_text)
         self.groups = {key: (group["start"].to_numpy(float), group["stop"].to_numpy(float),
                              group[EDGES].to_numpy(np.float32))
                        for key, group in table.groupby([table["video"], names], sort=False)}
@@ -54,12 +56,9 @@ class Moments:
 
 def record(pair: Pair, moments: Moments | None, spec: ClipSpec) -> PairRecord:
     clips = []
-    for clip in range(pair.reference.start, pair.reference.stop):
-        inside = [target.boxes[clip - target.span.start] for target in pair.targets
-                  if target.span.start <= clip < target.span.stop]
-        truth = torch.stack(inside) if inside else torch.zeros(0, 4)
-        middle = (spec.seconds_at(clip) + spec.seconds_at(clip + 1)) / 2
-        found = truth if moments is None else moments.at(pair.reference.video, pair.label, middle)
+    for clip, targets in enumerate(targets_by_clip(pair), start=pair.reference.start):
+        truth, video = targets.boxes, pair.reference.video
+        found = truth if moments is None else moments.at(video, pair.label, spec.middle_of(clip))
         clips.append(ClipRecord(found, torch.ones(len(found)), truth))
     return PairRecord(pair.label, clips)
 
