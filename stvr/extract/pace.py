@@ -14,15 +14,6 @@ from stvr.video.source import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Of one video: clips computed so far, clips that are there, clips it has."""
-
-    computed: int
-    there: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """How far an extraction is: a video at work, clips computed so far, which share of all bytes is done."""
 
@@ -37,6 +28,15 @@ class Step:
     def __str__(self) -> str:
         rate, left = self.clips / max(self.seconds, 1e-9), timedelta(seconds=round(self.seconds_left))
         return f"{self.number}/{self.num_videos} {self.video}  {self.clips} clips  {rate:.1f} clips/s  {left} left"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of one video: clips computed so far, clips that are there, clips it has."""
+
+    computed: int
+    there: int
+    total: int
 
 
 @contextmanager
@@ -86,7 +86,3 @@ class Pace:
         self._worked += self._sizes[video] * computed / max(total, 1)
         self._clips += computed
         self._left += 1
-
-    def drop(self, video: str) -> None:
-        """A video is not at work any more, and not finished: its worker died."""
-        self._at_work.pop(video, None)
