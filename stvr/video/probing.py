@@ -20,7 +20,7 @@ class Probed:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def probe_videos(paths: Sequence[Path], spec: ClipSpec | None = None) -> Probed:
+def probe_videos(paths: Sequence[Path]) -> Probed:
     """Demuxes every file; nothing but the first frame is decoded. ValueError when two files have one name."""
     found, seen = Probed(), dict[str, Path]()
     for path in paths:
@@ -28,7 +28,7 @@ def probe_videos(paths: Sequence[Path], spec: ClipSpec | None = None) -> Probed:
             raise ValueError(f"{seen[path.stem]} and {path} would both be {path.stem!r}. Rename one, or leave it out.")
         try:
             info = probe(path)
-            found.clips[path.stem] = info.count_clips(spec or ClipSpec())
+            found.clips[path.stem] = info.count_clips(ClipSpec())
             found.rates[path.stem] = len(info.ticks) / float(info.duration)
             found.sizes[path.stem] = (info.width, info.height)
         except VideoError as error:
