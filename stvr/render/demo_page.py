@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from stvr.machine import processor
 from stvr.render.evaluation import headline, precision_recall
 from stvr.render.report import Answer, ReportData
 from stvr.render.result_tables import AT, Results, frame_map_table, recall_table
@@ -55,11 +56,3 @@ def configuration(results: Results, version: str) -> dict[str, Any]:
         "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
         "versions": f"stvr {version}, torch {torch.__version__}, Python {platform.python_version()}",
     }  # fmt: skip
-
-
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
