@@ -26,8 +26,8 @@ def quantize(
     from stvr.store.quantize import quantize as run_quantize
 
     source = FeatureStore.open(store)
-    with shown_videos("quantizing", len(source.videos())) as tell:
-        losses = run_quantize(source, out, compress, tell).values()
+    with shown_videos("quantizing", len(source.videos())) as show:
+        losses = run_quantize(source, out, compress, show).values()
     relative, largest = (max((getattr(loss, name) for loss in losses), default=0.0) for name in ("relative", "largest"))
     done(out, f"{len(losses)} videos kept as {compress}; at worst a video is off by {relative:.1e} of its size, "
               f"one value by {largest:.2g}")
@@ -44,8 +44,8 @@ def export(
     from stvr.store.exchange import export_features
 
     source = FeatureStore.open(store)
-    with shown_videos("exporting", len(source.videos())) as tell:
-        done(out, f"{export_features(source, out, file_format, tell)} videos")
+    with shown_videos("exporting", len(source.videos())) as show:
+        done(out, f"{export_features(source, out, file_format, show)} videos")
 
 
 @app.command("import")
@@ -56,8 +56,8 @@ def import_(
     """Make a store of an exported file again."""
     from stvr.store.exchange import describe_export, import_features
 
-    with shown_videos("importing", describe_export(file)["videos"]) as tell:
-        done(out, f"{len(import_features(file, out, tell).videos())} videos")
+    with shown_videos("importing", describe_export(file)["videos"]) as show:
+        done(out, f"{len(import_features(file, out, show).videos())} videos")
 
 
 @contextmanager

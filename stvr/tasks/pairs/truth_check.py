@@ -17,14 +17,12 @@ PAIRS_A_LABEL = 50  # asked of each label, spread over its pairs
 THRESHOLD = 0.5
 
 
-def failing_labels(pairs: Sequence[Pair], annotations: Annotations | None, spec: ClipSpec) -> dict[str, str]:
-    """Label -> a line that says its AP at IoU 0.5 and where the first box goes wrong, for labels below 1.
+def failing_labels(pairs: Sequence[Pair], annotations: Annotations, spec: ClipSpec) -> dict[str, str]:
+    """Label -> a line with its AP at IoU 0.5 and the first clip that does not match, for labels below AP 1.
 
-    The detections are the annotated boxes that stand at each clip's middle, looked up anew; None takes the targets
-    of the pairs themselves, which fails only where two are the same.
+    The detections are the annotated boxes that stand at each clip's middle, looked up independently of the pairs.
     """
-    chosen = spread(pairs)
-    moments = None if annotations is None else Moments(annotations)
+    chosen, moments = spread(pairs), Moments(annotations)
     records = {id(pair): record(pair, moments, spec) for pair in chosen}
     found = frame_map(records.values(), (THRESHOLD,))
     lines = {}
@@ -54,12 +52,11 @@ class Moments:
         return torch.from_numpy(boxes[(start <= seconds + 1e-6) & (seconds + 1e-6 < stop)])
 
 
-def record(pair: Pair, moments: Moments | None, spec: ClipSpec) -> PairRecord:
+def record(pair: Pair, moments: Moments, spec: ClipSpec) -> PairRecord:
     clips = []
     for clip, targets in enumerate(targets_by_clip(pair), start=pair.reference.start):
-        truth, video = targets.boxes, pair.reference.video
-        found = truth if moments is None else moments.at(video, pair.label, spec.middle_of(clip))
-        clips.append(ClipRecord(found, torch.ones(len(found)), truth))
+        found = moments.at(pair.reference.video, pair.label, spec.middle_of(clip))
+        clips.append(ClipRecord(found, torch.ones(len(found)), targets.boxes))
     return PairRecord(pair.label, clips)
 
 
