@@ -41,6 +41,10 @@ class ClipSpec:
         """When `clip` begins, in seconds."""
         return clip * self.frames_per_clip / self.fps
 
+    def middle_of(self, clip: int) -> float:
+        """The time in the middle of `clip`, in seconds."""
+        return (self.seconds_at(clip) + self.seconds_at(clip + 1)) / 2
+
     def span(self, video: str, start_seconds: float, stop_seconds: float) -> Span:
         """The clips that are on screen between two times; at least one."""
         start = self.index_at(start_seconds)

@@ -75,7 +75,7 @@ FAULTS = [
     (TRAIN + " --config {p}/nowhere.toml", "wanted a TOML file"),
     (TRAIN + " --config {p}/options.toml", "'colour' is no option"),
     (TRAIN + " --device abacus", "the device 'abacus' cannot be used here"),
-    (EVAL + " --videos {p}/world/videos", "--videos puts pictures into the report. Say with --out"),
+    (EVAL + " --videos {p}/world/videos", "--videos puts pictures into the report. Give --out"),
     (EVAL + " --videos {p}/nowhere --out {p}/new", "--videos wants a folder of video files"),
     (EVAL + " --videos {p}/empty --out {p}/new", "no video file in"),
     (EVAL + " --checkpoint {p}/text", "wanted a safetensors file of stvr"),

@@ -13,6 +13,7 @@ from stvr.backbones.weights.load import digest, load_state
 from stvr.backbones.weights.load import from_tensorflow as backbone_from_tensorflow
 from stvr.heads.assembly import MatchingOptions, build_matching
 from stvr.heads.candidates import MAX_DETECTIONS, MatchingOutputs
+from stvr.heads.layouts import conv, dense, depthwise, flat, plain, xyxy
 from stvr.heads.matching import MatchingHead
 from stvr.heads.targets import in_pixels
 from stvr.kernels import spline_flow
@@ -232,39 +233,6 @@ def translate_head(
         for name in names:
             unread.pop(name, None)
     return state
-
-
-def plain(value: Tensor) -> Tensor:
-    return value
-
-
-def flat(value: Tensor) -> Tensor:
-    return value.flatten()
-
-
-def dense(value: Tensor) -> Tensor:
-    """[in, out] or [1, 1, in, out] -> [out, in]."""
-    return value.reshape(value.shape[-2:]).T
-
-
-def conv(value: Tensor) -> Tensor:
-    """[kH, kW, in, out] -> [out, in, kH, kW]."""
-    return value.permute(3, 2, 0, 1)
-
-
-def depthwise(value: Tensor) -> Tensor:
-    """[kH, kW, in, 1] -> [in, 1, kH, kW]."""
-    return value.permute(2, 3, 0, 1)
-
-
-def xyxy(convert: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same for box codes, whose outputs come as (ty, tx, th, tw) and leave as (tx, ty, tw, th)."""
-
-    def swapped(value: Tensor) -> Tensor:
-        value = convert(value)
-        return value.unflatten(0, (-1, 4))[:, [1, 0, 3, 2]].flatten(0, 1)
-
-    return swapped
 
 
 def layer_rules(

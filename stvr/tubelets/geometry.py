@@ -9,18 +9,13 @@ from stvr.structures import Detections, Tubelet
 
 
 def of_label(detections: Detections, label: int) -> Detections:
-    """The detections of one class, their order kept."""
+    """The detections of one class, in their order."""
     kept = detections.labels == label
     return Detections(detections.boxes[kept], detections.scores[kept], detections.labels[kept])
 
 
-def clip_boxes(boxes: Tensor) -> Tensor:
-    """Boxes (..., 4) cut to the picture, xyxy in [0, 1]."""
-    return boxes.clamp(0, 1)
-
-
 def to_pixels(boxes: Tensor, width: int, height: int) -> Tensor:
-    """Boxes (..., 4) in [0, 1] -> pixels of a picture `width` x `height`; edges, so no + 1."""
+    """Boxes (..., 4) in [0, 1] -> pixels of a picture `width` x `height`; these are edges, so there is no + 1."""
     return boxes * boxes.new_tensor([width, height, width, height])
 
 
@@ -34,18 +29,8 @@ def tube_iou(first: Tubelet, second: Tubelet) -> float:
     return float(ious(intersection, union).sum() / num_clips)  # shared / all clips x sum / shared
 
 
-def tube_volume_iou(first: Tubelet, second: Tubelet) -> float:
-    """Sum of intersections / sum of unions over all clips of either (Ego4D VQ2D), in [0, 1]."""
-    shared = shared_areas(first, second)
-    if shared is None:
-        return 0.0
-    volume = shared[0].sum()
-    total = areas(first.boxes).sum() + areas(second.boxes).sum() - volume
-    return float(volume / total) if total > 0 else 0.0
-
-
 def tube_cover(first: Tubelet, second: Tubelet) -> float:
-    """Mean spatial IoU over the shared clips x the share of the shorter one's clips: 1 for a part of the other."""
+    """Sum of the IoUs over the shared clips / the clips of the shorter one: 1 when one is a part of the other."""
     shared = shared_areas(first, second)
     if shared is None:
         return 0.0
@@ -67,5 +52,5 @@ def areas(boxes: Tensor) -> Tensor:
 
 
 def ious(intersection: Tensor, union: Tensor) -> Tensor:
-    """Two boxes without area overlap in nothing: 0, not 0 / 0."""
+    """Two boxes without area do not overlap: 0, not 0 / 0."""
     return torch.where(union > 0, intersection / union.clamp(min=torch.finfo(union.dtype).tiny), 0.0)

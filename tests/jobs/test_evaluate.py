@@ -16,9 +16,10 @@ import stvr.session.session
 from stvr.heads import build_head
 from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import save_head
-from stvr.jobs.evaluate import evaluate, text_table
+from stvr.jobs.evaluate import evaluate
 from stvr.metrics import PROBES, ClipRecord, PairRecord
 from stvr.propagation import Recurrent
+from stvr.render import text_table
 from stvr.structures import ClipSpec, MapSpec, Span
 from stvr.tasks.pairs.figures import PairAnswers, score, thinned
 from stvr.tasks.pairs.judge import draw_strangers

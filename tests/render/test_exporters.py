@@ -208,7 +208,7 @@ def test_a_table_of_what_was_found_is_what_prepare_table_reads(tmp_path: Path):
     ("webvtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n", "NOTE stvr"),
     ("cvat", "<annotations/>", "not a `CVAT for video 1.1` file"),
     ("ava", "v,1,0.1,0.1,0.2,0.2,1\n", "7: files without a person id"),
-    ("csv", "", "the format is one of ava, coco-video"),
+    ("csv", "", "there is no format 'csv'. Choose one of ava, coco-video"),
 ])
 def test_a_file_of_another_format_is_one_line(tmp_path: Path, form: str, text: str, says: str):
     (tmp_path / "a.in").write_text(text)
@@ -226,9 +226,9 @@ def test_what_a_file_does_not_say_is_asked_for(tmp_path: Path):
         import_file(tmp_path / "a.txt", "mot", fps=24)
     with pytest.raises(ValueError, match="Give --fps"):
         export_file([one()], "cvat", tmp_path / "a.xml")
-    with pytest.raises(ValueError, match="from 3 frames a second on"):
+    with pytest.raises(ValueError, match="at least 3 a second, so that every clip has a frame, got"):
         export_file([one()], "cvat", tmp_path / "a.xml", fps=2)
-    with pytest.raises(ValueError, match="id of an action, not the name 'wave'"):
+    with pytest.raises(ValueError, match="ids of actions, not a name such as 'wave'"):
         export_file([one()], "ava", tmp_path / "b.csv", label="wave")
 
 

@@ -16,16 +16,9 @@ FUSION = {"enable_fp_fusion": True}  # Triton 3.10 turns it off unless asked
 
 
 def lstm_gates(
-    gates: Tensor,
-    memory: Tensor,
-    x: Tensor,
-    gate_gain: Tensor,
-    gate_bias: Tensor,
-    memory_gain: Tensor,
-    memory_bias: Tensor,
-    forget_bias: float,
-    epsilon: float,
-) -> tuple[Tensor, Tensor]:
+    gates: Tensor, memory: Tensor, x: Tensor, gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor,
+    memory_bias: Tensor, forget_bias: float, epsilon: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """(hidden, memory), in channels_last; arguments as the plain twin takes them, of sizes that fit."""
     height, width = memory.shape[-2:]
     parameters = (gate_gain, gate_bias, memory_gain, memory_bias)
@@ -41,16 +34,9 @@ def rows(maps: Tensor) -> Tensor:
 
 @torch.library.custom_op("stvr::lstm_gates", mutates_args=())
 def fused(
-    gates: Tensor,
-    memory: Tensor,
-    x: Tensor,
-    gate_gain: Tensor,
-    gate_bias: Tensor,
-    memory_gain: Tensor,
-    memory_bias: Tensor,
-    forget_bias: float,
-    epsilon: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    gates: Tensor, memory: Tensor, x: Tensor, gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor,
+    memory_bias: Tensor, forget_bias: float, epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """gates (B, N, 4C), memory and x (B, N, C) -> hidden, memory, the memory before its norm, statistics (B, 5, 2)."""
     batch, cells, channels = memory.shape
     gates, memory = gates.contiguous(), memory.contiguous()
@@ -84,19 +70,10 @@ def _(gates: Tensor, memory: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor
 
 @torch.library.custom_op("stvr::lstm_gates_backward", mutates_args=())
 def fused_backward(
-    dhidden: Tensor,
-    dmemory: Tensor,
-    gates: Tensor,
-    memory: Tensor,
-    raw: Tensor,
-    statistics: Tensor,
-    gate_gain: Tensor,
-    gate_bias: Tensor,
-    memory_gain: Tensor,
-    memory_bias: Tensor,
-    forget_bias: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of gates and memory, and (5, 2, C) of bias and gain of the norms of the four gates and the memory."""
+    dhidden: Tensor, dmemory: Tensor, gates: Tensor, memory: Tensor, raw: Tensor, statistics: Tensor,
+    gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor, memory_bias: Tensor, forget_bias: float,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Towards gates, memory, and (5, 2, C) towards bias and gain of the norms of the four gates and the memory."""
     batch, cells, channels = memory.shape
     dhidden, dmemory, gates, memory, raw = contiguous(dhidden, dmemory, gates, memory, raw)
     gate_gain, gate_bias, memory_gain, memory_bias = contiguous(gate_gain, gate_bias, memory_gain, memory_bias)

@@ -26,13 +26,7 @@ def can_solve(num_points: int, num_boundary_points: int) -> bool:
 
 
 def spline_flow(
-    points: Tensor,
-    displacement: Tensor,
-    height: int,
-    width: int,
-    order: int,
-    num_boundary_points: int,
-    moving: bool,
+    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Flow (B, H, W, 2), and for the backward the weights w (B, N, 2) and S^-1 (B, N, N).
 
@@ -53,15 +47,9 @@ def spline_flow(
 
 
 def spline_flow_backward(
-    grad_flow: Tensor,
-    points: Tensor,
-    displacement: Tensor,
-    weights: Tensor,
-    inverse: Tensor,
-    order: int,
-    num_boundary_points: int,
-    moving: bool,
-) -> Tensor:
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    order: int, num_boundary_points: int, moving: bool,
+) -> Tensor:  # fmt: skip
     """The adjoint of `spline_flow` towards displacement (B, N, 2)."""
     height, width = grad_flow.shape[1:3]
     fixed = fixed_part(height, width, order, num_boundary_points, displacement.device)

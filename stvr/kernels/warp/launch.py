@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -22,13 +22,7 @@ def can_solve(num_points: int, num_boundary_points: int) -> bool:
 
 
 def spline_flow(
-    points: Tensor,
-    displacement: Tensor,
-    height: int,
-    width: int,
-    order: int,
-    num_boundary_points: int,
-    moving: bool,
+    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Flow (B, H, W, 2), and for the backward the weights w (B, N, 2) and S^-1 (B, N, N); all float32.
 
@@ -51,15 +45,9 @@ def spline_flow(
 
 
 def spline_flow_backward(
-    grad_flow: Tensor,
-    points: Tensor,
-    displacement: Tensor,
-    weights: Tensor,
-    inverse: Tensor,
-    order: int,
-    num_boundary_points: int,
-    moving: bool,
-) -> Tensor:
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    order: int, num_boundary_points: int, moving: bool,
+) -> Tensor:  # fmt: skip
     """The adjoint of `spline_flow` towards displacement (B, N, 2)."""
     batch, height, width, _ = grad_flow.shape
     fixed = constants(height, width, order, num_boundary_points, displacement.device)
@@ -79,16 +67,13 @@ def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
     states = [channels_last(state) for state in states]
     warped = [empty_like(state) for state in states]
     flow = flow.contiguous()
-    for first, second in pairs(states):
-        batch, channels, height, width = states[first].shape
-        tiles = tiles_for(states[first].dtype)
-        block = kernel.gather_block(channels, tiles)
-        grid = (divide_up(height * width, tiles.gather_cells), batch, divide_up(channels, block))
+    for first, second, tiles, sizes in launches(states):
+        block = kernel.gather_block(sizes["CHANNELS"], tiles)
+        cells = divide_up(sizes["HEIGHT"] * sizes["WIDTH"], tiles.gather_cells)
         with torch.cuda.device_of(flow):
-            kernel.warp_forward[grid](
-                states[first], states[second], flow, warped[first], warped[second], HEIGHT=height, WIDTH=width,
-                CHANNELS=channels, CELLS=tiles.gather_cells, BLOCK=block, TWO=first != second,
-                num_warps=tiles.gather_warps, **OPTIONS,
+            kernel.warp_forward[cells, len(flow), divide_up(sizes["CHANNELS"], block)](
+                states[first], states[second], flow, warped[first], warped[second], **sizes, CELLS=tiles.gather_cells,
+                BLOCK=block, TWO=first != second, num_warps=tiles.gather_warps, **OPTIONS,
             )  # fmt: skip
     return warped
 
@@ -98,15 +83,13 @@ def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
     grads = [channels_last(grad) for grad in grads]
     answers = [empty_like(grad) for grad in grads]
     flow = flow.contiguous()
-    for first, second in pairs(grads):
-        batch, channels, height, width = grads[first].shape
-        tiles = tiles_for(grads[first].dtype)
-        options = kernel.source_options(channels, tiles, split=grads[first].dtype.itemsize == 2)
-        blocks = divide_up(channels, options["BLOCK"]) * (1 if first == second else 2)
+    for first, second, tiles, sizes in launches(grads):
+        options = kernel.source_options(sizes["CHANNELS"], tiles, split=grads[first].dtype.itemsize == 2)
+        blocks = divide_up(sizes["CHANNELS"], options["BLOCK"]) * (1 if first == second else 2)
         with torch.cuda.device_of(flow):
-            kernel.warp_backward_states[divide_up(height * width, tiles.sources), batch, blocks](
-                grads[first], grads[second], flow, answers[first], answers[second], HEIGHT=height, WIDTH=width,
-                CHANNELS=channels, **options, num_warps=tiles.source_warps, **OPTIONS,
+            kernel.warp_backward_states[divide_up(sizes["HEIGHT"] * sizes["WIDTH"], tiles.sources), len(flow), blocks](
+                grads[first], grads[second], flow, answers[first], answers[second], **sizes, **options,
+                num_warps=tiles.source_warps, **OPTIONS,
             )  # fmt: skip
     return answers
 
@@ -116,14 +99,12 @@ def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: 
     states, grads = [channels_last(state) for state in states], [channels_last(grad) for grad in grads]
     flow = flow.contiguous()
     answers = []
-    for first, second in pairs(states):
-        batch, channels, height, width = states[first].shape
-        tiles = tiles_for(states[first].dtype)
+    for first, second, tiles, sizes in launches(states):
         answers.append(torch.empty(flow.shape, device=flow.device))
         with torch.cuda.device_of(flow):
-            kernel.warp_backward_flow[height * width, batch](
-                grads[first], grads[second], states[first], states[second], flow, answers[-1], HEIGHT=height,
-                WIDTH=width, CHANNELS=channels, BLOCK=kernel.gather_block(channels, tiles), TWO=first != second,
+            kernel.warp_backward_flow[sizes["HEIGHT"] * sizes["WIDTH"], len(flow)](
+                grads[first], grads[second], states[first], states[second], flow, answers[-1], **sizes,
+                BLOCK=kernel.gather_block(sizes["CHANNELS"], tiles), TWO=first != second,
                 num_warps=tiles.gather_warps, **OPTIONS,
             )  # fmt: skip
     return answers[0] if len(answers) == 1 else torch.stack(answers).sum(0)
@@ -157,6 +138,13 @@ def constants(height: int, width: int, order: int, num_boundary_points: int, dev
 
 def tiles_for(dtype: torch.dtype) -> Tiles:
     return TILES["hip" if torch.version.hip else "cuda", dtype.itemsize]
+
+
+def launches(maps: Sequence[Tensor]) -> Iterator[tuple[int, int, Tiles, dict[str, int]]]:
+    """The places of two maps that share a launch, the tiles for their dtype, and the sizes that kernels are given."""
+    for first, second in pairs(maps):
+        _, channels, height, width = maps[first].shape
+        yield first, second, tiles_for(maps[first].dtype), {"HEIGHT": height, "WIDTH": width, "CHANNELS": channels}
 
 
 def pairs(maps: Sequence[Tensor]) -> list[tuple[int, int]]:

@@ -12,16 +12,9 @@ MIN_SQUARED_DISTANCE = 1e-10  # TensorFlow Addons, interpolate_spline.py: EPSILO
 
 
 def spline_flow(
-    points: Tensor,
-    displacement: Tensor,
-    height: int,
-    width: int,
-    *,
-    order: int = 2,
-    num_boundary_points: int = 4,
-    regularization: float = 0.0,
-    destinations: str = "moving",
-) -> Tensor:
+    points: Tensor, displacement: Tensor, height: int, width: int, *,
+    order: int = 2, num_boundary_points: int = 4, destinations: str = "moving",
+) -> Tensor:  # fmt: skip
     """The dense flow (B, H, W, 2) in cells, (y, x), that carries `points` by `displacement`.
 
     points (N, 2), displacement (B, N, 2). destinations "moving": the spline is solved on the *moved* points, as
@@ -36,7 +29,7 @@ def spline_flow(
     centres = torch.cat([solved_on, border.expand(batch, -1, 2)], 1)  # (B, N + K, 2)
     values = torch.cat([displacement, displacement.new_zeros(batch, len(border), 2)], 1)
     cells = cell_positions(height, width).to(displacement).expand(batch, -1, 2)  # (B, HW, 2)
-    flow = interpolate_spline(centres, values, cells, order=order, regularization=regularization)
+    flow = interpolate_spline(centres, values, cells, order=order)
     return flow.reshape(batch, height, width, 2)
 
 

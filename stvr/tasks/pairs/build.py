@@ -11,10 +11,11 @@ import numpy as np
 
 from stvr.annotations.labelled import AnnotatedTubelet, Taken, cover, cut, free_runs
 from stvr.annotations.rows import Label
+from stvr.labels import label_text
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.file import read_pairs, summary, write_pairs
 
-__all__ = ["PROTOCOLS", "Protocol", "build_pairs", "label_text", "read_pairs", "summary", "write_pairs"]
+__all__ = ["PROTOCOLS", "Protocol", "build_pairs", "read_pairs", "summary", "write_pairs"]
 
 Protocol = Literal["debiased", "released", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
@@ -95,11 +96,6 @@ def build_pairs(
             tubelet = query.tubelet if whole else _cut_query(query.tubelet, rng, spec, protocol)
             pairs.append(_pair(pool, tubelet, query.label, reference))
     return pairs
-
-
-def label_text(label: Label) -> str:
-    """(12, 79) as "12,79"."""
-    return ",".join(map(str, label))
 
 
 def _pools(tubelets: Sequence[AnnotatedTubelet], extents: Mapping[str, Span],

@@ -14,9 +14,11 @@ from torch import Tensor
 from stvr.heads import Localizer
 from stvr.metrics import METRIC_VERSION, ClipRecord, PairRecord, probe_records
 from stvr.store import FeatureStore, as_maps
-from stvr.structures import LABEL_NONE, LABEL_SAME, Detections, Features, Pair, Query, Span, Tubelet
-from stvr.tasks.pairs.dataset import lacking, read_pairs_for, truth_of
-from stvr.tasks.pairs.figures import PairAnswers, by_dial, score
+from stvr.structures import LABEL_SAME, Detections, Features, Pair, Query, Span, Tubelet
+from stvr.tasks.pairs.answers import PairAnswers
+from stvr.tasks.pairs.dataset import lacking, read_pairs_for
+from stvr.tasks.pairs.figures import by_dial, score
+from stvr.tasks.pairs.truth import everyone_by_clip, targets_by_clip
 from stvr.tubelets import of_label
 from stvr.world.dials import bins_of_pairs, read_dials
 
@@ -118,11 +120,8 @@ def answer_pair(
     session: Asks, pair: Pair, queries: Sequence[Query], looks: Sequence[Any], random: np.random.Generator | None
 ) -> PairAnswers:
     """queries: the pair's own, then others. random: what the probes of an audit are drawn from; None for no audit."""
-    boxes, labels = truth_of(pair)
-    truth, every = (
-        [of_clip[kept(label)] for of_clip, label in zip(boxes, labels, strict=True)]
-        for kept in (lambda label: label == LABEL_SAME, lambda label: label != LABEL_NONE)
-    )
+    truth = [clip.boxes for clip in targets_by_clip(pair)]
+    every = [clip.boxes for clip in everyone_by_clip(pair)]
     detections = [[clip for look in looks for clip in session.asked(look, query)] for query in queries]
     records = [PairRecord(pair.label, clip_records(each, truth)) for each in detections]
     probes = {}

@@ -8,21 +8,21 @@ import numpy as np
 import torch
 
 from stvr.annotations.rows import EDGES, Annotations
+from stvr.labels import label_text
 from stvr.metrics import ClipRecord, PairRecord, frame_map, match_clip
 from stvr.structures import ClipSpec, Pair
+from stvr.tasks.pairs.truth import targets_by_clip
 
 PAIRS_A_LABEL = 50  # checked of each label, spread over its pairs
 THRESHOLD = 0.5
 
 
-def failing_labels(pairs: Sequence[Pair], annotations: Annotations | None, spec: ClipSpec) -> dict[str, str]:
+def failing_labels(pairs: Sequence[Pair], annotations: Annotations, spec: ClipSpec) -> dict[str, str]:
     """Label -> a line with its AP at IoU 0.5 and the first clip that does not match, for labels below AP 1.
 
-    The detections are the annotated boxes that stand at each clip's middle, looked up independently of the pairs;
-    without annotations they are the targets of the pairs, which fails only where two targets are the same.
+    The detections are the annotated boxes that stand at each clip's middle, looked up independently of the pairs.
     """
-    chosen = spread(pairs)
-    moments = None if annotations is None else Moments(annotations)
+    chosen, moments = spread(pairs), Moments(annotations)
     records = {id(pair): record(pair, moments, spec) for pair in chosen}
     found = frame_map(records.values(), (THRESHOLD,))
     lines = {}
@@ -41,7 +41,7 @@ class Moments:
 
     def __init__(self, annotations: Annotations) -> None:
         table = annotations.boxes
-        names = table["labels"].map(lambda label: ",".join(map(str, label)))
+        names = table["labels"].map(label_text)
         self.groups = {key: (group["start"].to_numpy(float), group["stop"].to_numpy(float),
                              group[EDGES].to_numpy(np.float32))
                        for key, group in table.groupby([table["video"], names], sort=False)}
@@ -52,15 +52,11 @@ class Moments:
         return torch.from_numpy(boxes[(start <= seconds + 1e-6) & (seconds + 1e-6 < stop)])
 
 
-def record(pair: Pair, moments: Moments | None, spec: ClipSpec) -> PairRecord:
+def record(pair: Pair, moments: Moments, spec: ClipSpec) -> PairRecord:
     clips = []
-    for clip in range(pair.reference.start, pair.reference.stop):
-        inside = [target.boxes[clip - target.span.start] for target in pair.targets
-                  if target.span.start <= clip < target.span.stop]
-        truth = torch.stack(inside) if inside else torch.zeros(0, 4)
-        middle = (spec.seconds_at(clip) + spec.seconds_at(clip + 1)) / 2
-        found = truth if moments is None else moments.at(pair.reference.video, pair.label, middle)
-        clips.append(ClipRecord(found, torch.ones(len(found)), truth))
+    for clip, targets in enumerate(targets_by_clip(pair), start=pair.reference.start):
+        found = moments.at(pair.reference.video, pair.label, spec.middle_of(clip))
+        clips.append(ClipRecord(found, torch.ones(len(found)), targets.boxes))
     return PairRecord(pair.label, clips)
 
 
