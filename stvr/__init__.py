@@ -3,14 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stvr.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from stvr.heads.checkpoint import load_head as load_head
     from stvr.jobs.locate import locate as locate
     from stvr.store import FeatureSpec as FeatureSpec
     from stvr.store import FeatureStore as FeatureStore
     from stvr.structures import Batch, ClipSpec, Detections, Pair, Query, Span, Tubelet
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "load_head": "stvr.heads.checkpoint",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from stvr.files import whole
 from stvr.heads import HeadOptions, MatchingHead, build_head
 from stvr.heads.authors import EndToEnd, from_tensorflow
 from stvr.store import FeatureSpec
+from stvr.version import __version__
 
 __all__ = ["Checkpoint", "EndToEnd", "from_tensorflow", "load_head", "read_tensors", "save_head", "weights_beside",
            "write_tensors"]
@@ -56,7 +56,7 @@ def load_head(path: Path | str, device: str | torch.device = "cpu") -> Checkpoin
         head = build_head(options)
         head.load_state_dict(tensors)
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{path} holds no head that stvr {version('stvr')} can build: {error}") from None
+        raise ValueError(f"{path} holds no head that stvr {__version__} can build: {error}") from None
     return Checkpoint(head.eval().to(device), options, spec, header.get("provenance", {}))
 
 
