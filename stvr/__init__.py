@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stvr.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from stvr.heads.checkpoint import load_head as load_head
     from stvr.jobs.locate import locate as locate
@@ -11,8 +13,6 @@ if TYPE_CHECKING:
     from stvr.store import FeatureSpec as FeatureSpec
     from stvr.store import FeatureStore as FeatureStore
     from stvr.structures import Batch, ClipSpec, Detections, Features, MapSpec, Pair, Query, Span, Tubelet
-
-__version__ = "0.1.0"
 
 NOUNS = ("Batch", "ClipSpec", "Detections", "Features", "MapSpec", "Pair", "Query", "Span", "Tubelet")
 HOMES = {  # no module of ours is called as one of these names: importing it would take the name's place

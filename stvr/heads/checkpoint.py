@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from stvr.heads import HEADS, Head, HeadOptions, build_head
 from stvr.heads.older import renewed
 from stvr.heads.shipped import SHIPPED
 from stvr.store import FeatureSpec, FeatureStore
+from stvr.version import __version__
 
 FORMAT = 2  # 1, of release 0.1.0, had the options of the propagation among the head's
 HEAD_FILE, BACKBONE_FILE = "head.safetensors", "backbone.safetensors"  # in the folder of a run; the latter finetuned
@@ -64,7 +64,7 @@ def load_head(place: Path | str, device: str | torch.device = "cpu") -> Checkpoi
         head = build_head(options, spec)
         head.load_state_dict(tensors)
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{path} holds no head that stvr {version('stvr')} can build: {error}") from None
+        raise ValueError(f"{path} holds no head that stvr {__version__} can build: {error}") from None
     return Checkpoint(head.eval().to(device), options, spec, header.get("provenance", {}), path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from stvr.store.features import FORMAT, FeatureStore
 from stvr.store.older import with_maps
 from stvr.store.quantize import WRITTEN_ANEW, map_shape, spans
 from stvr.store.spec import FeatureSpec, arrays_of
+from stvr.version import __version__
 
 
 def export_features(
@@ -29,7 +29,7 @@ def export_features(
         raise LookupError(f"there is no format {file_format!r}. Choose one of {', '.join(FORMATS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     videos = store.videos()
-    header = {"format": FORMAT, "stvr": version("stvr"), "spec": store.spec.to_json(),
+    header = {"format": FORMAT, "stvr": __version__, "spec": store.spec.to_json(),
               "clips_per_shard": store.clips_per_shard, "videos": {video: store.info(video) for video in videos}}
     with whole(path) as partial, closing(FORMATS[file_format].create(partial)) as file:
         for video in videos:

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from stvr.store.places import Place, place_at
 from stvr.store.spec import FeatureSpec, arrays_of, maps_of, part_name
 from stvr.store.writer import VideoWriter, notes_of
 from stvr.structures import Span
+from stvr.version import __version__
 
 FORMAT = 2  # 1, of release 0.1.0, did not say what its maps are
 MARKS = ".complete"  # an empty file a video, so that many are listed without looking into each
@@ -57,7 +57,7 @@ class FeatureStore:
         place = place_at(path)
         if not place.is_empty():
             raise FileExistsError(f"{path} is not empty. Name a folder that is new, or open the store that is there.")
-        values = {"format": FORMAT, "stvr": version("stvr"), "spec": spec.to_json(), "clips_per_shard": clips_per_shard}
+        values = {"format": FORMAT, "stvr": __version__, "spec": spec.to_json(), "clips_per_shard": clips_per_shard}
         try:
             zarr.create_group(place.zarr(), attributes={"stvr": values})
         except ContainsGroupError:
