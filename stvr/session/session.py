@@ -16,7 +16,7 @@ from stvr.extract.extractor import digest_of
 from stvr.extract.flow import flow_of
 from stvr.heads import HEADS, Localizer
 from stvr.heads.checkpoint import Checkpoint, check_features, load_head, weights_beside
-from stvr.session.answers import Answer
+from stvr.session.answer import Answer
 from stvr.session.examples import query_box, query_span
 from stvr.session.looks import Gathering, KeptLooks
 from stvr.session.sources import Eyes, LiveClips, Source, StoredClips, StoredVideo, VideoFile
