@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stvr.store.former import settled_digest
 from stvr.structures import ClipSpec
 
 AXES = ("row", "column", "time", "channel")  # of a clip's feature map
@@ -44,7 +45,8 @@ class FeatureSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> FeatureSpec:
-        return cls(**{**values, "clip": ClipSpec(**values["clip"])})
+        weights_digest = settled_digest(values["weights_digest"])
+        return cls(**{**values, "clip": ClipSpec(**values["clip"]), "weights_digest": weights_digest})
 
     def differences(self, other: FeatureSpec, besides: Collection[str] = ()) -> list[str]:
         """One line for each value that tells the two apart; empty when their features are comparable.

@@ -1,7 +1,7 @@
 """The pointwise part of the Warp LSTM's step: five layer norms, the gates, the new memory and hidden state.
 
-float64 goes to the plain twin (reference.py), which defines what is meant, and so does a CPU, an item at a time; the
-rest to operators (ops.py) that launch the Triton kernels of kernel.py.
+float64 goes to the plain twin (reference.py), which defines what is meant, and so does a CPU, an item at a time; either
+is traced in another form (traced.py). The rest goes to operators (ops.py) that launch the Triton kernels of kernel.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from stvr.kernels.lstm_gates import reference
+from stvr.kernels.lstm_gates import reference, traced
 
 __all__ = ["lstm_gates"]
 
@@ -49,6 +49,8 @@ def lstm_gates(
         from stvr.kernels.lstm_gates import ops
 
         return ops.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
+    if torch.compiler.is_compiling():
+        return traced.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
     if gates.device.type == "cpu" and len(gates) > 1:
         return item_by_item(gates, memory, x, *parameters, forget_bias, epsilon)
     return reference.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
