@@ -168,7 +168,7 @@ def digest(state: Mapping[str, Tensor]) -> str:
 
 
 def with_settled_zeros(name: str, value: Tensor) -> Tensor:
-    """`value` with the one sign by which a digest reads each zero: plus, but in the first layer of the analytic weights.
+    """`value` with the one sign by which a digest reads each zero: plus, but in the analytic weights' first layer.
 
     Digests were of bytes at first, and that layer has always had zeros of both signs. They are read as they were
     written then: the digests in older stores and checkpoints hold, also of what was fine-tuned behind that layer.
