@@ -10,17 +10,15 @@ if TYPE_CHECKING:
     from stvr.jobs.locate import locate as locate
     from stvr.session import Answer as Answer
     from stvr.session import Session as Session
-    from stvr.store import FeatureSpec as FeatureSpec
     from stvr.store import FeatureStore as FeatureStore
-    from stvr.structures import Batch, ClipSpec, Detections, Features, MapSpec, Pair, Query, Span, Tubelet
+    from stvr.structures import Batch, ClipSpec, Detections, Features, FeatureSpec, MapSpec, Pair, Query, Span, Tubelet
 
-NOUNS = ("Batch", "ClipSpec", "Detections", "Features", "MapSpec", "Pair", "Query", "Span", "Tubelet")
+NOUNS = ("Batch", "ClipSpec", "Detections", "FeatureSpec", "Features", "MapSpec", "Pair", "Query", "Span", "Tubelet")
 HOMES = {  # no module of ours is called as one of these names: importing it would take the name's place
     "load_head": "stvr.heads.checkpoint",
     "locate": "stvr.jobs.locate",
     "Answer": "stvr.session",
     "Session": "stvr.session",
-    "FeatureSpec": "stvr.store",
     "FeatureStore": "stvr.store",
     **dict.fromkeys(NOUNS, "stvr.structures"),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from stvr.backbones.base import Backbone, Loaded
+from stvr.backbones.backbone import Backbone, Loaded
 from stvr.backbones.i3d import ENDPOINTS, I3D
 from stvr.backbones.image import IMAGE_BACKBONES, load_image_network
 from stvr.backbones.runtimes import RUNTIMES

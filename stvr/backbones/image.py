@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stvr.backbones.base import Loaded
+from stvr.backbones.backbone import Loaded
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours, as torchvision's weights want
 TIME_STEPS = 2  # of a clip, as I3D's Mixed_4c has

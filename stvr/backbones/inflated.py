@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from stvr.backbones.analytic import analytic_state
-from stvr.backbones.base import Loaded
+from stvr.backbones.backbone import Loaded
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D, scale
 from stvr.backbones.taps import Taps, deepest, named_cuts, state_up_to

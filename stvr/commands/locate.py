@@ -20,6 +20,13 @@ from stvr.commands import (
     video_files,
 )
 
+QuerySpan = Annotated[
+    str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
+]
+ReadStore = Annotated[
+    str | None, typer.Option(help="Read features from this store; references it lacks are extracted into it.")
+]
+
 
 def locate(
     references: Annotated[list[Path], typer.Argument(help="The videos to look in.", show_default=False)],
@@ -28,12 +35,8 @@ def locate(
     box: Annotated[str, typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].", show_default=False)],
     at: Annotated[float, typer.Option(help="When, in seconds.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder for tubelets.jsonl.", show_default=False)],
-    span: Annotated[
-        str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
-    ] = None,
-    store: Annotated[
-        str | None, typer.Option(help="Read features from this store; references it lacks are extracted into it.")
-    ] = None,
+    span: QuerySpan = None,
+    store: ReadStore = None,
     weights: Weights = None,
     flow_weights: FlowWeights = None,
     render: Annotated[bool, typer.Option("--render", help="Write an annotated mp4 of each reference.")] = False,

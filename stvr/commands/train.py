@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stvr.commands import Device, Pairs, Store, done, options_of
-from stvr.commands.training import Config, Resume, RunFolder, processes, say_steps, with_run_options
+from stvr.commands.run_options import Config, Resume, RunFolder, processes, say_steps, with_run_options
 
 
 @with_run_options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stvr.heads.base import Head, HeadEntry, HeadOptions, Localizer, Reads
+from stvr.heads.head import Head, HeadEntry, HeadOptions, Localizer, Reads
 from stvr.menus import Menu
 from stvr.store import FeatureSpec
 

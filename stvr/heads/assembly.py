@@ -9,8 +9,8 @@ from torch import nn
 
 from stvr.config import fill
 from stvr.heads.adapter import Project, Scale
-from stvr.heads.base import HeadEntry, HeadOptions, Reads
 from stvr.heads.embedding import Embedding
+from stvr.heads.head import HeadEntry, HeadOptions, Reads
 from stvr.heads.matching import Attention, MatchingHead
 from stvr.heads.proposals import ProposalNetwork
 from stvr.heads.tail import Tail

@@ -17,7 +17,7 @@ from torch import Tensor
 from stvr.config import fill
 from stvr.files import whole
 from stvr.heads import HEADS, Head, HeadOptions, build_head
-from stvr.heads.older import renewed
+from stvr.heads.older_checkpoints import renewed
 from stvr.heads.shipped import SHIPPED
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.version import __version__

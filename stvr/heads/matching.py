@@ -16,10 +16,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from stvr import parallel
-from stvr.heads.base import Localizer
 from stvr.heads.boxes import assign, generators, has_area, sample
 from stvr.heads.candidates import Candidates, MatchingLook, MatchingOutputs, detect_clip
 from stvr.heads.embedding import Embedding, contrastive_loss
+from stvr.heads.head import Localizer
 from stvr.heads.proposals import ProposalNetwork
 from stvr.heads.regions import crop_regions
 from stvr.heads.tail import Tail

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stvr.menus import Menu
-from stvr.propagation.base import Propagation, PropagationEntry
 from stvr.propagation.old_keys import renamed
+from stvr.propagation.propagation import Propagation, PropagationEntry
 from stvr.propagation.recurrent import Recurrent
 
 if TYPE_CHECKING:

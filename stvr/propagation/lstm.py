@@ -8,9 +8,9 @@ from pydantic import Field
 
 from stvr.config import Options
 from stvr.propagation.aligners import NUM_LINKS, FlowAligner, SplineAligner, TrajectoryAligner
-from stvr.propagation.base import PropagationEntry
 from stvr.propagation.cell import Cell, Gates
 from stvr.propagation.gates import BottleneckGates, PlainGates
+from stvr.propagation.propagation import PropagationEntry
 from stvr.propagation.recurrent import Recurrent
 
 BOTTLENECK = 128  # the program's, of 1024 channels

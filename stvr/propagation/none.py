@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stvr.config import Options
-from stvr.propagation.base import Propagation, PropagationEntry
+from stvr.propagation.propagation import Propagation, PropagationEntry
 
 
 class NoPropagation(Propagation):

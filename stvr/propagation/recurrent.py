@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stvr.propagation.base import Propagation
+from stvr.propagation.propagation import Propagation
 
 COMPILED_CLIPS = 6  # as many as one compiled region takes: the paper's training length; the rest go one by one
 COMPILED_REGIONS = 64

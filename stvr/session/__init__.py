@@ -1,6 +1,6 @@
 """A session: what is loaded once and asked often, over stores, video files and live sources."""
 
-from stvr.session.answers import Answer
+from stvr.session.answer import Answer
 from stvr.session.session import Session
 from stvr.session.sources import FileClips, LiveClips, Source, StoredClips
 

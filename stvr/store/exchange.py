@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from stvr.files import whole
+from stvr.store.arrays import arrays_of
 from stvr.store.containers import DAMAGE, FORMATS, Array, File
 from stvr.store.features import FORMAT, FeatureStore
-from stvr.store.older import with_maps
+from stvr.store.older_stores import with_maps
 from stvr.store.quantize import WRITTEN_ANEW, map_shape, spans
-from stvr.store.spec import FeatureSpec, arrays_of
+from stvr.structures import FeatureSpec
 from stvr.version import __version__
 
 

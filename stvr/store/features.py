@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.errors import ContainsGroupError
 
+from stvr.store.arrays import arrays_of, maps_of, part_name
 from stvr.store.claims import LEASE_SECONDS, kept
 from stvr.store.codes import check_code, decode
-from stvr.store.older import any_map_shape, with_maps
+from stvr.store.older_stores import any_map_shape, with_maps
 from stvr.store.places import Place, place_at
-from stvr.store.spec import FeatureSpec, arrays_of, maps_of, part_name
 from stvr.store.writer import VideoWriter, notes_of
-from stvr.structures import Span
+from stvr.structures import FeatureSpec, Span
 from stvr.version import __version__
 
 FORMAT = 2  # 1, of release 0.1.0, did not say what its maps are

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.codecs import ZstdCodec
 
+from stvr.store.arrays import ArrayLayout, part_name
 from stvr.store.codes import encode
 from stvr.store.places import Place
-from stvr.store.spec import ArrayLayout, part_name
 from stvr.version import __version__
 
 MADE_BY = ("digest", "num_planned", "precision")  # what all shards of a video have in common

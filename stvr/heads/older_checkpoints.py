@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from stvr.propagation import renamed as renamed_key
-from stvr.store.older import map_of_checkpoint
+from stvr.store.older_stores import map_of_checkpoint
 
 CELL_OPTIONS = {"bottleneck": "bottleneck", "lstm_form": "form", "lstm_norm": "norm"}  # of format 1 -> of a propagation
 GONE = {"feature_channels", "spline_order", *CELL_OPTIONS}
