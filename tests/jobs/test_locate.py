@@ -103,7 +103,7 @@ def test_flow_that_cannot_be_computed_as_it_was_is_refused(films_spec, films, tm
     options = MatchingOptions(**{**HEAD, "propagation": "flow"})
     head, path = build_head(options, spec_of(1024)), tmp_path / "head.safetensors"
     for flow, says in (("raft:sha256:00 at 320 px", "raft needs its trained weights"),
-                       ("ilk at 50 px", "the flow wanted is 'ilk at 50 px', but this is 'ilk at 80 px'")):
+                       ("ilk at 50 px", "wanted the flow 'ilk at 50 px', got 'ilk at 80 px'")):
         save_head(path, head, options, replace(films_spec, flow=flow), {})
         with pytest.raises(ValueError, match=says):
             next(locate(path, films[0], BOX, AT, films[1:2]))
