@@ -12,17 +12,9 @@ import torch
 
 from stvr.backbones import load_backbone
 from stvr.backbones.i3d import I3D, scale
-from stvr.backbones.weights.load import load_weights, save_weights
+from stvr.backbones.weights.load import load_weights
 
 ENDPOINT = "Conv3d_2b_1x1"
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
-    save_weights(I3D("Mixed_3b", num_classes=5), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +23,10 @@ def frames() -> torch.Tensor:
     return torch.randint(0, 256, (3, 8, 24, 40, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def plain(saved, frames, endpoint=ENDPOINT):
+def plain(made_i3d, frames, endpoint=ENDPOINT):
     """The network as it was trained, run by torch: (B, time, row, column, channel)."""
     model = I3D(endpoint).eval()
-    load_weights(model, saved)
+    load_weights(model, made_i3d)
     with torch.no_grad():
         return model(scale(frames).contiguous()).permute(0, 2, 3, 4, 1)
 
@@ -44,27 +36,27 @@ def relative_error(result, expected):
 
 
 @pytest.mark.slow
-def test_compiled_features_equal_the_plain_networks(saved, frames):
-    backbone = load_backbone(weights=saved, endpoint=ENDPOINT, precision="float32", runtime="compile")
+def test_compiled_features_equal_the_plain_networks(made_i3d, frames):
+    backbone = load_backbone(weights=made_i3d, endpoint=ENDPOINT, precision="float32", runtime="compile")
     assert backbone.precision == "float32 by compile"
-    torch.testing.assert_close(backbone(frames), plain(saved, frames), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(backbone(frames), plain(made_i3d, frames), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-5), ("bfloat16", 1e-2)])
-def test_openvinos_features_equal_the_plain_networks(saved, frames, precision, bound):
+def test_openvinos_features_equal_the_plain_networks(made_i3d, frames, precision, bound):
     pytest.importorskip("openvino", reason="needs the extra [openvino]")
-    backbone = load_backbone(weights=saved, endpoint="Mixed_3b", precision=precision, runtime="openvino")
+    backbone = load_backbone(weights=made_i3d, endpoint="Mixed_3b", precision=precision, runtime="openvino")
     assert backbone.precision == f"{precision} by openvino"
-    expected = plain(saved, frames, "Mixed_3b")
+    expected = plain(made_i3d, frames, "Mixed_3b")
     for count in (1, 3, 2):  # new shapes, then one that is part of an earlier one
         features = backbone(frames[:count])
         assert features.shape == expected[:count].shape
         assert relative_error(features, expected[:count]) < bound
 
 
-def test_openvinos_answers_do_not_share_memory(saved, frames):
+def test_openvinos_answers_do_not_share_memory(made_i3d, frames):
     pytest.importorskip("openvino", reason="needs the extra [openvino]")
-    backbone = load_backbone(weights=saved, endpoint=ENDPOINT, runtime="openvino")
+    backbone = load_backbone(weights=made_i3d, endpoint=ENDPOINT, runtime="openvino")
     first = backbone(frames[:2])
     copy = first.clone()
     backbone(frames[1:])
@@ -72,10 +64,10 @@ def test_openvinos_answers_do_not_share_memory(saved, frames):
 
 
 @pytest.mark.parametrize("runtime", ["torch", "openvino"])
-def test_a_backbone_can_be_sent_to_another_process(saved, frames, runtime):
+def test_a_backbone_can_be_sent_to_another_process(made_i3d, frames, runtime):
     if runtime == "openvino":
         pytest.importorskip("openvino", reason="needs the extra [openvino]")
-    backbone = load_backbone(weights=saved, endpoint=ENDPOINT, runtime=runtime)
+    backbone = load_backbone(weights=made_i3d, endpoint=ENDPOINT, runtime=runtime)
     features = backbone(frames[:2])  # what is compiled here is not sent
     torch.testing.assert_close(pickle.loads(pickle.dumps(backbone))(frames[:2]), features, rtol=0, atol=0)
 
