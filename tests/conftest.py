@@ -1,10 +1,11 @@
 """Fixtures for every room."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from stvr.cli import main
 
@@ -17,6 +18,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the reference data at {SHARED.name}/ beside the project, which is not here")
     return SHARED
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads until the end of the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, slots=True)

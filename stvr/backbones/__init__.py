@@ -47,7 +47,8 @@ class Backbone:
         """Clips (B, T, H, W, 3) uint8, RGB -> features (B, time, row, column, channel), floats of 2 or 4 bytes.
 
         8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and
-        column is a clip's. On a CPU the clips go two by two: one float32 clip alone takes torch's slow convolution.
+        column is a clip's. On a CPU the clips go two by two, which is fastest. There the bits are the same for every
+        batch and number of threads; the README has the exceptions.
         """
         (only,) = self.maps(frames)
         return only

@@ -71,7 +71,10 @@ def extract(
     flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
     backbone is fed; BGR and tf1 are the authors'. compress: how the store keeps features. A backbone of several
     endpoints fills a store for each, below `store_path`. workers, engine: how many processes, of this machine ("local")
-    or of a cluster ("ray"); the store is the same, bit for bit. timeout: seconds a decoder may be silent; None: any.
+    or of a cluster ("ray"). timeout: seconds a decoder may be silent; None: any.
+    The store is the same, bit for bit, whatever workers, threads and batches are, and however often it was killed, on
+    CPUs that can do the same, by one version of torch (each video's notes have both: "processor", "versions"). On a GPU
+    batch_size must be the same, too. The README has the exceptions, and the bounds between other settings.
     lease_seconds: how long one that died on another machine, or at work on a bucket, still holds its video.
     `report` is told of every batch; without one, progress is shown on standard error.
     """
