@@ -53,6 +53,14 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    """Sets torch's number of threads until the end of the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """Of a command: its exit status, and what it printed on standard output and standard error."""
