@@ -120,3 +120,8 @@ def write_rounding_weights(path: Path) -> Path:
                 layer.running_var.uniform_(0.5, 1.5, generator=chance)
     save_weights(model, path)
     return path
+
+
+def write_clocks(folder: Path, sizes: list[int]) -> list[Path]:
+    """Video k begins at frame number 8 + 240 k."""
+    return [write_clock(folder / f"v{k:02}.mp4", size, 8 + 240 * k) for k, size in enumerate(sizes)]
