@@ -97,7 +97,7 @@ def test_killed_and_gone_on_with_it_is_the_undisturbed_one(tmp_path, videos, bac
     arguments = (videos, tmp_path / "store", backbone)
     process = multiprocessing.get_context("forkserver").Process(target=extract_on_one_thread, args=arguments)
     process.start()
-    while not (tmp_path / "store/a/features/c/0").exists() and process.is_alive():
+    while not (tmp_path / "store/a/features/c/0/0/0/0/0").exists() and process.is_alive():
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     process.join(60)
