@@ -17,8 +17,8 @@ import torch
 
 from stvr.heads.assembly import MATCHING
 from stvr.heads.checkpoint import save_head
-from stvr.jobs.demo import processor
 from stvr.jobs.train import train_options
+from stvr.machine import processor
 from stvr.session import Session
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.structures import ClipSpec, MapSpec, Query, Span, Tubelet
