@@ -1,7 +1,7 @@
-"""Queries of like length together, or mixed and masked: seconds a training item, in one interleaved run.
+"""Times a training step with queries of similar length batched together, and with mixed lengths and masks.
 
-Run: python benchmarks/bench_batching.py [--rounds 5]. Features are made; queries are as long as in AVA's published test
-pairs (76 % last one second). Every round runs the same items both ways, in turn.
+Run: python benchmarks/bench_batching.py [--rounds 5]. Features are random; queries are as long as in AVA's published
+test pairs (76 % last one second). Every round runs the same items both ways, in turn.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import time
 import numpy as np
 import torch
 
-from stvr.heads import PRESETS, HeadOptions, build_head
-from stvr.jobs.train import HeadLosses
-from stvr.structures import Batch, Pair, Span, Tubelet
+from stvr.heads import build_head
+from stvr.jobs.train import HeadLosses, train_options
+from stvr.store import FeatureSpec
+from stvr.structures import Batch, ClipSpec, MapSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.dataset import Item, collate
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.training.loop import LoopOptions, build_optimizer, train_step
@@ -36,7 +37,7 @@ def made_pairs(count: int, seed: int = 0) -> list[Pair]:
 
 
 def read(draw: Draw, side: int) -> Item:
-    """Made features of a drawn pair."""
+    """Random features for a drawn pair."""
     random = torch.Generator().manual_seed(draw.seed)
     query, pair = draw.pair.query, draw.pair
     maps = [torch.rand(length, side, side, 1024, generator=random) for length in (len(pair.reference), len(query.span))]
@@ -46,10 +47,10 @@ def read(draw: Draw, side: int) -> Item:
 
 def seconds_a_step(trainee: HeadLosses, batches: list[Batch], options: LoopOptions) -> float:
     optimizer = build_optimizer(trainee, options)
-    started = time.perf_counter()
+    start = time.perf_counter()
     for step, batch in enumerate(batches):
-        train_step(trainee, optimizer, batch, options, step)
-    return (time.perf_counter() - started) / len(batches)
+        train_step(trainee, optimizer, batch, options, step, "cpu")
+    return (time.perf_counter() - start) / len(batches)
 
 
 def main() -> None:
@@ -61,7 +62,8 @@ def main() -> None:
     side, size = SIDES[chosen.preset]
     size = max(size, 4)
     options = LoopOptions(lr=1e-5)
-    trainee = HeadLosses(build_head(HeadOptions(**PRESETS[chosen.preset])).train())
+    spec = FeatureSpec("i3d", "made", "00", (MapSpec("Mixed_4c", 16, 2, 512),), ClipSpec(image_size=16 * side))
+    trainee = HeadLosses(build_head(train_options(chosen.preset).head, spec).train())
     batches, padding = {}, {}
     for how in ("mixed", "by_length"):
         draws = Draws(made_pairs(64 * size), batch_size=size, window=6, max_query=30, seed=0, batching=how)
@@ -70,11 +72,11 @@ def main() -> None:
         every = [draws[step] for step in range(64)]
         lengths = [[len(draw.pair.query.span) for draw in each] for each in every]
         padding[how] = 1 - sum(map(sum, lengths)) / sum(size * max(each) for each in lengths)
-    seconds_a_step(trainee, batches["mixed"][:1], options)  # warm
+    seconds_a_step(trainee, batches["mixed"][:1], options)  # warms up
     measured: dict[str, list[float]] = {how: [] for how in batches}
     for _ in range(chosen.rounds):
-        for how, made in batches.items():
-            measured[how].append(seconds_a_step(trainee, made, options))
+        for how, steps in batches.items():
+            measured[how].append(seconds_a_step(trainee, steps, options))
     median = {how: statistics.median(values) for how, values in measured.items()}
     print(f"{chosen.preset}: maps of {side} x {side} x 1024, {size} items a batch, {torch.get_num_threads()} threads")
     for how, values in measured.items():

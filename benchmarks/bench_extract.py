@@ -1,10 +1,10 @@
-"""Clips a second of `stvr extract` beside a plain script, what each part of it brings, and where the time goes.
+"""Clips a second of `stvr extract` beside a plain script, the gain from each part of it, and where the time goes.
 
     python benchmarks/bench_extract.py [--rounds 5] [--videos FILE ...]
 
-Prints tables in Markdown. In every round everything is run once, in turn, so that a busy machine slows all alike;
+Prints tables in Markdown. In every round everything runs once, in turn, so that a busy machine slows all alike;
 figures are medians over the rounds, ratios are medians of the ratios within a round. The first round is not counted.
-Core seconds count what all threads of this process did, whatever else the machine was busy with.
+Core seconds are those of all threads of this process, whatever else the machine was busy with.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from stvr.structures import ClipSpec, Span
 from stvr.video.decode import decode_clips
 
 Network = Callable[[torch.Tensor], torch.Tensor]
-SIZE = 640, 480  # of the videos that are made here
+SIZE = 640, 480  # of the videos written here
 
 
 def write_videos(folder: Path, seconds: int, count: int = 3) -> list[Path]:
-    """Bright discs that cross a cloth of blurred noise, H.264, 24 frames a second."""
+    """Bright discs that cross a moving pattern of noise, H.264, 24 frames a second."""
     width, height = SIZE
     rows, columns = np.mgrid[:height, :width]
     for number in range(count):
@@ -63,14 +63,14 @@ def write_videos(folder: Path, seconds: int, count: int = 3) -> list[Path]:
 
 
 def plain_clips(path: Path, size: int) -> Iterator[torch.Tensor]:
-    """As the plain script reads them, so many at once: (B, F, S, S, 3) uint8."""
+    """Clips as the plain script reads them, `size` at once: (B, F, S, S, 3) uint8."""
     frames = np.stack(list(read_frames(path)))
     whole = frames[: len(frames) // FRAMES * FRAMES].reshape(-1, FRAMES, *frames.shape[1:])
     yield from torch.from_numpy(whole).split(size)
 
 
 def our_clips(path: Path, size: int) -> Iterator[torch.Tensor]:
-    """As `stvr extract` reads them."""
+    """Clips as `stvr extract` reads them, `size` at once."""
     waiting: list[np.ndarray] = []
     for _, frames, _ in decode_clips(path, ClipSpec()):
         waiting.append(frames)
@@ -82,7 +82,7 @@ def our_clips(path: Path, size: int) -> Iterator[torch.Tensor]:
 
 
 def ahead(items: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Two are made meanwhile."""
+    """The same items, the next two of them made ahead in a thread."""
     with ThreadPoolExecutor(1) as worker:
         waiting = [worker.submit(next, items, None) for _ in range(2)]
         while (item := waiting.pop(0).result()) is not None:
@@ -92,13 +92,13 @@ def ahead(items: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
 
 @torch.inference_mode()
 def pass_over(videos: list[Path], out: Path, network: Network, read: Callable[[Path], Iterator[torch.Tensor]]) -> None:
-    """All clips through a network, one .npy a video."""
+    """Runs all clips through a network and writes one .npy a video."""
     for path in videos:
         np.save(out / path.stem, torch.cat([network(clips) for clips in read(path)]).half().numpy())
 
 
 def build_steps(videos: list[Path], out: Path) -> dict[str, Callable[[], object]]:
-    """Each is the one before with one thing more."""
+    """Each step is the one before plus one thing."""
     whole, cut = build_network("Mixed_5c"), build_network("Mixed_4c")
     single, half = (load_backbone(precision=precision).network for precision in ("float32", "bfloat16"))
 
@@ -127,9 +127,9 @@ def command(videos: list[Path], store: Path, *flags: str) -> FeatureStore:
     try:
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             stvr_main()
-    except SystemExit as left:
-        if left.code:
-            raise RuntimeError(f"stvr extract ended with status {left.code}") from None
+    except SystemExit as ended:
+        if ended.code:
+            raise RuntimeError(f"stvr extract ended with status {ended.code}") from None
     finally:
         sys.argv = before
     return FeatureStore.open(store)
@@ -149,7 +149,7 @@ def build_profile(videos: list[Path], out: Path) -> dict[str, Callable[[], objec
     backbone = load_backbone()
     frames = [torch.from_numpy(np.stack([clip for _, clip, _ in decode_clips(path, ClipSpec())])) for path in videos]
     maps = [backbone(clips).permute(0, 2, 3, 1, 4).half().numpy() for clips in frames]
-    made = command(videos, out / "profile")
+    extracted = command(videos, out / "profile")
 
     def decode() -> None:
         for path in videos:
@@ -160,10 +160,10 @@ def build_profile(videos: list[Path], out: Path) -> dict[str, Callable[[], objec
 
     def write() -> None:
         shutil.rmtree(out / "written", ignore_errors=True)
-        store = FeatureStore.create(out / "written", made.spec)
+        store = FeatureStore.create(out / "written", extracted.spec)
         for path, values in zip(videos, maps, strict=True):
             with store.write(path.stem, len(values), values.shape[1:]) as writer:
-                writer.append(values, made.ticks(path.stem))
+                writer.append(values, extracted.ticks(path.stem))
                 writer.complete()
 
     return {
@@ -175,7 +175,7 @@ def build_profile(videos: list[Path], out: Path) -> dict[str, Callable[[], objec
 
 
 class Spent(NamedTuple):
-    """Of one part, a figure a round: seconds by the clock and of all cores; a busy machine blurs the latter less."""
+    """Of one part, in each round: seconds by the clock, and core seconds, which a busy machine blurs less."""
 
     wall: list[float]
     cores: list[float]
@@ -199,7 +199,7 @@ def ratio(above: list[float], below: list[float]) -> float:
 
 
 def speed_table(title: str, spent: dict[str, Spent], clips: int) -> str:
-    """Against the first row, and against the row before."""
+    """Speeds, each also relative to the row before and to the first row."""
     first = next(iter(spent.values()))
     lines = [f"| {title} | clips / s | s of a core / clip | this part | all so far | all so far, core seconds |",
              "|---|---|---|---|---|---|"]
@@ -211,7 +211,7 @@ def speed_table(title: str, spent: dict[str, Spent], clips: int) -> str:
 
 
 def profile_table(spent: dict[str, Spent], clips: int) -> str:
-    """By core seconds."""
+    """The share of each part, by core seconds."""
     seconds = {name: median(part.cores) for name, part in spent.items()}
     seconds["colour, resize"] = seconds.pop("decode, colour, resize") - seconds["decode"]
     lines = ["| where the time goes | core ms / clip | share |", "|---|---|---|"]
@@ -221,21 +221,21 @@ def profile_table(spent: dict[str, Spent], clips: int) -> str:
 
 @torch.inference_mode()
 def relative_error(videos: list[Path], store: FeatureStore) -> float:
-    """||stored - float32|| / ||float32|| over all clips; the latter from the same pictures by the plain network."""
-    network, away, size = build_network("Mixed_4c"), 0.0, 0.0
+    """||stored - float32|| / ||float32|| over all clips; float32: the plain network on the same pictures."""
+    network, error, size = build_network("Mixed_4c"), 0.0, 0.0
     for path in videos:
         for index, frames, _ in decode_clips(path, ClipSpec()):
-            wanted = network(scale(torch.from_numpy(frames)[None]).contiguous())[0].permute(2, 3, 1, 0)
+            exact = network(scale(torch.from_numpy(frames)[None]).contiguous())[0].permute(2, 3, 1, 0)
             stored = store.read(Span(path.stem, index, index + 1))[0].float()
-            away, size = away + float((stored - wanted).square().sum()), size + float(wanted.square().sum())
-    return (away / size) ** 0.5
+            error, size = error + float((stored - exact).square().sum()), size + float(exact.square().sum())
+    return (error / size) ** 0.5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--videos", type=Path, nargs="+", help="Real videos; three are made if none are given.")
-    parser.add_argument("--seconds", type=int, default=2, help="Of each video that is made.")
+    parser.add_argument("--videos", type=Path, nargs="+", help="Real videos; without, three are written.")
+    parser.add_argument("--seconds", type=int, default=2, help="Length of each video that is written.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_i3d.py [--rounds 5] [--sizes 320 160]
 
-The three take turns, so that a busy machine slows all of them alike; the ratios are of the fastest rounds.
+The three take turns, so that a busy machine slows all of them alike; ratios are those of the fastest rounds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stvr.machine import processor
 
 
 def build_variants() -> dict[str, Callable[[Tensor], Tensor]]:
-    """Each takes clips (B, 3, 8, S, S) in channels_last_3d, as they are decoded."""
+    """Each takes clips (B, 3, 8, S, S) in channels_last_3d, the layout of decoded frames."""
     model = I3D("Mixed_4c").eval()
     load_state(model, analytic_state(model))
     folded, half = fold(model), fold(model).bfloat16()

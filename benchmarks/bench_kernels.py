@@ -2,10 +2,10 @@
 
     python benchmarks/bench_kernels.py [--device cuda] [--seconds 480] [--small] [--out benchmarks/results]
 
-First the ceilings (copy, matrix product), then every operation: right first (against the plain twin in float64, fresh
-inputs, fresh memory NaN), then timed, beside a line-by-line port of TensorFlow's and that port under torch.compile.
-Needs torch, triton and numpy alone. A part that fails or finds no time left says so in the table, and the rest goes on;
-exit status 1 says that one did.
+First the ceilings (copy, matrix product), then every operation: checked first (against the plain twin in float64, on
+fresh inputs, with fresh memory set to NaN), then timed beside a line-by-line port of TensorFlow's, plain and under
+torch.compile. Needs only torch, triton and numpy. A part that fails or has no time left says so in the table, and the
+rest goes on; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ from stvr.backbones.i3d import I3D
 from stvr.kernels import lstm_gates, spline_warp
 from stvr.kernels.lstm_gates import reference as gates_reference
 from stvr.kernels.warp import reference as warp_reference
-from stvr.propagation import Recurrent, WarpLSTMCell
-from stvr.propagation.warp_lstm import control_points
+from stvr.propagation import Recurrent
+from stvr.propagation.aligners import SplineAligner, control_points
+from stvr.propagation.cell import Cell
+from stvr.propagation.gates import BottleneckGates
 
 CELLS = (20, 20)
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
-ROTATED = 300 << 20  # bytes of inputs that take turns: far more than any cache on a chip
+ROTATED = 300 << 20  # bytes of inputs used in turn: far more than any cache on a chip
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -138,7 +140,7 @@ def there_and_back(function: Callable[..., Any], inputs: list[Tensor]) -> tuple[
 def relative_error(
     function: Callable[..., Any], twin: Callable[..., Any], inputs: list[Tensor], *, poison: bool
 ) -> float:
-    """The worst of all outputs and slopes; with `poison`, NaN where a kernel left memory as it was."""
+    """The worst error of all outputs and gradients; with `poison`, memory that a kernel leaves unwritten is NaN."""
     torch.use_deterministic_algorithms(poison, warn_only=True)  # fills fresh memory with NaN
     worst = torch.zeros(())
     answers = []
@@ -156,7 +158,7 @@ def recurrent(bench: Bench) -> None:
     """The whole step and the loop over six clips: the authors' cell ported, ours, ours compiled."""
     channels, clips = (64, 2) if bench.small else (1024, 6)
     torch.manual_seed(0)
-    cell = WarpLSTMCell(channels).to(bench.device)
+    cell = warp_lstm_cell(channels).to(bench.device)
     for dtype in (torch.bfloat16, torch.float32) if bench.cuda else (torch.float32,):
         cell = cell.to(dtype)
         variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
@@ -169,6 +171,10 @@ def recurrent(bench: Bench) -> None:
                 whole = bench.maps(batch * length, channels, *CELLS, dtype=dtype)
                 features = whole.permute(0, 2, 3, 1).unflatten(0, (batch, length))
                 compare(bench, variants, features)
+
+
+def warp_lstm_cell(channels: int) -> Cell:
+    return Cell(SplineAligner(channels), BottleneckGates(channels))
 
 
 def compare(bench: Bench, variants: dict[str, Recurrent], features: Tensor) -> None:
@@ -194,7 +200,7 @@ def training_step(bench: Bench) -> None:
     features = torch.randn(batch, length, *CELLS, channels, device=bench.device)
     grid = torch.rand(batch * length, 16 * 14, 14, 2, device=bench.device) * 2 - 1
     query = torch.randn(batch * length * 16, channels, 7, 7, device=bench.device)
-    cell = WarpLSTMCell(channels)
+    cell = warp_lstm_cell(channels)
     variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
     if bench.cuda:
         variants["ours, compiled"] = Recurrent(cell, compiled=True)
@@ -255,9 +261,9 @@ def run(bench: Bench, seconds: float, out: Path) -> None:
         print(f"{name} ({time.perf_counter() - start:.0f} s)", flush=True)
         try:
             part(bench)
-        except Exception as fault:  # whatever it is belongs in the table
-            said = (str(fault).splitlines() or [""])[0][:150]
-            bench.rows.append(Row(name, "", "", note=f"failed: {type(fault).__name__}: {said}"))
+        except Exception as fault:  # any error goes into the table
+            reason = (str(fault).splitlines() or [""])[0][:150]
+            bench.rows.append(Row(name, "", "", note=f"failed: {type(fault).__name__}: {reason}"))
         write(bench, out)
 
 

@@ -1,9 +1,9 @@
-"""Size and speed of feature maps on disk by layout, codec and code, on features of real videos.
+"""Size and speed of feature maps on disk for each layout, codec and code, on features of real videos.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_layout.py STORE [--clips 64] [--rounds 5]
 
-STORE: lossless, of `stvr extract` at the size that counts. Prints a table in Markdown. In every round each layout is
-written and read once, in turn; figures are medians of core seconds, which count all threads of this process.
+STORE: a lossless store of `stvr extract` at the image size of interest. Prints a table in Markdown. In every round each
+layout is written and read once, in turn; figures are medians of core seconds, which count all threads of this process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHARD, SPAN = 64, 6  # clips
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How maps are kept. chunk: clips in one."""
+    """How maps are kept. chunk: clips in a chunk."""
 
     chunk: int
     codec: str
@@ -56,7 +56,7 @@ LAYOUTS = [
 
 
 def real_maps(store: FeatureStore, count: int) -> np.ndarray:
-    """Whole videos in the order of their names, until there are enough clips."""
+    """The first `count` clips of the videos in the order of their names."""
     return np.concatenate(list(_first(store, count)))[:count]
 
 
@@ -85,21 +85,21 @@ def read(group: zarr.Group, layout: Layout, start: int, stop: int) -> np.ndarray
 
 def measure(folder: Path, layout: Layout, maps: np.ndarray) -> dict[str, float]:
     shutil.rmtree(folder, ignore_errors=True)
-    begun = process_time()
+    start_write = process_time()
     write(folder, layout, maps)
-    written = process_time()
+    end_write = process_time()
     group = zarr.open_group(folder, mode="r")
     starts = np.random.default_rng(0).integers(0, len(maps) - SPAN, 10)
-    spans = process_time()
+    start_spans = process_time()
     for start in starts:
         read(group, layout, start, start + SPAN)
-    scan = process_time()
-    again = read(group, layout, 0, len(maps))
-    ended = process_time()
-    away = float(np.linalg.norm((again.astype(np.float32) - maps).ravel()) / np.linalg.norm(maps.astype(np.float32)))
+    start_scan = process_time()
+    stored = read(group, layout, 0, len(maps))
+    end_scan = process_time()
+    error = float(np.linalg.norm((stored.astype(np.float32) - maps).ravel()) / np.linalg.norm(maps.astype(np.float32)))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return {"bytes": size, "write": written - begun, "span": (scan - spans) / len(starts), "scan": ended - scan,
-            "error": away}
+    return {"bytes": size, "write": end_write - start_write, "span": (start_scan - start_spans) / len(starts),
+            "scan": end_scan - start_scan, "error": error}
 
 
 def main() -> None:

@@ -35,28 +35,28 @@ def main(pyannot: Path) -> None:
     random = np.random.default_rng(0)
     records = some_pairs(random)
     seconds, result = timed(lambda: frame_map(records))
-    told("frame-mAP at .3 .5 .7", seconds, f"{NUM_DETECTIONS:,} detections, {sum(result.boxes.values()):,} true boxes, "
+    show("frame-mAP at .3 .5 .7", seconds, f"{NUM_DETECTIONS:,} detections, {sum(result.boxes.values()):,} true boxes, "
          f"{NUM_DETECTIONS // A_CLIP:,} clips, {NUM_LABELS} labels", result.mean[0.5])
     found, truth = some_keyframes(random)
     seconds, actions = timed(lambda: ava_frame_map(found, truth, range(1, NUM_LABELS + 1)))
-    told("AVA frame-mAP at .5", seconds, f"{len(found):,} rows, {len(truth):,} true boxes",
+    show("AVA frame-mAP at .5", seconds, f"{len(found):,} rows, {len(truth):,} true boxes",
          float(np.mean([action.average_precision for action in actions.values()])))
     if pyannot.exists():
         tubes, guesses, num_videos = ucf_tubelets(pyannot, random)
         seconds, videos = timed(lambda: video_map(guesses, tubes))
-        told("video-mAP at .2 .5 .5:.95", seconds, f"{num_videos:,} UCF101-24 videos, {len(tubes):,} tubes, "
+        show("video-mAP at .2 .5 .5:.95", seconds, f"{num_videos:,} UCF101-24 videos, {len(tubes):,} tubes, "
              f"{len(guesses):,} detected ones", videos.mean[0.5])
     else:
-        print(f"video-mAP was not timed: {pyannot} is not here", file=sys.stderr)
+        print(f"video-mAP was not timed: {pyannot} does not exist", file=sys.stderr)
 
 
 def timed(work: Callable[[], Result]) -> tuple[float, Result]:
-    started = time.perf_counter()
+    start = time.perf_counter()
     result = work()
-    return time.perf_counter() - started, result
+    return time.perf_counter() - start, result
 
 
-def told(name: str, seconds: float, what: str, value: float) -> None:
+def show(name: str, seconds: float, what: str, value: float) -> None:
     print(f"| {name} | {what} | {seconds:.2f} s | {value:.4f} |", flush=True)
 
 
@@ -94,7 +94,7 @@ def some_boxes(random: np.random.Generator, number: int) -> Floats:
 
 
 def ucf_tubelets(path: Path, random: np.random.Generator) -> tuple[list[LabelledTubelet], list[LabelledTubelet], int]:
-    """The true tubes, box by box, and for each some that are moved, shortened and sometimes named wrongly."""
+    """The true tubes, box by box, and for each some that are shifted, shortened and sometimes mislabelled."""
     videos = read_tubes(path)
     truth, found = [], []
     for video, content in videos.items():
@@ -105,9 +105,9 @@ def ucf_tubelets(path: Path, random: np.random.Generator) -> tuple[list[Labelled
             truth.append(labelled(video, CLASSES[label], start, boxes, 1.0))
             for _ in range(GUESSES):
                 first = int(random.integers(0, 1 + len(boxes) // 2))
-                named = label if random.random() < 0.7 else int(random.integers(len(CLASSES)))
-                moved = boxes[first:] + random.normal(0, 0.03, (len(boxes) - first, 4)) + random.normal(0, 0.02, 4)
-                found.append(labelled(video, CLASSES[named], start + first, moved, float(random.random())))
+                guess = label if random.random() < 0.7 else int(random.integers(len(CLASSES)))
+                shifted = boxes[first:] + random.normal(0, 0.03, (len(boxes) - first, 4)) + random.normal(0, 0.02, 4)
+                found.append(labelled(video, CLASSES[guess], start + first, shifted, float(random.random())))
     return truth, found, len(videos)
 
 

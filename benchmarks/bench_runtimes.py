@@ -1,10 +1,10 @@
-"""Core seconds of I3D to Mixed_4c by whatever can run it here, and how far each is from torch in float32.
+"""Core seconds of I3D to Mixed_4c with every runtime installed here, and how far each is from torch in float32.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_runtimes.py [--rounds 7]
 
-Random weights of He's size: those written by code have so few taps that rounding hardly shows. In every round each runs
-once, in turn; one thread, so that its core seconds say the same on a busy machine. ONNX Runtime and OpenVINO are timed
-where they are installed (onnx, onnxscript, onnxruntime; openvino).
+Weights are random, drawn as He et al. do: the analytic ones have so few taps that rounding hardly shows. In every round
+each runs once, in turn, on one thread, so that core seconds mean the same on a busy machine. ONNX Runtime and OpenVINO
+are timed where they are installed (onnx, onnxscript, onnxruntime; openvino).
 """
 
 from __future__ import annotations

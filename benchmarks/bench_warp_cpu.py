@@ -1,4 +1,4 @@
-"""Times the spline warp of hidden and memory on this CPU against a port of TensorFlow's op; correctness comes first.
+"""Checks, then times, the spline warp of hidden and memory on this CPU against a port of TensorFlow's op.
 
     python benchmarks/bench_warp_cpu.py [--rounds 15] [--threads 2] [--out benchmarks/results/warp_cpu.md]
 
@@ -27,7 +27,7 @@ POINTS = torch.cartesian_prod(torch.tensor([5.0, 10.0, 15.0]), torch.tensor([5.0
 Warp = Callable[[Tensor, Tensor, Tensor], list[Tensor]]  # hidden, memory (B, C, H, W), displacement (B, 9, 2)
 
 
-# The port: tf.contrib.image.sparse_image_warp, line by line, once for each state as the released cell calls it.
+# The port: tf.contrib.image.sparse_image_warp line by line, once for each state, as the released cell calls it.
 
 
 def port_sparse_image_warp(image: Tensor, source: Tensor, destination: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ RIVALS: dict[str, Warp] = {"port of TensorFlow's op": port, "our plain twin": tw
 
 
 def made(batch: int, channels: int = CHANNELS, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """hidden, memory with channels last in memory, displacement of one cell (standard deviation), two slopes."""
+    """hidden and memory (channels last), displacement of one cell (standard deviation), two output gradients."""
     torch.manual_seed(0)
     maps = [torch.randn(batch, SIDE, SIDE, channels, dtype=dtype).permute(0, 3, 1, 2) for _ in range(4)]
     return [maps[0], maps[1], torch.randn(batch, 9, 2, dtype=dtype), maps[2], maps[3]]
@@ -128,7 +128,7 @@ def errors(warp: Warp) -> tuple[float, float]:
 
 
 def milliseconds(task: Callable[..., object], batch: int, rounds: int) -> dict[str, list[float]]:
-    """Of every round; the first two warm up."""
+    """The times of every round; two rounds before them warm up."""
     inputs = made(batch)
     times: dict[str, list[float]] = {name: [] for name in RIVALS}
     for round_ in range(rounds + 2):
@@ -150,7 +150,7 @@ def report(rounds: int) -> str:
     for name, warp in RIVALS.items():
         answer, gradients = errors(warp)
         if max(answer, gradients) > 2e-3:
-            raise SystemExit(f"{name} is wrong by {max(answer, gradients):.1e}: nothing is timed before it is right.")
+            raise SystemExit(f"{name} is off by {max(answer, gradients):.1e}: nothing is timed before it is right.")
         lines.append(f"| {name} | {answer:.1e} | {gradients:.1e} |")
     lines += ["", "| batch | what | warp | ms | fastest | the port's time over it | fastest over fastest |"]
     lines.append("|---|---|---|---|---|---|---|")
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--machine", default=cpu_name())
-    parser.add_argument("--note", default="", help="one line on what else ran on the machine")
+    parser.add_argument("--note", default="", help="one line about what else ran on the machine")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "warp_cpu.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

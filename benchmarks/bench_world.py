@@ -37,11 +37,11 @@ def worlds(size: int) -> dict[str, WorldOptions]:
 
 
 def timed(options: WorldOptions, job: Callable[[Scene], None]) -> float:
-    """Seconds for all scenes, from their names on."""
-    started = time.perf_counter()
+    """Seconds for all scenes, building them included."""
+    start = time.perf_counter()
     for name in SCENES:
         job(build_scene(options, name))
-    return time.perf_counter() - started
+    return time.perf_counter() - start
 
 
 def draw(scene: Scene) -> None:

@@ -1,8 +1,8 @@
-"""The rival: a script as users of I3D write one today. Whole network, float32, one clip at a time, one .npy a video.
+"""The rival: a script as I3D's users write it today. Whole network, float32, one clip at a time, one .npy a video.
 
     python benchmarks/plain_extract.py OUT VIDEO...
 
-The network pads as the published PyTorch port does, by copies, in torch's usual layout. Nothing overlaps.
+The network pads by copying, as the published PyTorch port does, in torch's usual layout. Nothing runs in parallel.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def build_network(endpoint: str) -> I3D:
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:
-    """Frame by frame to numpy, each resized with PIL; 24 a second by rounding."""
+    """Frames as numpy arrays, each resized with PIL; 24 a second by rounding."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         number = 0
@@ -67,7 +67,7 @@ def read_frames(path: Path) -> Iterator[np.ndarray]:
 def extract_features(network: nn.Module, path: Path) -> np.ndarray:
     """Mixed_4c of every clip, (N, 512, 2, 20, 20) float32, whatever the network computes after it."""
     maps: list[Tensor] = []
-    hook = network.Mixed_4c.register_forward_hook(lambda layer, came, gave: maps.append(gave))
+    hook = network.Mixed_4c.register_forward_hook(lambda layer, inputs, output: maps.append(output))
     frames = np.stack(list(read_frames(path)))
     for start in range(0, len(frames) - FRAMES + 1, FRAMES):
         clip = torch.from_numpy(frames[start : start + FRAMES]).permute(3, 0, 1, 2).float() / 127.5 - 1

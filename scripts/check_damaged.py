@@ -1,4 +1,4 @@
-"""Extracts damaged files among good ones in one run: every good one must be in the store, every bad one has a reason.
+"""Extracts good and damaged files in one run: every good file must be in the store, every bad one needs a reason.
 
 Usage: python scripts/check_damaged.py [--damaged 200] [--good 10] [--workers 1]
 Prints what became of each kind, and how much memory the run took after its first quarter.
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    started, resident = time.monotonic(), list[float]()
+    start, resident = time.monotonic(), list[float]()
     with tempfile.TemporaryDirectory() as folder:
         good, damaged = write_files(Path(folder), options.good, options.damaged)
         report, store = extract_all(good + damaged, Path(folder) / "store", options.workers, resident)
@@ -47,13 +47,13 @@ def main() -> int:
     growth = max(resident) - resident[len(resident) // 4]
     missing = [path.name for path in good if path.stem not in report.done]
     print(f"{len(good) - len(missing)} of {len(good)} good files extracted; of {len(damaged)} damaged ones "
-          f"{len(report.failed)} given up and {len(report.doubtful)} doubtful, in {time.monotonic() - started:.0f} s; "
+          f"{len(report.failed)} given up and {len(report.doubtful)} doubtful, in {time.monotonic() - start:.0f} s; "
           f"{len(faults)} faults in the store; {growth:.0f} MB more after the first quarter (allowed: {ALLOWED_MB})")
     return int(bool(missing) or bool(faults) or growth >= ALLOWED_MB or not all(report.failed.values()))
 
 
 def write_files(folder: Path, num_good: int, num_damaged: int) -> tuple[list[Path], list[Path]]:
-    """Good files of several formats, and damaged ones made of them, named after what was done to them."""
+    """Good files of several formats, and damaged ones made from them, named after the damage."""
     chance = random.Random(0)
     good = [write_video(folder / f"good{number}{['.mp4', '.mkv', '.avi', '.ts'][number % 4]}", number)
             for number in range(num_good)]  # fmt: skip
@@ -69,7 +69,7 @@ def write_files(folder: Path, num_good: int, num_damaged: int) -> tuple[list[Pat
 def extract_all(
     paths: list[Path], store: Path, workers: int, resident: list[float]
 ) -> tuple[ExtractReport, FeatureStore]:
-    """`resident` gets the megabytes of this process as every batch is told of."""
+    """Extracts all files. `resident` collects the megabytes of this process after every batch."""
 
     def watch(step: Step) -> None:
         resident.append(resident_mb())
@@ -126,7 +126,7 @@ def empty(source: Path, path: Path, chance: random.Random) -> None:
 
 
 def text(source: Path, path: Path, chance: random.Random) -> None:
-    path.write_text("This is no video, whatever its name says.\n" * chance.randrange(1, 100))
+    path.write_text("This is not a video, whatever its name says.\n" * chance.randrange(1, 100))
 
 
 def sound(source: Path, path: Path, chance: random.Random) -> None:
@@ -141,7 +141,7 @@ def sound(source: Path, path: Path, chance: random.Random) -> None:
 
 
 def index(source: Path, path: Path, chance: random.Random) -> None:
-    """The table that says where in an mp4 the samples lie, or how large they are, is wrong."""
+    """Breaks the table of an mp4 that says where the samples lie, or how large they are."""
     content = bytearray(source.read_bytes())
     place = content.index(chance.choice([b"stco", b"stsz", b"stsc", b"stts"])) + 8
     for _ in range(chance.randrange(1, 20)):

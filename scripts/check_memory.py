@@ -1,4 +1,4 @@
-"""Checks that extracting a two-hour video takes no more memory than its first minute: prints both, fails above 100 MB.
+"""Checks that extracting two hours of video takes no more memory than the first minute; fails above 100 MB more.
 
 Usage: python scripts/check_memory.py [--hours 2] [--image-size 64]
 """
@@ -27,7 +27,7 @@ RATE, WIDTH, HEIGHT = 24, 320, 240
 
 
 class MeanColours:
-    """As cheap as a backbone gets: (B, 2, 4, 4, 3), the mean colours of a 4 x 4 grid in two frames of each clip."""
+    """The cheapest of backbones: (B, 2, 4, 4, 3), the mean colours of a 4 x 4 grid in two frames of each clip."""
 
     name, weights, weights_digest, endpoint, precision = "mean_colours", "none", "0", "mean", "float32"
 
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--image-size", type=int, default=64)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    clip, resident, started = ClipSpec(image_size=options.image_size), [], time.monotonic()
+    clip, resident, start = ClipSpec(image_size=options.image_size), [], time.monotonic()
     first_minute = int(60 * clip.clips_per_second)
 
     def watch(step: Step) -> None:
@@ -53,7 +53,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         video = write_long_video(Path(folder) / "long.mkv", options.hours)
         report = extract([video], Path(folder) / "store", MeanColours(), clip, report=watch)
-    growth, seconds = max(resident) - resident[0], time.monotonic() - started
+    growth, seconds = max(resident) - resident[0], time.monotonic() - start
     print(
         f"{report.clips_computed} clips in {seconds:.0f} s: {resident[0]:.0f} MB after the first minute, "
         f"{max(resident):.0f} MB at most, {growth:.0f} MB more (allowed: {ALLOWED_MB})"
@@ -72,9 +72,9 @@ def write_long_video(path: Path, hours: float) -> Path:
         for number in range(10 * RATE):
             packets += stream.encode(av.VideoFrame.from_ndarray(np.roll(noise, 2 * number, 1)))
         packets += stream.encode(None)
-        kept = [(bytes(packet), packet.pts * packet.time_base, packet.is_keyframe) for packet in packets]
+        copies = [(bytes(packet), packet.pts * packet.time_base, packet.is_keyframe) for packet in packets]
         for repeat in range(round(hours * 360)):
-            for content, seconds, is_keyframe in kept:
+            for content, seconds, is_keyframe in copies:
                 packet = av.Packet(content)
                 packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 1000 * RATE), is_keyframe
                 packet.pts = packet.dts = int((seconds + 10 * repeat) / packet.time_base)

@@ -1,4 +1,4 @@
-"""Compiles every kernel of stvr/kernels for three GPUs on a machine without one; a spilled register is a failure.
+"""Compiles every kernel of stvr/kernels for three GPUs on a machine without a GPU; a spilled register is a failure.
 
     python scripts/compile_kernels.py [--only WORD] [--processes 2]
 
@@ -29,7 +29,7 @@ KERNELS = Path(__file__).resolve().parents[1] / "stvr" / "kernels"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Which case of which file for which target; small enough to send to another process."""
+    """Which case of which file to compile for which target; small enough to send to another process."""
 
     module: str
     target: str
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the compiler made. registers of a thread, shared memory in bytes, spills in bytes or instructions."""
+    """What the compiler made: registers of a thread, shared memory in bytes, spills in bytes or instructions."""
 
     registers: int = 0
     shared: int = 0
@@ -56,9 +56,9 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
     if os.environ.get("TRITON_INTERPRET", "0") == "1":
-        sys.exit("compile_kernels.py wants a compiler, TRITON_INTERPRET=1 asks for the interpreter: unset it.")
+        sys.exit("compile_kernels.py needs a compiler, but TRITON_INTERPRET=1 asks for the interpreter. Unset it.")
     if importlib.util.find_spec("triton") is None:
-        print("This machine has no build of triton: no kernel was compiled.")
+        print("Triton is not installed: no kernel was compiled.")
         return 0
     start = perf_counter()
     modules = [f"stvr.kernels.{path.parent.name}.kernel" for path in sorted(KERNELS.glob("*/kernel.py"))]
@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def compile_all(jobs: list[Job], processes: int) -> list[Outcome]:
-    """In processes of their own, and with an empty cache: what is told was compiled now."""
+    """Compiles in separate processes and with an empty cache, so that nothing comes from an earlier run."""
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TRITON_CACHE_DIR"] = cache
         with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
@@ -125,7 +125,7 @@ def compile_job(job: Job) -> Outcome:
     names = case.kernel.arg_names
     missing = [name for name in names if name not in case.arguments and name not in case.constants]
     if missing:
-        return Outcome(error=f"its case says nothing of {missing}")
+        return Outcome(error=f"its case does not mention {missing}")
     types = {name: "constexpr" if name in case.constants else case.arguments[name] for name in names}
     aligned = {(place,): [["tt.divisibility", 16]] for place, name in enumerate(names) if types[name].startswith("*")}
     source = ASTSource(case.kernel, types, constexprs=dict(case.constants), attrs=aligned)
@@ -135,7 +135,7 @@ def compile_job(job: Job) -> Outcome:
         compiled = triton.compile(source, target=GPUTarget(*TARGETS[job.target]), options=options)
         resources = nvidia_resources if "cubin" in compiled.asm else amd_resources
         registers, *counts = resources(compiled)
-    except Exception as fault:  # whatever the compiler says belongs in the table, and the rest goes on
+    except Exception as fault:  # any error goes into the table, and the rest goes on
         return Outcome(seconds=perf_counter() - start, error=f"{type(fault).__name__}: {str(fault)[:200]!r}")
     return Outcome(registers, compiled.metadata.shared, *counts, seconds=perf_counter() - start)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: the CUDA tests, then every benchmark, within nine minutes. Writes one JSON and one Markdown table
-# into benchmarks/results/. Needs python3 with torch, triton, numpy and pytest, and nothing installed.
+# On a machine with a GPU: the CUDA tests, then every benchmark, within nine minutes. Writes a JSON file and a Markdown
+# table to benchmarks/results/. Needs python3 with torch, triton, numpy and pytest; stvr itself need not be installed.
 #
 #     scripts/gpu_check.sh [--device cpu]      # cpu: reduced sizes, to see that the script itself works
 set -uo pipefail
@@ -12,8 +12,8 @@ export PYTHONPATH=$PWD PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 CUBLAS_WORKSPACE_CONFIG=
 start=$SECONDS
 
 if [ "$device" = cuda ] && ! "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null; then
-  echo "gpu_check.sh wants $python to have torch and a CUDA device, and it has not." \
-    "Set PYTHON, or try: scripts/gpu_check.sh --device cpu" >&2
+  echo "gpu_check.sh: $python has no torch with a CUDA device." \
+    "Set PYTHON to one that has, or try: scripts/gpu_check.sh --device cpu" >&2
   exit 2
 fi
 timeout 190 "$python" -m pytest --noconftest -p no:cacheprovider -q -m gpu \

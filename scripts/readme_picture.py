@@ -1,4 +1,4 @@
-"""Draws the README's picture of the two stages from what `stvr demo` left in its folder: DEMO -> SVG."""
+"""Draws the README's picture of the two stages from the folder of a finished `stvr demo`: DEMO -> SVG."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def main() -> None:
     places = Places(arguments.demo)
     pairs, header = read_pairs(places.pairs)
     results = json.loads((places.evaluation / "eval.json").read_text())
-    asked = choose_questions(pairs, results)
-    pair = max(asked, key=lambda pair: overlap(read_answer(places, pair, ClipSpec(image_size=IMAGE_SIZE)), pair))
+    questions = choose_questions(pairs, results)
+    pair = max(questions, key=lambda pair: overlap(read_answer(places, pair, ClipSpec(image_size=IMAGE_SIZE)), pair))
     arguments.svg.parent.mkdir(parents=True, exist_ok=True)
     arguments.svg.write_text(draw(places, pair, label_name(pair.label, header["labels"])))
 
@@ -75,7 +75,7 @@ def draw(places: Places, pair: Pair, name: str) -> str:
 
 
 def read_answer(places: Places, pair: Pair, spec: ClipSpec) -> Tubelet | None:
-    """The best tubelet of the demo's own answer to the pair."""
+    """The best tubelet of the demo's answer to the pair."""
     for path in sorted(places.answers.glob(f"*{pair.query.span.video}_in_{pair.reference.video}/tubelets.jsonl")):
         for line in path.read_text().splitlines():
             found = json.loads(line)
@@ -87,7 +87,7 @@ def read_answer(places: Places, pair: Pair, spec: ClipSpec) -> Tubelet | None:
 
 
 def overlap(best: Tubelet | None, pair: Pair) -> float:
-    """How right the answer is: the picture shows the best of the demo's answers, its report shows all."""
+    """How well the answer fits: the picture shows the best of the demo's answers, its report shows all of them."""
     return max((tube_iou(best, target) for target in pair.targets), default=0.0) if best else 0.0
 
 

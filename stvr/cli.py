@@ -47,8 +47,8 @@ app.command()(info.info)
 app.command()(verify.verify)
 app.command()(repair.repair)
 
-USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's UsageError, which typer gives no name
-STOPPED = 130  # what typer makes of Ctrl-C
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's UsageError, which typer does not export
+STOPPED = 130  # the status that typer returns after Ctrl-C
 
 
 def main() -> None:
@@ -60,20 +60,22 @@ def main() -> None:
     except (ValueError, LookupError, OSError) as error:
         fail(error)
     except Exception as error:
-        if not type(error).__module__.startswith("obstore"):  # whose errors have no other name in common
+        if not type(error).__module__.startswith("obstore"):  # its errors have nothing else in common
             raise
         reason = str(error).strip().split("\n")[0].rstrip(":")
-        fail(f"the bucket cannot be read or written: {reason}. Check its name and the variables AWS_....")
+        fail(f"the bucket cannot be read or written: {reason}. Check its name and the environment variables AWS_....")
     if status == STOPPED:
         print("stvr: stopped; start the same command again to go on", file=sys.stderr)
     sys.exit(status)
 
 
 def fail(error: Exception | str) -> NoReturn:
-    """One line, exit status 2."""
+    """Prints the error in one line and exits with status 2."""
     message = error.args[0] if isinstance(error, KeyError) and error.args else error
     if isinstance(error, OSError) and error.filename is not None:
         message = f"{error.filename}: {error.strerror}"
+    if isinstance(error, (FileExistsError, NotADirectoryError)) and error.filename is not None:
+        message = f"{error.filename}: a file is where a folder is needed. Give another name."
     print(f"stvr: {' '.join(str(message).split())}", file=sys.stderr)
     sys.exit(2)
 
@@ -81,7 +83,7 @@ def fail(error: Exception | str) -> NoReturn:
 def usage(error: Any) -> str:
     """What is wrong with the flags, in one line."""
     message = str(error.format_message())
-    if not message.strip():  # nothing was asked for: the help has been shown
+    if not message.strip():  # no command was given, and the help has been shown
         sys.exit(2)
     return f"{message.rstrip('.')}. See `{error.ctx.command_path} --help`." if error.ctx else message
 

@@ -1,6 +1,6 @@
-"""Several processes that train one model (torchrun): who this one is, and figures that belong to all of them.
+"""Several processes that train one model (torchrun): which one this is, and figures over all of them.
 
-Alone, every function hands back what it was given.
+In a single process every function returns what it is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 @contextmanager
 def joined(device: str) -> Iterator[str]:
-    """Joins the processes that torchrun started and yields this one's device: gloo on CPUs, NCCL with a GPU each."""
+    """Joins the processes that torchrun started, and yields the device of this one: gloo on CPUs, NCCL on GPUs."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield device
         return
@@ -36,7 +36,7 @@ def together() -> bool:
 
 
 def rank() -> int:
-    """Which of the processes this is; 0 writes."""
+    """Which of the processes this is; process 0 writes the files."""
     return dist.get_rank() if together() else 0
 
 
@@ -45,7 +45,7 @@ def world_size() -> int:
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Waits until all processes are here."""
     if together():
         dist.barrier()
 
@@ -53,8 +53,8 @@ def wait() -> None:
 def mean(values: Tensor) -> Tensor:
     """The mean over processes, (...) float; no gradient.
 
-    A loss that each process divides by the mean of its count, not by its own, is what one process would compute of
-    the whole batch once the gradients are averaged.
+    When each process divides its loss by the mean count instead of its own count, the averaged gradients are those of
+    one process that sees the whole batch.
     """
     if not together():
         return values
@@ -67,7 +67,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     """The rows (N, ...) of all processes in the order of their ranks; N may differ.
 
     The gradient flows to this process's own rows, times the number of processes: averaged over them, as
-    DistributedDataParallel does, it is the gradient of a loss that every process computes of all rows.
+    DistributedDataParallel does, it is the gradient of a loss that every process computes over all rows.
     """
     if not together():
         return rows

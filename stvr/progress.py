@@ -1,4 +1,4 @@
-"""Says on standard error how far a long job is."""
+"""Show on standard error how far a long job is."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def shown_steps(what: str) -> Iterator[StepTell]:
                 started, first = time.monotonic(), done
             rate = (done - first) / max(time.monotonic() - started, 1e-9)
             left = str(timedelta(seconds=round((total - done) / rate))) if rate else "?"
-            said = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
-            tell(done / max(total, 1), f"{what} {done}/{total}  {rate:.2f}/s  {left} left  {said}".rstrip())
+            details = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
+            tell(done / max(total, 1), f"{what} {done}/{total}  {rate:.2f}/s  {left} left  {details}".rstrip())
 
         yield tell_step
 

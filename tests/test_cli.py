@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import HEAD, SPEC, tiny_options, write_store, write_tiny_pairs
+from tiny import HEAD, SPEC, spec_of, tiny_options, write_store, write_tiny_pairs
 
 from stvr.commands import edges, video_files
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, save_head
 from stvr.jobs.train import train
 from stvr.tasks.pairs.build import read_pairs
@@ -32,8 +33,8 @@ def place(tmp_path_factory) -> Path:
     (place / "text").write_text("not a checkpoint")
     (place / "empty").mkdir()
     train(place / "store", place / "pairs.json", place / "run", tiny_options(steps=1))
-    options = HeadOptions(**{**HEAD, "feature_channels": 1024})
-    save_head(place / "head.safetensors", build_head(options), options, replace(SPEC, weights_digest="?"), {})
+    options, spec = MatchingOptions(**HEAD), replace(spec_of(1024), weights_digest="?")
+    save_head(place / "head.safetensors", build_head(options, spec), options, spec, {})
     write_world(place / "world", size="tiny", workers=1, num_train_videos=2, num_test_videos=1)
     rows = [f"{video},{second},.1,.2,.5,.9,a,{label}\n" for video in "abcd"
             for second, label in ((0, "nod"), (1, "wave"), (2, "bow"))]
@@ -84,8 +85,8 @@ FAULTS = [
     (EVAL + " --split dev", "no pair has split 'dev'"),
     (EVAL + " --limit 0", "Invalid value for '--limit'"),
     (LOCATE, "the head reads features of the weights 'analytic' (?)"),
-    (LOCATE + " --box 1,2,3", "wanted --box X1,Y1,X2,Y2, came '1,2,3'"),
-    (LOCATE + " --box a,b,c,d", "Give 4 numbers with commas between them"),
+    (LOCATE + " --box 1,2,3", "wanted --box X1,Y1,X2,Y2, got '1,2,3'"),
+    (LOCATE + " --box a,b,c,d", "Give 4 numbers separated by commas"),
     (LOCATE + " --span 1", "wanted --span START,STOP in seconds"),
     (LOCATE + " --at soon", "Invalid value for '--at'"),
     (LOCATE + " --weights {p}/text", "text"),
@@ -95,15 +96,21 @@ FAULTS = [
     ("extract " + VIDEO + " --store {p}/new --backbone resnet", "there is no backbone 'resnet'"),
     ("extract " + VIDEO + " --store {p}/new --endpoint Mixed_9z", "Mixed_9z"),
     ("extract " + VIDEO + " --store {p}/new --weights {p}/nowhere.pt", "nowhere.pt"),
-    ("extract " + VIDEO + " --store {p}/new --flow wind", "The menu is: none, ilk, tvl1, raft"),
+    ("extract " + VIDEO + " --store {p}/new --flow wind",
+     "there is no optical flow 'wind'. Choose one of none, ilk, tvl1, raft"),
     ("extract " + VIDEO + " --store {p}/new --flow raft", "needs its trained weights"),
     ("extract " + VIDEO + " --store {p}/new --flow raft --flow-weights {p}/nowhere.pth", "nowhere.pth"),
     ("extract " + VIDEO + " --store {p}/new --flow raft --flow-weights {p}/text", "text"),
     ("extract " + VIDEO + " --store {p}/new --flow-weights {p}/text", "--flow-weights is for --flow raft"),
-    ("extract " + VIDEO + " --store {p}/new --flow ilk --flow-weights {p}/text", "--flow ilk reads no weights"),
-    ("extract " + VIDEO + " --store {p}/new --colour-order GBR", "'GBR' is no colour order. The menu is: RGB, BGR"),
-    ("extract " + VIDEO + " --store {p}/new --resize nearest", "'nearest' is no resize. The menu is: bilinear, tf1"),
+    ("extract " + VIDEO + " --store {p}/new --flow ilk --flow-weights {p}/text", "--flow ilk takes no weights"),
+    ("extract " + VIDEO + " --store {p}/new --colour-order GBR", "no colour order 'GBR'. Choose one of RGB, BGR"),
+    ("extract " + VIDEO + " --store {p}/new --resize nearest", "no resize 'nearest'. Choose one of bilinear, tf1"),
     ("extract " + VIDEO + " --store {p}/empty --image-size 8", "Invalid value for '--image-size'"),
+    ("extract " + VIDEO + " --store {p}/text --endpoint Conv3d_1a_7x7", "text: a file is where a folder is needed"),
+    ("extract " + VIDEO + " --store {p}/new --boxes-weights {p}/text", "--boxes-weights is for --boxes"),
+    ("extract " + VIDEO + " --store {p}/new --weights {p}/empty", "got a folder with 0 .index files"),
+    ("store export {p}/store --out {p}/empty", "empty is a folder, but a file is to be written there"),
+    ("store import {p}/empty --out {p}/new", "empty is a folder. Name a file"),
     ("prepare ava {p}/nowhere.csv --out {p}/new.json", "nowhere.csv: No such file"),
     ("prepare ava {p}/table.csv --out {p}/new.json", "table.csv, line 1"),
     ("prepare ava {p}/ava.csv --labels {p}/map.pbtxt --out {p}/new.json", "--held-out none"),
@@ -117,6 +124,9 @@ FAULTS = [
     (TABLE + " --held-out run;nod", "no action is called 'run'. The actions are: bow, nod, wave"),
     ("synth {p}/empty --size vast", "'vast'"),
     ("synth {p}/store", "is not empty"),
+    ("synth {p}/text", "text: a file is where a folder is needed"),
+    ("synth {p}/text/new", "text: a file is where a folder is needed"),
+    ("synth {p}/new --actors 1.5", "--actors wants a whole number"),
     ("info {p}/nowhere", "is not there"),
     ("info {p}/text", "wanted a safetensors file of stvr"),
     ("info {p}/empty", "there is no such checkpoint"),
@@ -237,9 +247,9 @@ def test_extract_takes_the_videos_that_the_pairs_name(stvr, place, tmp_path):
     asked = ["extract", videos, "--store", tmp_path / "store", "--pairs", tmp_path / "pairs.json", "--image-size", 64]
     ended = stvr(*asked)
     assert ended.status == 0, ended.err
-    assert ended.out == f"{tmp_path}/store: 1 videos extracted (12 clips), 0 were there, 0 failed\n"
+    assert ended.out == f"{tmp_path}/store: 1 videos extracted (12 clips), 0 already there, 0 failed\n"
     assert "stvr: 3 videos of" in ended.err  # b, c and d have no file
-    assert "0 videos extracted (0 clips), 1 were there" in stvr(*asked).out
+    assert "0 videos extracted (0 clips), 1 already there" in stvr(*asked).out
 
 
 def test_flow_and_both_views_are_told_by_info_and_refused_elsewhere(stvr, place, tmp_path):
@@ -335,10 +345,10 @@ def test_a_folder_gives_its_videos_in_order(tmp_path):
     assert [path.name for path in video_files([tmp_path, tmp_path / "notes.txt"])] == ["a.webm", "b.MP4", "notes.txt"]
 
 
-@pytest.mark.parametrize("text", ["", "1", "1,2,3", "1;2", "one,two", "1,,2"])
+@pytest.mark.parametrize("text", ["", "1", "1,2,3", "1;2", "one,two", "1,,2", "nan,2", "1,inf"])
 def test_two_numbers_are_two_numbers(text):
     assert edges("1.5, -2", 2, "--span START,STOP") == [1.5, -2]
-    with pytest.raises(ValueError, match="wanted --span START,STOP, came"):
+    with pytest.raises(ValueError, match="wanted --span START,STOP, got"):
         edges(text, 2, "--span START,STOP")
 
 

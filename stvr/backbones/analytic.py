@@ -1,15 +1,15 @@
-"""Weights for I3D written by code: a pyramid of motion and edge energy, for whoever has no trained weights.
+"""Weights for I3D computed by code: a pyramid of motion and edge energy, for use without trained weights.
 
 Half of the first layer takes time differences of blurred blobs, half takes differences between neighbouring places of
 one frame, each plus and minus; the second layer adds the two signs, which leaves |dI/dt| and |dI/dx|; every later layer
 passes one input on, shifted by a cell or averaged over nine. Batch norm is the identity and the logits are zero. The
 numbers are the same on every machine and every version of torch and numpy.
 
-Motion tells actions apart; edges show where a body ends that stands still. Measured on the action world: a proposal
-network of one size and training found 76 % of unseen actors with its first 8 boxes (IoU 0.5), 37 % on motion alone.
+Motion tells actions apart; edges show where a body ends that stands still. Measured on the action world: the same
+proposal network found 76 % of unseen actors with its first 8 boxes (IoU 0.5), and 37 % when it saw motion alone.
 
-Half of the motion detectors compare frames 2t and 2t + 1, half 2t + 1 and 2t + 2. The latter meet the padding after a
-clip's last frame, so a still scene is not quite dark there. Without them features were no better.
+Half of the motion detectors compare frames 2t and 2t + 1, half 2t + 1 and 2t + 2. The latter see the padding after a
+clip's last frame, so a still scene is not quite dark there. Features without them were no better.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from stvr.backbones.i3d import EPSILON, I3D
 
-MOTION = [  # place and sigma of a blob in pixels, and the first of the two frames, of the kernel's seven
+MOTION = [  # position and sigma of a blob in pixels, and the first of the two frames, among the kernel's seven
     (x, y, sigma, frame) for frame in (2, 3) for sigma in (0.7, 1.3) for y in (-0.8, 0.8) for x in (-0.8, 0.8)
 ]
-EDGES = [  # direction across the edge, half the distance of the two blobs in pixels, their sigma in pixels
+EDGES = [  # direction across the edge, half the distance between the two blobs in pixels, their sigma in pixels
     (x, y, reach, sigma)
     for reach in (1.0, 1.8)
     for sigma in (0.7, 1.3)
@@ -36,7 +36,7 @@ GRID = 2.0**16  # weights are rounded to it: exp() may differ in the last bit be
 
 
 def analytic_state(model: I3D) -> dict[str, Tensor]:
-    """A state for `model`, under its own names. RGB only: all three colours count alike."""
+    """A state for `model`, under the names of its own. RGB only: all three colours count alike."""
     return {name: analytic_value(name, tuple(value.shape)) for name, value in model.state_dict().items()}
 
 
@@ -90,9 +90,10 @@ def sums_of_signs(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def selections(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """One input an output, in an order drawn from the layer's name. 3 x 3 x 3: a shift, or the mean of every third.
+    """Each output passes on one input, in an order drawn from the layer's name.
 
-    From Mixed_4b on a cell is 16 pixels wide; there nothing is moved or averaged any more.
+    A 3 x 3 x 3 kernel shifts it, and every third one averages it. From Mixed_4b on, where a cell is 16 pixels wide,
+    nothing is shifted or averaged any more.
     """
     draw = np.random.RandomState(zlib.crc32(name.encode()))  # a frozen stream, unlike default_rng
     order = draw.permutation(shape[1])

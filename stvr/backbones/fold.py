@@ -1,4 +1,4 @@
-"""I3D for inference: batch norm folded away, the 1x1x1 convolutions that read the same input merged into one."""
+"""I3D for inference: batch norm folded away, and 1x1x1 convolutions that read the same input merged into one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def fold(model: I3D) -> nn.Sequential:
     """The same function as `model.eval()`, about twice as fast on a CPU; it has no gradients.
 
     Parameters are copied, in channels_last_3d: give it inputs in that layout too. Decoded frames (B, T, H, W, 3)
-    have it after a permute.
+    are in that layout after a permute.
     """
     folded = nn.Sequential(OrderedDict((name, fold_layer(layer)) for name, layer in model.named_children()))
     return folded.eval().requires_grad_(False).to(memory_format=torch.channels_last_3d)
@@ -61,7 +61,7 @@ class FoldedMixed(nn.Module):
 
 
 def fold_batch_norm(unit: Unit) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that is `unit` before its ReLU."""
+    """Weight and bias of a convolution that equals `unit` before its ReLU."""
     norm = unit.bn
     assert norm.running_mean is not None  # a Unit keeps both
     assert norm.running_var is not None

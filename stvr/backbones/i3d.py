@@ -1,7 +1,7 @@
 """I3D (Carreira and Zisserman, CVPR 2017), cut at any endpoint.
 
-Layers and state names are those of the published PyTorch port (piergiaj), padding is TensorFlow's SAME as in the
-original program: the odd pixel lies on the far side, and the padding of a pool never wins.
+Layers and state names are those of the published PyTorch port (piergiaj). Padding is TensorFlow's SAME, as in the
+original program: the odd pixel lies on the far side, and a pool never picks its padding.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class I3D(nn.Sequential):
     """I3D from the first layer to `endpoint`; later layers are not built.
 
     forward: (B, in_channels, T, H, W) in [-1, 1] -> (B, C, T', H', W'). Mixed_4c halves time twice and space four
-    times and has 512 channels: 8 x 320 x 320 becomes 2 x 20 x 20. Any T, H and W are welcome.
+    times and has 512 channels: 8 x 320 x 320 becomes 2 x 20 x 20. T, H and W may be any size.
     Logits gives (B, num_classes, T', H', W'): a logit for every window of 2 x 7 x 7 cells (smaller where the map
-    is); their mean over T', H', W' is the video's. 64 x 224 x 224 gives 7 x 1 x 1, as published.
-    endpoint: one of ENDPOINTS, in any case of letters. LookupError otherwise.
+    is); their mean over T', H', W' is the logits of the video. 64 x 224 x 224 gives 7 x 1 x 1, as published.
+    endpoint: one of ENDPOINTS, in upper or lower case. LookupError otherwise.
     """
 
     def __init__(self, endpoint: str = "Mixed_4c", in_channels: int = 3, num_classes: int = NUM_CLASSES) -> None:
@@ -42,7 +42,7 @@ class I3D(nn.Sequential):
 
 
 def layers(in_channels: int, num_classes: int) -> Iterator[tuple[str, nn.Module]]:
-    """Every layer in order, built when asked for. Mixed: channels of b0, b1a, b1b, b2a, b2b, b3b."""
+    """Every layer in order, built on demand. Mixed: channels of b0, b1a, b1b, b2a, b2b, b3b."""
     yield "Conv3d_1a_7x7", Unit(in_channels, 64, 7, stride=2)
     yield "MaxPool3d_2a_3x3", Pool((1, 3, 3), (1, 2, 2))
     yield "Conv3d_2b_1x1", Unit(64, 64, 1)
@@ -121,10 +121,10 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def same_conv3d(x: Tensor, conv: nn.Conv3d) -> Tensor:
-    """`conv` with SAME padding; an axis is padded by a copy only where the convolution cannot be left to do it.
+    """`conv` with SAME padding; an axis is padded by a copy only where the convolution cannot do it itself.
 
-    Uneven padding is one such case. Time is the other, wherever a gradient may be asked for: a bfloat16 3 x 3 x 3
-    on the CPU that pads two time steps itself returns a wrong weight gradient (torch 2.15, oneDNN), silently.
+    Uneven padding is one such case. Time is the other, wherever a gradient may be needed: a bfloat16 3 x 3 x 3 on the
+    CPU that pads two time steps itself silently returns a wrong weight gradient (torch 2.15, oneDNN).
     """
     pads = [same_padding(*sizes) for sizes in zip(x.shape[2:], conv.kernel_size, conv.stride, strict=True)]
     copied = [near != far or (axis == 0 and near > 0 and torch.is_grad_enabled())

@@ -1,4 +1,4 @@
-"""Image networks of torchvision as backbones, frame by frame. The menu is IMAGE_BACKBONES."""
+"""torchvision's image networks as backbones, frame by frame. The menu is IMAGE_BACKBONES."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from stvr.backbones.backbone import Loaded
+
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours, as torchvision's weights want
 TIME_STEPS = 2  # of a clip, as I3D's Mixed_4c has
 
-IMAGE_BACKBONES = {  # where each is cut unless told: the last map with a cell for 16 x 16 pixels
+IMAGE_BACKBONES = {  # where each is cut by default: the last map with a cell for 16 x 16 pixels
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"), "layer3"),
     **dict.fromkeys(("convnext_tiny", "convnext_small", "convnext_base"), "features.5"),
     "mobilenet_v3_large": "features.12", "efficientnet_b0": "features.5", "regnet_y_800mf": "trunk_output.block3",
@@ -36,15 +38,15 @@ class ByFrame(nn.Module):
         return torch.stack([half.mean(1) for half in halves], 2)
 
 
-def load_image_network(name: str, weights: Path | None, endpoint: str | None) -> tuple[nn.Module, str, str]:
+def load_image_network(name: str, weights: Path | None, endpoint: str | None) -> Loaded:
     """The network of uint8 frames, its endpoint, the digest of its weights.
 
-    endpoint: a node of the network, by torchvision's `get_graph_node_names`; LookupError when it is none.
+    endpoint: a node of the network as torchvision's `get_graph_node_names` lists them. LookupError when there is none.
     """
     from torchvision.models import get_model
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    from stvr.backbones.weights.load import digest  # readers of files, and torchvision: seconds that I3D does without
+    from stvr.backbones.weights.load import digest  # like torchvision, takes seconds to import that I3D need not spend
 
     if weights is None:
         raise LookupError(f"{name} has no weights of its own. Give torchvision's with --weights FILE.")
@@ -57,19 +59,19 @@ def load_image_network(name: str, weights: Path | None, endpoint: str | None) ->
                           f"Choose one of {', '.join(dict(whole.named_children()))} or a layer in them.") from None
     fill(cut, whole, weights)
     network = ByFrame(cut.requires_grad_(False)).to(memory_format=torch.channels_last)
-    return network.eval(), endpoint, digest(cut.state_dict())
+    return Loaded(network.eval(), endpoint, digest(cut.state_dict()))
 
 
 def fill(cut: nn.Module, whole: nn.Module, path: Path) -> None:
-    """Weights of the whole network into the part of it that is used. ValueError when they are another's."""
+    """Fills the part of a network that is used from a file of the whole. ValueError for weights of another network."""
     from stvr.backbones.weights.load import listed, read_state
 
-    state, wanted, known = read_state(path), cut.state_dict(), whole.state_dict()
-    missing = [name for name in wanted if name not in state]
-    strange = [name for name in state if name not in known]
-    other = [name for name in wanted if name in state and state[name].shape != wanted[name].shape]
-    if missing or strange or other:
-        kinds = {"missing": missing, "left over": strange, "of another shape": other}
-        told = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in kinds.items() if names)
-        raise ValueError(f"{path}: wanted torchvision's weights of this network, came {told}. Give its own file.")
-    cut.load_state_dict({name: state[name] for name in wanted})
+    state, used, known = read_state(path), cut.state_dict(), whole.state_dict()
+    missing = [name for name in used if name not in state]
+    extra = [name for name in state if name not in known]
+    reshaped = [name for name in used if name in state and state[name].shape != used[name].shape]
+    if missing or extra or reshaped:
+        misfits = {"missing": missing, "left over": extra, "of another shape": reshaped}
+        details = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in misfits.items() if names)
+        raise ValueError(f"{path}: wanted torchvision's weights of this network, got {details}. Give its own file.")
+    cut.load_state_dict({name: state[name] for name in used})

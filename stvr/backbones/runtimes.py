@@ -1,4 +1,4 @@
-"""What runs a network for inference: torch as it is, torch.compile or OpenVINO. The menu is RUNTIMES."""
+"""What runs a network for inference: plain torch, torch.compile or OpenVINO. The menu is RUNTIMES."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ OPENVINO_PRECISION = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 def eager(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """`network`, a function of uint8 frames, computing in `dtype`."""
+    """`network`, a function of uint8 frames, set to compute in `dtype`."""
     return network.to(dtype)
 
 
 class Compiled(nn.Module):
-    """The network by torch.compile, as CUDA graphs on CUDA; compiled at the first clips of each shape, 10 to 60 s."""
+    """The network run by torch.compile, on CUDA as CUDA graphs; compiles for each new shape of clips, 10 to 60 s."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ class Compiled(nn.Module):
         if self._compiled is None:
             mode = "reduce-overhead" if frames.is_cuda else "default"
             self._compiled = torch.compile(self.network, dynamic=False, mode=mode)
-        return self._compiled(frames).clone()  # the next run of a CUDA graph writes where this one did
+        return self._compiled(frames).clone()  # a CUDA graph overwrites its output at the next run
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_compiled": None}  # another process compiles its own
 
 
 class OpenVINO(nn.Module):
-    """The network by OpenVINO, float32 weights and `dtype` arithmetic, compiled at the first clips of each shape."""
+    """The network run by OpenVINO with float32 weights, computing in `dtype`; compiled for each new shape of clips."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         import_openvino()
@@ -46,7 +46,7 @@ class OpenVINO(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         if frames.device.type != "cpu":
-            raise ValueError(f"wanted clips on the CPU, where OpenVINO runs here, came {frames.device}. "
+            raise ValueError(f"wanted clips on the CPU, where OpenVINO runs here, got {frames.device}. "
                              "Give --runtime torch or compile.")
         if frames.shape not in self._compiled:
             self._compiled[frames.shape] = self._compile(frames)
@@ -65,12 +65,12 @@ class OpenVINO(nn.Module):
 
 
 def import_openvino() -> Any:
-    """OpenVINO, an extra, without what it would tell its makers of every conversion: it has a stub for that."""
+    """OpenVINO, which is an extra, with its telemetry off: without that package it falls back on a stub of its own."""
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         import openvino
     except ImportError:
-        raise LookupError("the runtime 'openvino' needs OpenVINO, which is not here. "
+        raise LookupError("the runtime 'openvino' needs OpenVINO, which is not installed. "
                           "Run `pip install 'stvr[openvino]'`, or give --runtime torch.") from None
     return openvino
 

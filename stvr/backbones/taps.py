@@ -1,4 +1,4 @@
-"""One run of I3D, several of its endpoints: each as it is, or its mean over time, row and column ("Mixed_5c.mean")."""
+"""Several endpoints from one run of I3D: each map, or its mean over time, row and column ("Mixed_5c.mean")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MEAN = ".mean"
 
 
 def named_cuts(text: str) -> list[str]:
-    """`mixed_4c,Mixed_5c.mean` -> each as the menu spells it. LookupError for one on no menu, or one twice."""
+    """`mixed_4c,Mixed_5c.mean` -> each as the menu spells it. LookupError for one that is unknown or named twice."""
     cuts = [named_endpoint(layer_of(cut)) + (MEAN if cut.endswith(MEAN) else "") for cut in text.split(",")]
     if len({*cuts}) < len(cuts):
         raise LookupError(f"{text!r} names an endpoint twice. Name each once.")
@@ -29,7 +29,7 @@ def deepest(cuts: Sequence[str]) -> str:
 
 
 class Taps(nn.Module):
-    """network: a Sequential of I3D's layers up to the deepest. forward: -> a map (B, C, T', H', W') for every cut."""
+    """network: I3D's layers in sequence up to the deepest cut. forward: a map (B, C, T', H', W') for every cut."""
 
     def __init__(self, network: nn.Sequential, cuts: Sequence[str]) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class Taps(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         maps: dict[str, Tensor] = {}
-        wanted = {layer_of(cut) for cut in self.cuts}
+        endpoints = {layer_of(cut) for cut in self.cuts}
         for name, layer in self.network.named_children():
             x = layer(x)
-            ours = "Logits" if name == "logits" else name
-            if ours in wanted:
-                maps[ours] = x
+            endpoint = "Logits" if name == "logits" else name
+            if endpoint in endpoints:
+                maps[endpoint] = x
         return tuple(mean(maps[layer_of(cut)]) if cut.endswith(MEAN) else maps[cut] for cut in self.cuts)
 
 

@@ -1,9 +1,10 @@
-"""What the commands share: their common options, how a result and a fault are told, which files are meant."""
+"""What the commands share: their common options, how results and faults are printed, which files a name means."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,12 +22,12 @@ Pairs = Annotated[Path, typer.Option(help="A pairs file of `stvr prepare`.", sho
 CheckpointFile = Annotated[Path, typer.Option(help="A head.safetensors, or a run's folder.", show_default=False)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Weights: .safetensors, rgb_imagenet.pt or model.ckpt; analytic if none.")
+    Path | None, typer.Option(help="Weights: .safetensors, rgb_imagenet.pt or model.ckpt; without, analytic ones.")
 ]
 FlowWeights = Annotated[
     Path | None, typer.Option(help="torchvision's raft_small or raft_large, .safetensors or .pth, for the flow raft.")
 ]
-Fps = Annotated[float | None, typer.Option(help="Frames a second of the video, where neither it nor the file says.")]
+Fps = Annotated[float | None, typer.Option(help="Frames a second of the video, if neither it nor the file says so.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 StorePath = Annotated[str, typer.Argument(help="The folder of the store, or s3://BUCKET/PREFIX.", show_default=False)]
@@ -47,7 +48,7 @@ def video_files(paths: list[Path]) -> list[Path]:
 
 
 def sources(names: list[str]) -> list[Source]:
-    """As `video_files`; those in buckets too: an object, or all below a prefix that are named like videos."""
+    """Like `video_files`, but in buckets too: an object, or all directly below a prefix that are named like videos."""
     from stvr.video.source import files_at, is_in_bucket
 
     found: list[Source] = []
@@ -59,7 +60,7 @@ def sources(names: list[str]) -> list[Source]:
 
 
 def _none_in(names: list[str]) -> FileNotFoundError:
-    return FileNotFoundError(f"no video file in {', '.join(names)}. Name files, or a folder of them.")
+    return FileNotFoundError(f"there is no video file in {', '.join(names)}. Name video files, or a folder of them.")
 
 
 def _files_at(path: Path) -> list[Path]:
@@ -69,21 +70,21 @@ def _files_at(path: Path) -> list[Path]:
 
 
 def named_in(pairs: Path, files: Sequence[Source], image_size: int) -> tuple[list[Source], ClipSpec]:
-    """The files whose videos the pairs name, and how the pairs cut them; a video that has no file is told of."""
+    """The files of the videos that the pairs name, and how the pairs cut them; says which videos have no file."""
     from stvr.tasks.pairs.file import clip_spec, read_pairs
 
     read, header = read_pairs(pairs)
-    wanted = {span.video for pair in read for span in (pair.query.span, pair.reference)}
-    chosen = [file for file in files if file.stem in wanted]
+    needed = {span.video for pair in read for span in (pair.query.span, pair.reference)}
+    chosen = [file for file in files if file.stem in needed]
     if not chosen:
-        raise LookupError(f"none of the {len(files)} files is named in {pairs}. Name the files that it speaks of.")
-    if missing := sorted(wanted - {file.stem for file in chosen}):
+        raise LookupError(f"none of the {len(files)} files is named in {pairs}. Give the files of its videos.")
+    if missing := sorted(needed - {file.stem for file in chosen}):
         print(f"stvr: {len(missing)} videos of {pairs} are not among the files, {missing[0]!r} first", file=sys.stderr)
     return chosen, clip_spec(header, image_size)
 
 
 def usable(device: str) -> str:
-    """The device itself; ValueError where this machine or this build of torch has none of it."""
+    """The device itself; ValueError when this machine or this build of torch does not have it."""
     import torch
 
     try:
@@ -95,7 +96,7 @@ def usable(device: str) -> str:
 
 
 def exit_telling(failed: Mapping[str, str]) -> None:
-    """Exit status 1 when some of the videos could not be read, a line for each."""
+    """Prints a line for each video that could not be read; exits with status 1 if there is any."""
     for name, reason in failed.items():
         print(f"stvr: {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
     if failed:
@@ -103,13 +104,13 @@ def exit_telling(failed: Mapping[str, str]) -> None:
 
 
 def edges(text: str, count: int, example: str) -> list[float]:
-    """Numbers with commas between them."""
+    """The `count` numbers of a text like "1,2". ValueError, which shows `example`, for any other text."""
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) != count:
-        raise ValueError(f"wanted {example}, came {text!r}. Give {count} numbers with commas between them.")
+    if len(numbers) != count or not all(map(isfinite, numbers)):
+        raise ValueError(f"wanted {example}, got {text!r}. Give {count} numbers separated by commas.")
     return numbers
 
 

@@ -1,4 +1,4 @@
-"""stvr demo: the whole job on a world that it makes itself."""
+"""stvr demo: everything once, on a synthetic world."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from stvr.commands import Seed, done
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    size: Annotated[str, typer.Option(help="Of the world: tiny, small or full.")] = "tiny",
+    steps: Annotated[int | None, typer.Option(min=1, help="Of training; fitted to the size if not given.")] = None,
     seed: Seed = 0,
 ) -> None:
-    """The whole job on a world that it makes itself: synth, extract, train, eval, locate, one HTML report."""
+    """Run everything once on a synthetic world: synth, extract, train, eval, locate, and one HTML report."""
     from stvr.jobs.demo import demo as run_demo
 
-    done(run_demo(out, seed=seed), "open the report in a browser")
+    done(run_demo(out, seed=seed, size=size, steps=steps), "open the report in a browser")

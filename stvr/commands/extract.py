@@ -26,33 +26,33 @@ def extract(
     videos: Videos,
     store: Store,
     pairs: Annotated[Path | None, typer.Option(help="Only the videos that a pairs file names.")] = None,
-    backbone: Annotated[str, typer.Option(help="A name on the menu of backbones.")] = "i3d",
+    backbone: Annotated[str, typer.Option(help="The backbone: i3d, or an image network such as resnet50.")] = "i3d",
     weights: Weights = None,
     endpoint: Annotated[
         str | None,
-        typer.Option(help="Where the backbone is cut; i3d: Mixed_4c. A,B fill a store each; A.mean is pooled."),
+        typer.Option(help="Where the backbone is cut; i3d: Mixed_4c. A,B fill one store each; A.mean is pooled."),
     ] = None,
-    image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to a square of so many pixels.")] = 320,
+    image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to squares of this many pixels.")] = 320,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     runtime: Annotated[str, typer.Option(help="What runs the backbone: torch, compile or openvino.")] = "torch",
     flow: Annotated[str, typer.Option(help="Optical flow beside the features: none, ilk, tvl1 or raft.")] = "none",
     flow_weights: FlowWeights = None,
-    boxes: Annotated[str | None, typer.Option(help="Region boxes too: a torchvision detector, once a video.")] = None,
-    boxes_weights: Annotated[Path | None, typer.Option(help="torchvision's weights of that detector.")] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Also the features of mirrored frames.")] = False,
-    colour_order: Annotated[str, typer.Option(help="RGB, or BGR as the authors' program feeds it.")] = "RGB",
-    resize: Annotated[str, typer.Option(help="bilinear, or tf1 as the authors' program does it.")] = "bilinear",
+    boxes: Annotated[str | None, typer.Option(help="Also find region boxes, with this torchvision detector.")] = None,
+    boxes_weights: Annotated[Path | None, typer.Option(help="torchvision's weights for that detector.")] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Also extract the features of mirrored frames.")] = False,
+    colour_order: Annotated[str, typer.Option(help="RGB, or BGR as in the authors' program.")] = "RGB",
+    resize: Annotated[str, typer.Option(help="bilinear, or tf1 as in the authors' program.")] = "bilinear",
     compress: Annotated[str, typer.Option(help="How features are kept: lossless, bits7 or int8.")] = "lossless",
     batch_size: Annotated[int, typer.Option(min=1, help="Clips that go through the backbone together.")] = 8,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the cores or GPUs; actors with ray.")] = 1,
-    engine: Annotated[str, typer.Option(help="local, or ray: the cluster of RAY_ADDRESS.")] = "local",
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that the decoder may be silent.")] = 120.0,
-    retry: Annotated[bool, typer.Option("--retry", help="Try files again that were found broken before.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray for the cluster at RAY_ADDRESS.")] = "local",
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds without progress after which a video fails.")] = 120.0,
+    retry: Annotated[bool, typer.Option("--retry", help="Try files again that an earlier run found broken.")] = False,
     device: Device = "cpu",
 ) -> None:
-    """Stage one: videos -> backbone -> store. Start it again after a stop and it goes on.
+    """Stage one: videos -> backbone -> store. If it is stopped, start it again and it goes on.
 
-    Several runs may fill one store. A file that cannot be extracted is noted there with its reason; exit status 1.
+    Several runs may fill one store. A file that cannot be extracted is noted there with the reason; exit status 1.
     """
     from stvr.backbones import load_backbone
     from stvr.extract.detector import detect, load_detector
@@ -62,7 +62,9 @@ def extract(
     from stvr.structures import ClipSpec
 
     if boxes and endpoint and "," in endpoint:
-        raise ValueError("boxes lie beside the features of one endpoint, came several. Name one, or leave out --boxes.")
+        raise ValueError("boxes lie beside the features of one endpoint, got several. Name one, or leave out --boxes.")
+    if boxes_weights and not boxes:
+        raise ValueError("--boxes-weights is for --boxes. Give both, or neither.")
     paths, clip = sources(videos), ClipSpec(image_size=image_size)
     if pairs is not None:
         paths, clip = named_in(pairs, paths, image_size)
@@ -74,10 +76,10 @@ def extract(
         resize=resize, compress=compress, workers=workers, engine=engine, timeout=timeout, retry=retry,
     )  # fmt: skip
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
-                f"{len(report.skipped)} were there, {len(report.failed)} failed")
+                f"{len(report.skipped)} already there, {len(report.failed)} failed")
     for name, doubt in report.doubtful.items():
-        print(f"stvr: {name} is extracted, but has {doubt}", file=sys.stderr)
+        print(f"stvr: {name} was extracted, but its file has {doubt}", file=sys.stderr)
     if detector:
-        seen = detect([path for path in paths if path.stem not in report.failed], FeatureStore.open(store), detector)
-        done(store, f"boxes of {len(seen)} videos")
+        names = detect([path for path in paths if path.stem not in report.failed], FeatureStore.open(store), detector)
+        done(store, f"region boxes added for {len(names)} videos")
     exit_telling(report.failed)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from stvr.commands import CheckpointFile, Device, FlowWeights, Pairs, Weights, done, options_of, video_files
-from stvr.commands.training import Config, Resume, RunFolder, processes, say_steps, with_run_options
+from stvr.commands.run_options import Config, Resume, RunFolder, processes, say_steps, with_run_options
 
 
 @with_run_options

@@ -11,7 +11,7 @@ import typer
 def info(
     path: Annotated[Path, typer.Argument(help="A store, a checkpoint, a run, or a pairs file.", show_default=False)],
 ) -> None:
-    """What is in a store, a checkpoint or a pairs file, as JSON."""
+    """Show what is in a store, a checkpoint or a pairs file, as JSON."""
     import json
 
     from stvr.jobs.info import describe

@@ -1,4 +1,4 @@
-"""stvr repair: what is broken in a store, computed again."""
+"""stvr repair: compute what is broken in a store again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def repair(
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the cores, or the GPUs.")] = 1,
     device: Device = "cpu",
 ) -> None:
-    """Compute again what `stvr verify` finds broken, from the videos; what is whole is not touched."""
+    """Compute what `stvr verify` finds broken again, from the videos; what is whole is not touched."""
     from stvr import progress
     from stvr.backbones import load_backbone
     from stvr.extract.flow import flow_of
@@ -34,5 +34,5 @@ def repair(
     load = partial(load_backbone, opened.spec.backbone, weights, opened.spec.endpoint, device=device)
     report = run_repair(opened, found, files, load, flow_of(opened.spec, flow_weights, usable(device)), workers)
     done(store, f"{len(report.done)} videos repaired ({report.clips_computed} clips computed, "
-                f"{report.clips_reused} kept), {len(report.failed)} not")
+                f"{report.clips_reused} kept), {len(report.failed)} failed")
     exit_telling(report.failed)

@@ -1,4 +1,4 @@
-"""stvr store quantize, export, import: a store made smaller, or taken elsewhere."""
+"""stvr store quantize, export, import: make a store smaller, or take it to another format and back."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ app = typer.Typer(no_args_is_help=True, help="Make a feature store smaller, or t
 def quantize(
     store: StorePath,
     out: Annotated[str, typer.Option(help="A new store.", show_default=False)],
-    compress: Annotated[str, typer.Option(help="lossless, bits7 (of mantissa) or int8 (a scale a channel and clip).")],
+    compress: Annotated[
+        str, typer.Option(help="lossless, bits7 (of the mantissa) or int8 (one scale for each channel of a clip).")
+    ],
 ) -> None:
-    """Code the features of a store another way into a new one, and say what they lost."""
+    """Copy a store with its features coded another way, and show what they lose."""
     from stvr.store import FeatureStore
     from stvr.store.quantize import quantize as run_quantize
 
@@ -39,7 +41,7 @@ def export(
     out: Annotated[Path, typer.Option(help="The file to write.", show_default=False)],
     file_format: Annotated[str, typer.Option("--format", help="hdf5 or npz.")] = "hdf5",
 ) -> None:
-    """Write a store to one file, every array as it is kept."""
+    """Write a store to one file, every array just as it is kept."""
     from stvr.store import FeatureStore
     from stvr.store.exchange import export_features
 
@@ -50,7 +52,7 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A file of `stvr store export`.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="A file that `stvr store export` wrote.", show_default=False)],
     out: Annotated[str, typer.Option(help="A store, new or of the same kind.", show_default=False)],
 ) -> None:
     """Make a store of an exported file again."""

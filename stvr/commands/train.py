@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stvr.commands import Device, Pairs, Store, done, options_of
-from stvr.commands.training import Config, Resume, RunFolder, processes, say_steps, with_run_options
+from stvr.commands.run_options import Config, Resume, RunFolder, processes, say_steps, with_run_options
 
 
 @with_run_options
@@ -20,9 +20,11 @@ def train(
     frozen_backbone: Annotated[bool, typer.Option("--frozen-backbone", help="On cached features; the default.")] = True,
     head: Annotated[str | None, typer.Option(help="A name on the menu of heads.")] = None,
     propagation: Annotated[
-        str | None, typer.Option(help="none, conv_lstm, flow, traj_lstm or warp_lstm.")
+        str | None, typer.Option(help="none, conv_lstm, flow, traj_lstm, warp_lstm, or one that is installed.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="paper: its sizes and schedule. small: two cores.")] = "paper",
+    preset: Annotated[
+        str | None, typer.Option(help="paper: its sizes and schedule, the default. small: two cores.")
+    ] = None,
     config: Config = None,
     resume: Resume = False,
     device: Device = "cpu",
@@ -31,7 +33,7 @@ def train(
     from stvr.jobs.train import train as run_train
     from stvr.jobs.train import train_options
 
-    chosen = options_of(name=head, propagation=propagation)
+    chosen = options_of(name=head, propagation=options_of(name=propagation) or None)
     options = train_options(preset, config, {**flags, **({"head": chosen} if chosen else {})})
     with processes(device, out, resume, "training") as (own_device, show):
         report = run_train(store, pairs, out, options, resume=resume, device=own_device, report=show)

@@ -1,4 +1,4 @@
-"""stvr verify: is a store whole."""
+"""stvr verify: check that a store is whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def verify(store: StorePath) -> None:
-    """Check every chunk of a store against its checksum, every array against the spec. Exit status 1 when broken."""
+    """Check every chunk of a store against its checksum, every array against the spec. Exit status 1 if broken."""
     from stvr import progress
     from stvr.store import FeatureStore, check_all
 
@@ -36,7 +36,7 @@ def summary(found: Checked, failed: dict[str, str]) -> str:
         first = found.unfinished[0]
         parts.append(f"{len(found.unfinished)} unfinished ({first} first): `stvr extract` goes on with them")
     if found.unsigned:
-        parts.append(f"{len(found.unsigned)} from before there were checksums: only their layout could be checked")
+        parts.append(f"{len(found.unsigned)} written before stores had checksums: only their layout could be checked")
     if failed:
         parts.append(f"{len(failed)} in quarantine")
     return "; ".join(parts)

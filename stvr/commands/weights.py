@@ -1,4 +1,4 @@
-"""stvr weights: what a file of backbone weights holds, and into our form."""
+"""stvr weights: show what a file of backbone weights holds, and convert it to our form."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 from stvr.commands import done
 
-app = typer.Typer(no_args_is_help=True, help="Trained backbone weights: what a file holds, and into our form.")
+app = typer.Typer(no_args_is_help=True, help="Show what a file of backbone weights holds, and convert it to our form.")
 
 WeightsFile = Annotated[
-    Path, typer.Argument(help="A .safetensors, rgb_imagenet.pt, or model.ckpt of TensorFlow.", show_default=False)
+    Path, typer.Argument(help="A .safetensors, rgb_imagenet.pt, or TensorFlow's model.ckpt.", show_default=False)
 ]
 
 
@@ -28,15 +28,16 @@ def weights_convert_command(
     """
     from stvr.jobs.convert import convert_any
 
-    held = convert_any(source, out, endpoint)
-    for cut, digest in held["digests"].items():
+    content = convert_any(source, out, endpoint)
+    for cut, digest in content["digests"].items():
         print(f"{cut} {digest}")
-    done(out, f"{held['parameters']} parameters in {held['variables']} tensors, {held['in_channels']} input channels")
+    done(out, f"{content['parameters']} parameters in {content['variables']} tensors, "
+              f"{content['in_channels']} input channels")
 
 
 @app.command("info")
 def weights_info_command(path: WeightsFile) -> None:
-    """What a file of weights holds, with its digest up to each usual endpoint, as JSON."""
+    """Show what a file of weights holds, with its digest up to each usual endpoint, as JSON."""
     import json
 
     from stvr.backbones.weights.forms import describe_weights

@@ -1,4 +1,4 @@
-"""Makes things in a thread before they are asked for, and gives up on a maker that hangs."""
+"""Make items in a thread before they are asked for, and give up on a maker that hangs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Hung(Exception):
 
 
 class Pulse:
-    """When a maker last gave a sign of life. patience: seconds that it may be silent; None has no end."""
+    """When a maker last gave a sign of life. patience: seconds that it may be silent; None for no limit."""
 
     def __init__(self, patience: float | None = None) -> None:
         self.patience, self._last = patience, time.monotonic()
@@ -26,51 +26,51 @@ class Pulse:
         self._last = time.monotonic()
 
     def left(self, since: float) -> float | None:
-        """Seconds of patience left, for one who waits `since` then; None has no end."""
+        """Seconds of patience left for somebody who has been waiting since `since`; None for no limit."""
         return None if self.patience is None else max(self._last, since) + self.patience - time.monotonic()
 
 
 def ahead(items: Generator[T, None, None], depth: int, pulse: Pulse | None = None) -> Generator[T, None, None]:
-    """The same items, of which the next `depth` are made meanwhile. Hung when the pulse stops while we wait."""
+    """The same items, up to `depth` of them made ahead in a thread. Hung when the pulse stops while we wait."""
     pulse = pulse or Pulse()
-    made: SimpleQueue[tuple[T, ...] | BaseException] = SimpleQueue()
-    room, ended = Semaphore(depth), Event()
+    ready: SimpleQueue[tuple[T, ...] | BaseException] = SimpleQueue()
+    room, stop = Semaphore(depth), Event()
 
     def make() -> None:
         with closing(items):
-            while room.acquire() and not ended.is_set():
+            while room.acquire() and not stop.is_set():
                 try:
-                    made.put((next(items),))
-                except BaseException as error:  # StopIteration too: it is told in its turn
-                    made.put(error)
+                    ready.put((next(items),))
+                except BaseException as error:  # StopIteration too: it is passed on in its turn
+                    ready.put(error)
                     return
 
     thread = Thread(target=make, daemon=True)
     thread.start()
     try:
-        while not isinstance(item := _wait(made, pulse), StopIteration):
+        while not isinstance(item := _wait(ready, pulse), StopIteration):
             if isinstance(item, BaseException):
                 raise item
             room.release()
             yield item[0]
     finally:
-        ended.set()
+        stop.set()
         room.release()
         thread.join(pulse.left(time.monotonic()))
 
 
 def patiently(items: Generator[T, None, None], pulse: Pulse) -> T:
-    """The one item there is."""
+    """The only item. Hung as in `ahead`."""
     with closing(ahead(items, 1, pulse)) as ready:
         return next(ready)
 
 
-def _wait(made: SimpleQueue[T], pulse: Pulse) -> T:
+def _wait(ready: SimpleQueue[T], pulse: Pulse) -> T:
     since = time.monotonic()
     while True:
         left = pulse.left(since)
         try:
-            return made.get(timeout=None if left is None else max(left, 0))
+            return ready.get(timeout=None if left is None else max(left, 0))
         except Empty:
             if (left := pulse.left(since)) is not None and left <= 0:
                 raise Hung from None

@@ -1,4 +1,4 @@
-"""Region boxes of a torchvision detector, once a video, kept beside its features."""
+"""Run a torchvision detector once on each video, and keep its region boxes beside the features."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DETECTORS = (
     "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2",
     "fcos_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large",
 )  # fmt: skip
-CLASS_BIAS = "roi_heads.box_predictor.cls_score.bias"  # of the first four: as long as the weights know classes
+CLASS_BIAS = "roi_heads.box_predictor.cls_score.bias"  # in the first four: one number for each class of the weights
 BOXES_A_CLIP = 20
 
 
 class Detector:
-    """A torchvision detector and what a store says of its boxes."""
+    """A torchvision detector. name: what a store notes with its boxes."""
 
     def __init__(self, name: str, network: nn.Module, weights_digest: str, device: str) -> None:
         self.name, self.network, self.device = f"{name} {weights_digest}", network.eval().to(device), device
@@ -42,13 +42,13 @@ class Detector:
         boxes = np.zeros((len(pictures), BOXES_A_CLIP, COLUMNS), np.float32)
         for rows, one in zip(boxes, found, strict=True):
             parts = [one["boxes"] / side, one["scores"][:, None], one["labels"][:, None].float()]  # best first
-            kept = torch.cat(parts, 1)[:BOXES_A_CLIP]
-            rows[: len(kept)] = kept.cpu().numpy()
+            best = torch.cat(parts, 1)[:BOXES_A_CLIP]
+            rows[: len(best)] = best.cpu().numpy()
         return boxes
 
 
 def load_detector(name: str, weights: Path | None, device: str = "cpu") -> Detector:
-    """A name on the menu DETECTORS with torchvision's weights from a file. Raises as `load_backbone` does."""
+    """A detector by its name in DETECTORS, with torchvision's weights from a file. Raises what `load_backbone` does."""
     from torchvision.models import get_model
 
     if name not in DETECTORS:
@@ -59,12 +59,12 @@ def load_detector(name: str, weights: Path | None, device: str = "cpu") -> Detec
     known = state.get(CLASS_BIAS)
     classes: dict[str, Any] = {} if known is None else {"num_classes": len(known)}
     network = get_model(name, weights=None, weights_backbone=None, **classes)
-    wanted = network.state_dict()
-    misfits = [key for key in wanted.keys() | state.keys()
-               if key not in state or key not in wanted or state[key].shape != wanted[key].shape]
+    needed = network.state_dict()
+    misfits = [key for key in needed.keys() | state.keys()
+               if key not in state or key not in needed or state[key].shape != needed[key].shape]
     if misfits:
-        raise ValueError(f"{weights}: wanted torchvision's weights of {name}, came others: {listed(sorted(misfits))}. "
-                         "Give its own file.")
+        raise ValueError(f"{weights}: wanted torchvision's weights of {name}, but these do not fit: "
+                         f"{listed(sorted(misfits))}. Give its own file.")
     network.load_state_dict(state)
     return Detector(name, network, digest(state), device)
 
@@ -73,7 +73,7 @@ def detect(
     sources: Sequence[Source], store: FeatureStore, detector: Detector, batch_size: int = 8,
     tell: Callable[[str], None] = lambda video: None,
 ) -> list[str]:  # fmt: skip
-    """Looks at the middle frame of every clip of the videos that the store has; those that had no boxes are told.
+    """Runs the detector on the middle frame of every clip of the videos in the store; returns those that had no boxes.
 
     Frames are squares, as the backbone is fed. ValueError when a video has boxes of another detector, or its file is
     not the one that its features were made from.
@@ -82,15 +82,15 @@ def detect(
     for source in sources:
         if source.stem not in store:  # it failed, or another run has it
             continue
-        theirs = detector_of(store, source.stem)
-        if theirs == detector.name:
+        earlier = detector_of(store, source.stem)
+        if earlier == detector.name:
             continue
-        if theirs is not None:
-            raise ValueError(f"{source.stem!r} has boxes of {theirs}, not of {detector.name}. "
-                             f"Remove {store}/.boxes to have all made anew.")
+        if earlier is not None:
+            raise ValueError(f"{source.stem!r} has boxes of {earlier}, not of {detector.name}. "
+                             f"Remove {store}/.boxes and run the same command again to make all boxes anew.")
         with local(source) as (path, _):
             if digest_of(path) != store.info(source.stem)["digest"]:
-                raise ValueError(f"{source} is not the file that {source.stem!r} was made from. Name that one.")
+                raise ValueError(f"{source} is not the file that {source.stem!r} was made from. Give that file.")
             write_boxes(store, source.stem, _boxes_of(path, store, detector, batch_size), detector.name)
         done.append(source.stem)
         tell(source.stem)

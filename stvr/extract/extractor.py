@@ -19,7 +19,8 @@ from stvr.extract.ahead import Hung, Pulse, ahead, patiently
 from stvr.extract.flow import Flow
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
-from stvr.store import Claimed, FeatureStore, SeveralStores
+from stvr.store import Claimed, FeatureStore, SeveralStores, as_stored
+from stvr.structures import ClipSpec, MapSpec
 from stvr.video.copies import local
 from stvr.video.decode import VideoError, VideoInfo, probe
 from stvr.video.reading import Clip, as_fed, read_clips
@@ -43,6 +44,7 @@ class Backbone(Protocol):
     def endpoint(self) -> str: ...
     @property
     def precision(self) -> str: ...
+    def map_specs(self, clip: ClipSpec, /) -> tuple[MapSpec, ...]: ...
     def __call__(self, frames: Tensor, /) -> Tensor: ...
 
 
@@ -91,7 +93,7 @@ class Extractor:
         clip = store.spec.clip
         black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
         if flow:
-            flow(None, black[0], (1, 1))  # what it imports at its first use is no silence of a decoder's
+            flow(None, black[0], (1, 1))  # its first use imports things, which must not count as a silent decoder
         maps = self._features(black)
         several = isinstance(maps, dict)  # (row, column, time, channel), or one for each endpoint by its name
         self.map_shape: Any = {name: shape_of(each) for name, each in maps.items()} if several else shape_of(maps)
@@ -99,10 +101,10 @@ class Extractor:
     def __call__(self, source: Source) -> Iterator[Progress | Outcome]:
         """How far the video is after every batch, and last what became of it.
 
-        A file that is at fault goes into quarantine; what another file, a store or the network is at fault of is raised
-        or told, and tried again by the next run.
+        A video whose file is at fault goes into quarantine. A fault of another file, the store or the network is raised
+        or reported, and the next run tries again.
         """
-        digest, copy = "", str(source)  # the messages are to name the video, not its copy
+        digest, copy = "", str(source)  # messages should name the video, not its copy
         try:
             if isinstance(source, BucketFile):
                 if known := self._known(source):
@@ -116,7 +118,7 @@ class Extractor:
                     if isinstance(event, Outcome):
                         break
                     yield event
-            yield event  # the copy is gone: we may be ended
+            yield event  # after the copy is deleted, because the process may be stopped here
         except Claimed as error:
             yield Outcome(failed=str(error), claimed=True)
         except VideoError as error:
@@ -127,7 +129,7 @@ class Extractor:
             yield Outcome(failed=str(error).replace(copy, str(source)))
 
     def _known(self, source: BucketFile) -> Outcome | None:
-        """What is to be said of an object that the store has as it is now; it need not be fetched again."""
+        """The outcome for an object that has not changed since the store got it, and so need not be fetched again."""
         try:
             etag = etag_of(source)
         except OSError as error:
@@ -145,7 +147,7 @@ class Extractor:
             return
         if known := self.store.quarantined(path.stem):
             if known["digest"] == digest and not self.retry:
-                yield Outcome(failed=f"{known['reason']} So it was found before; --retry tries again.")
+                yield Outcome(failed=f"{known['reason']} An earlier run found this; --retry tries again.")
                 return
             self.store.release(path.stem)
         pulse, errors = Pulse(self.timeout), list[str]()
@@ -167,24 +169,24 @@ class Extractor:
             num_errors = max(len(errors), writer.noted.get("decode_errors", 0))
             writer.complete(decode_errors=num_errors)
         doubt = _doubt(num_errors, num_clips - writer.num_clips)
-        yield Outcome(computed, writer.num_clips - computed, doubt=doubt)  # the claim is gone: we may be ended
+        yield Outcome(computed, writer.num_clips - computed, doubt=doubt)  # after the claim is released, as above
 
     def _skip(self, path: Path, digest: str) -> Outcome:
         info = self.store.info(path.stem)
         if info.get("digest") != digest:
             raise ValueError(
-                f"{path.stem!r} is in {self.store.path} already, made from another file: {info.get('source')} with "
+                f"{path.stem!r} is already in {self.store.path}, made from another file: {info.get('source')} with "
                 f"digest {info.get('digest')}, not {path.name} with {digest}. Rename the file or give another --store."
             )
         if info.get("precision", self.backbone.precision) != self.backbone.precision:
             raise ValueError(
-                f"{path.stem!r} is in {self.store.path} already, computed in {info['precision']}, not in "
+                f"{path.stem!r} is already in {self.store.path}, computed in {info['precision']}, not in "
                 f"{self.backbone.precision}. Give --precision {info['precision']} or another --store."
             )
         return Outcome(reused=self.store.num_clips(path.stem), skipped=True)
 
     def _wanted(self, clips: Iterator[Clip], missing: frozenset[int], stops: bool) -> Iterator[Clip]:
-        """The clips of the shards that are missing. stops: after the last, whatever comes then; else it is decoded."""
+        """The clips of the missing shards. stops: whether to stop after the last; else the rest is decoded as well."""
         last = max(missing, default=-1)
         for clip in clips:
             shard = clip.number // self.store.clips_per_shard
@@ -199,7 +201,7 @@ class Extractor:
             yield clip, self.flow(clip.before, clip.frames, self.map_shape[:2]) if self.flow else None
 
     def _features(self, frames: NDArray[np.uint8], flipped: bool = False) -> Any:
-        """(N, row, column, time, channel) float16; of several endpoints, each by its name."""
+        """(N, row, column, time, channel) float16; for several endpoints, each by its name."""
         fed, endpoints = as_fed(frames, self.store.spec, flipped), self.backbone.endpoint.split(",")
         with torch.inference_mode():
             if len(endpoints) == 1:
@@ -208,7 +210,7 @@ class Extractor:
         return {name: self._as_kept(maps) for name, maps in zip(endpoints, several, strict=True)}
 
     def _as_kept(self, maps: Tensor) -> Tensor:
-        maps = maps.permute(0, 2, 3, 1, 4).to("cpu", torch.float16)
+        maps = as_stored(maps).to("cpu", torch.float16)
         if not maps.isfinite().all():
             raise ValueError(f"{self.backbone.name} gave features that are not finite in float16.")
         return maps
@@ -251,7 +253,7 @@ def _stacked(
 
 
 def shape_of(maps: Tensor) -> tuple[int, ...]:
-    """Of one clip's."""
+    """The shape of one clip's map."""
     return tuple(maps.shape[1:])
 
 
@@ -262,7 +264,7 @@ def _doubt(num_errors: int, num_lost: int) -> str:
 
 
 def _blamed(path: Path, items: Iterator[T]) -> Generator[T, None, None]:
-    """The same items; whatever the decoder stumbles over is told as the file's fault."""
+    """The same items; any error of the decoder is reported as the file's fault."""
     try:
         yield from items
     except VideoError:
@@ -276,11 +278,11 @@ def _patience(path: Path, pulse: Pulse) -> Iterator[None]:
     try:
         yield
     except Hung as error:
-        raise VideoError(f"{path} hangs the decoder: nothing came of it for {pulse.patience:g} s.") from error
+        raise VideoError(f"{path} hangs the decoder: there was no progress for {pulse.patience:g} s.") from error
 
 
 def digest_of(path: Path) -> str:
-    """What is in the file, as sha256 of its bytes."""
+    """The sha256 of the file's bytes."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

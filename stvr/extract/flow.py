@@ -28,8 +28,8 @@ GREY = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
 class Flow:
     """Where things were at the end of the clip before.
 
-    spec: what it is, in words, for the store. side: of the square pictures it looks at. library: what computes it.
-    back: pictures (N + 1, 3, side, side) in [0, 1] -> (N, side, side, 2), how far each pixel of picture k + 1 came
+    spec: what the store notes about it, in words. side: of the square pictures it looks at. library: what computes it.
+    back: pictures (N + 1, 3, side, side) in [0, 1] -> (N, side, side, 2), how far each pixel of picture k + 1 has moved
     since picture k, (y, x) in pixels.
     """
 
@@ -44,8 +44,8 @@ class Flow:
     ) -> NDArray[np.float16]:
         """frames (F, S, S, 3) RGB of a clip, `before` (S, S, 3) the last frame of the clip before -> (*grid, 2).
 
-        (y, x) in cells: the map of the clip before, read at (y, x) - flow, is as the last frame has it
-        (`stvr.kernels.warp.dense_warp`). A first clip (None) tells how far things came since its own first frame.
+        (y, x) in cells: the map of the clip before, read at (y, x) - flow, looks like the last frame of this clip
+        (`stvr.kernels.warp.dense_warp`). For a first clip (None): how far things moved since its own first frame.
         """
         shown = frames if before is None else np.concatenate([before[None], frames])
         pictures = F.interpolate(torch.from_numpy(shown).movedim(-1, 1) / 255, (self.side, self.side), mode="area")
@@ -57,7 +57,7 @@ class Flow:
 def accumulated(steps: Tensor) -> Tensor:
     """Flows from frame to frame (N, H, W, 2) -> from before the first to after the last (H, W, 2), followed backwards.
 
-    The way of a pixel of the last frame: where it was in the frame before, then where that place was, and so on.
+    The path of a pixel of the last frame: where it was in the frame before, then where that place was, and so on.
     """
     total = torch.zeros_like(steps[:1])
     for step in steps.flip(0).split(1):
@@ -78,11 +78,11 @@ def load_tvl1(image_size: int, weights: Path | None, device: str) -> Flow:
 
 
 def on_grey(name: str, image_size: int, function: str, **settings: Any) -> Flow:
-    """A method of scikit-image, picture pair by picture pair."""
+    """A method of scikit-image, run on each pair of pictures."""
     try:
         from skimage import registration
     except ImportError:
-        raise LookupError(f"--flow {name} needs scikit-image, which is not here. Run `pip install 'stvr[flow]'`, "
+        raise LookupError(f"--flow {name} needs scikit-image, which is not installed. Run `pip install 'stvr[flow]'`, "
                           "or give --flow raft with --flow-weights FILE.") from None
     side = min(SIDE, image_size)
     method = partial(getattr(registration, function), **settings)
@@ -91,8 +91,8 @@ def on_grey(name: str, image_size: int, function: str, **settings: Any) -> Flow:
 
 def back_on_grey(method: Callable[..., NDArray[Any]], pictures: Tensor) -> Tensor:
     grey = torch.einsum("nchw,c->nhw", pictures, pictures.new_tensor(GREY)).numpy()
-    came_from = [method(later, earlier) for earlier, later in pairwise(grey)]
-    return -torch.from_numpy(np.stack(came_from).astype(np.float32)).movedim(1, -1)
+    origins = [method(later, earlier) for earlier, later in pairwise(grey)]  # of each pixel, relative to it
+    return -torch.from_numpy(np.stack(origins).astype(np.float32)).movedim(1, -1)
 
 
 def load_raft(image_size: int, weights: Path | None, device: str) -> Flow:
@@ -108,8 +108,8 @@ def load_raft(image_size: int, weights: Path | None, device: str) -> Flow:
 
 def back_by_raft(network: nn.Module, device: str, pictures: Tensor) -> Tensor:
     scaled = (pictures * 2 - 1).to(device)
-    came_from: Tensor = network(scaled[1:], scaled[:-1])[-1]  # (N, 2, side, side), (x, y)
-    return -came_from.flip(1).movedim(1, -1).float().cpu()
+    origins: Tensor = network(scaled[1:], scaled[:-1])[-1]  # (N, 2, side, side), (x, y)
+    return -origins.flip(1).movedim(1, -1).float().cpu()
 
 
 def raft_of(state: Mapping[str, Tensor], path: Path) -> nn.Module:
@@ -118,24 +118,24 @@ def raft_of(state: Mapping[str, Tensor], path: Path) -> nn.Module:
 
     for build in (raft_small, raft_large):
         network: nn.Module = build(weights=None, progress=False)
-        wanted = {name: value.shape for name, value in network.state_dict().items()}
-        if wanted == {name: value.shape for name, value in state.items()}:
+        shapes = {name: value.shape for name, value in network.state_dict().items()}
+        if shapes == {name: value.shape for name, value in state.items()}:
             network.load_state_dict(dict(state))
             return network
-    raise ValueError(f"{path}: wanted the weights of torchvision's raft_small or raft_large, came {len(state)} tensors "
-                     "of other names or shapes. Save `model.state_dict()` of one of the two.")
+    raise ValueError(f"{path}: wanted the weights of torchvision's raft_small or raft_large, got {len(state)} tensors "
+                     "with other names or shapes. Save `model.state_dict()` of one of the two.")
 
 
 def refuse_weights(name: str, weights: Path | None) -> None:
     if weights is not None:
-        raise ValueError(f"--flow {name} reads no weights. Leave --flow-weights out, or give --flow raft.")
+        raise ValueError(f"--flow {name} takes no weights. Leave --flow-weights out, or give --flow raft.")
 
 
 FLOWS: dict[str, Callable[[int, Path | None, str], Flow]] = {"ilk": load_ilk, "tvl1": load_tvl1, "raft": load_raft}
 
 
 def load_flow(name: str, image_size: int, weights: Path | None = None, device: str = "cpu") -> Flow | None:
-    """The flow called `name`, of frames of `image_size`; None for "none". weights: of raft alone.
+    """The flow called `name`, for frames of `image_size`; None for "none". weights: for raft only.
 
     LookupError lists the menu, or says what to install; ValueError when weights are missing or do not fit.
     """
@@ -144,15 +144,15 @@ def load_flow(name: str, image_size: int, weights: Path | None = None, device: s
             raise ValueError("--flow-weights is for --flow raft. Give both, or neither.")
         return None
     if name not in FLOWS:
-        raise LookupError(f"{name!r} is no optical flow. The menu is: none, {', '.join(FLOWS)}.")
+        raise LookupError(f"there is no optical flow {name!r}. Choose one of none, {', '.join(FLOWS)}.")
     return FLOWS[name](image_size, weights, device)
 
 
 def flow_of(spec: FeatureSpec, weights: Path | None = None, device: str = "cpu") -> Flow | None:
-    """The flow that a store of this spec has; ValueError where it cannot be computed here as it was there."""
+    """The flow of a store with this spec; ValueError when the same flow cannot be computed with these weights."""
     name = spec.flow.split(" ")[0].split(":")[0]
     flow = load_flow(name, spec.clip.image_size, weights, device)
     if flow is not None and flow.spec != spec.flow:
-        raise ValueError(f"the flow wanted is {spec.flow!r}, but this is {flow.spec!r}. "
-                         "Give the weights that were used then with --flow-weights.")
+        raise ValueError(f"wanted the flow {spec.flow!r}, got {flow.spec!r}. "
+                         "Give the weights that made the first with --flow-weights.")
     return flow

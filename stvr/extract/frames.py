@@ -1,4 +1,4 @@
-"""Frames of clips for training: read from video files when asked for, and kept while there is room."""
+"""Frames of clips for training, read from video files on demand and kept while there is room."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from stvr.video.decode import VideoInfo, probe
 from stvr.video.reading import as_fed, read_clips
 
 ROOM = 2 << 30  # bytes of frames that are kept
-STRIDE = 16  # pixels a cell of the feature map that flow is brought to
 
 Kept = tuple[NDArray[np.uint8], NDArray[np.float16] | None]  # a clip's frames (F, S, S, 3), its flow (H, W, 2)
 
@@ -26,7 +25,8 @@ Kept = tuple[NDArray[np.uint8], NDArray[np.float16] | None]  # a clip's frames (
 class FrameReader:
     """Clips of the videos at `paths` (video -> file), cut and coloured as `spec` says; flow where one is given.
 
-    A file is decoded from its start, because seeking misses frames: short files, or room for them, make this fast.
+    A file is decoded from its start, because seeking can miss frames: this is fast for short files, or when `room`
+    (bytes of frames to keep) is enough for them.
     """
 
     how_to_add = "Name their files with --videos"
@@ -46,13 +46,13 @@ class FrameReader:
         return f"the {len(self.paths)} video files"
 
     def num_clips(self, video: str) -> int:
-        """As the file says. ValueError where it is no video."""
+        """As the file says. ValueError when it is not a video."""
         return self._info(video).count_clips(self.spec.clip)
 
     def read(self, span: Span, flipped: bool = False) -> tuple[Tensor, Tensor | None]:
         """Frames (T, F, S, S, 3) uint8 as the backbone is fed, flow (T, H, W, 2) float32 or None.
 
-        ValueError where the file has fewer clips than it says.
+        ValueError when the file has fewer clips than it says.
         """
         if any((span.video, clip) not in self._kept for clip in range(span.start, span.stop)):
             self._decode(span)
@@ -76,24 +76,24 @@ class FrameReader:
             last = clip.number
             if clip.number + 1 == span.stop:
                 return
-        raise ValueError(f"{info.path} can be decoded up to clip {last} only, but clip {span.stop - 1} is wanted. "
-                         "Leave it out, or prepare the pairs without it.")
+        raise ValueError(f"{info.path} can be decoded up to clip {last} only, but clip {span.stop - 1} is needed. "
+                         "Prepare the pairs without this video.")
 
     def _keep(self, key: tuple[str, int], frames: NDArray[np.uint8], before: NDArray[np.uint8] | None) -> None:
         if key in self._kept:
             self._kept.move_to_end(key)
             return
-        side = -(-self.spec.clip.image_size // STRIDE)
+        side = -(-self.spec.clip.image_size // self.spec.map.stride)  # cells of the map that flow is brought to
         self._kept[key] = frames, None if self.flow is None else self.flow(before, frames, (side, side))
         self._size += frames.nbytes
 
     def _forget(self) -> None:
-        """The clips that were asked for longest ago, until the rest has room."""
+        """Drops the clips that were asked for longest ago, until the rest fits."""
         while self._size > self.room and len(self._kept) > 1:
             _, (frames, _) = self._kept.popitem(last=False)
             self._size -= frames.nbytes
 
 
 def mirrored_flow(flow: Tensor) -> Tensor:
-    """Flow (T, H, W, 2), (y, x), as a picture mirrored left to right has it."""
+    """Flow (T, H, W, 2), (y, x), of the pictures mirrored left to right."""
     return flow.flip(2) * flow.new_tensor([1.0, -1.0])

@@ -66,14 +66,14 @@ def extract(
     Complete videos are skipped, half done ones go on at their first missing shard; one that cannot be extracted is
     reported and does not stop the others. A file at fault is noted in the store and not tried again until it changes,
     or `retry` says so. A video that another run is writing is waited for after all the others. One in a bucket
-    ("s3://bucket/key.mp4") is fetched when its turn comes, and kept no longer.
+    ("s3://bucket/key.mp4") is fetched when its turn comes, and its copy is then deleted.
     ValueError when two files have one name, or the store another spec; OSError when the disk is full.
     flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
     backbone is fed; BGR and tf1 are the authors'. compress: how the store keeps features. A backbone of several
     endpoints fills a store for each, below `store_path`. workers, engine: how many processes, of this machine ("local")
     or of a cluster ("ray"); the store is the same, bit for bit. timeout: seconds a decoder may be silent; None: any.
-    lease_seconds: how long one that died on another machine, or at work on a bucket, still holds its video.
-    `report` is told of every batch; without one, progress is shown on standard error.
+    lease_seconds: how long a process that died on another machine, or writing to a bucket, still holds its video.
+    report: called after every batch; without it, progress is shown on standard error.
     """
     paths = by_name(videos)
     check_named("colour order", colour_order, COLOUR_ORDERS)
@@ -81,13 +81,13 @@ def extract(
     check_named("engine", engine, ENGINES)
     specs = [
         FeatureSpec(
-            backbone.name, backbone.weights, digest, endpoint, clip, colour_order, resize,
+            backbone.name, backbone.weights, digest, (each,), clip, colour_order, resize,
             flow=flow.spec if flow else "none", flipped=flip, compress=compress,
         )
-        for endpoint, digest in zip(backbone.endpoint.split(","), backbone.weights_digest.split(","), strict=True)
+        for each, digest in zip(backbone.map_specs(clip), backbone.weights_digest.split(","), strict=True)
     ]  # fmt: skip
     if flow and len(specs) > 1:
-        raise ValueError("flow lies on the grid of one endpoint, came several. Extract them one at a time, "
+        raise ValueError("flow lies on the grid of one endpoint, got several. Extract them one at a time, "
                          "or give --flow none.")
     store = (FeatureStore.open_or_create(store_path, specs[0], clips_per_shard) if len(specs) == 1
              else SeveralStores.open_or_create(store_path, specs, clips_per_shard))
@@ -100,7 +100,7 @@ def extract(
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        raise OSError(f"no room for {store} ({error.strerror}). Make room, then start the same command again: "
+        raise OSError(f"no room for {store} ({error.strerror}). Free some space, then start the same command again: "
                       "it goes on where this one stopped.") from error
 
 
@@ -144,7 +144,7 @@ def _settle(
 
 def check_named(what: str, name: str, menu: Collection[str]) -> None:
     if name not in menu:
-        raise LookupError(f"{name!r} is no {what}. The menu is: {', '.join(menu)}.")
+        raise LookupError(f"there is no {what} {name!r}. Choose one of {', '.join(menu)}.")
 
 
 def by_name(videos: Sequence[Source | str]) -> dict[str, Source]:

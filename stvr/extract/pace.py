@@ -1,4 +1,4 @@
-"""How far an extraction is, on standard error."""
+"""Show on standard error how far an extraction is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stvr.video.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far an extraction is: a video at work, clips computed so far, which share of all bytes is done."""
+    """How far an extraction is: a video being extracted, clips computed so far, the share of all bytes done."""
 
     video: str
     number: int
@@ -47,31 +47,31 @@ def shown(every_seconds: float = 10.0) -> Iterator[Callable[[Step], None]]:
 
 
 def size_of(source: Source) -> int:
-    """In bytes; 0 where there is no file."""
+    """In bytes; 0 when there is no file."""
     if isinstance(source, Path):
         return source.stat().st_size if source.is_file() else 0
     return source.size
 
 
 class Pace:
-    """How long is left, judged by bytes of video: they are known before anything is decoded. Several may be at work."""
+    """The time left, judged by bytes of video, which are known before anything is decoded. Several may be at work."""
 
     def __init__(self, paths: Mapping[str, Source]) -> None:
         self._sizes = {name: size_of(source) for name, source in paths.items()}
-        self._begun, self._left = time.monotonic(), 0
-        self._clips, self._done, self._worked = 0, 0.0, 0.0  # of the videos that are finished, bytes
+        self._start, self._finished = time.monotonic(), 0
+        self._clips, self._done, self._worked = 0, 0.0, 0.0  # of the finished videos; the last two in bytes
         self._at_work: dict[str, Progress] = {}
 
     def step(self, video: str, progress: Progress) -> Step:
-        """A video has come so far."""
+        """Notes the progress of one video; returns that of the whole extraction."""
         self._at_work[video] = progress
-        seconds, at_work = time.monotonic() - self._begun, self._at_work.items()
+        seconds, at_work = time.monotonic() - self._start, self._at_work.items()
         done = self._done + sum(self._sizes[name] * each.there / each.total for name, each in at_work)
         worked = self._worked + sum(self._sizes[name] * each.computed / each.total for name, each in at_work)
         left = sum(self._sizes.values()) - done
         return Step(
             video=video,
-            number=self._left + 1,
+            number=self._finished + 1,
             num_videos=len(self._sizes),
             clips=self._clips + sum(each.computed for _, each in at_work),
             fraction=1 - left / max(sum(self._sizes.values()), 1),
@@ -80,9 +80,9 @@ class Pace:
         )
 
     def leave(self, video: str, computed: int, total: int) -> None:
-        """A video is finished; one that took no work says nothing of the pace."""
+        """Notes that a video is finished. One that took no work does not count for the pace."""
         self._at_work.pop(video, None)
         self._done += self._sizes[video]
         self._worked += self._sizes[video] * computed / max(total, 1)
         self._clips += computed
-        self._left += 1
+        self._finished += 1

@@ -1,7 +1,7 @@
-"""Videos spread over a cluster: one actor a GPU, or so many on CPUs. The only file that knows ray.
+"""Spread videos over a cluster: one actor a GPU, or several that share the CPUs. The only file that knows ray.
 
 An actor reads its videos and writes its part of the store itself, so neither frames nor features travel. All nodes must
-see the files and the store under the same names: a shared file system, or a bucket.
+see the files and the store under the same names: on a shared file system, or in a bucket.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from stvr.extract.todo import Outcome, Todo
 from stvr.video.source import Source
 
 LOCAL_MEMORY = 256 << 20  # of ray's object store on this machine: nothing large goes through it
-MAX_DEATHS = 5  # of actors, without one batch of the video between them
+MAX_DEATHS = 5  # of actors in a row on one video, without a single batch in between
 
 
 def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str, Progress | Outcome], None, None]:
-    """As `stvr.extract.workers.spread`, on the cluster that RAY_ADDRESS names; without it, on this machine."""
-    ray, ours = _started()
+    """Like `stvr.extract.workers.spread`, on the cluster that RAY_ADDRESS names, or else on this machine."""
+    ray, started_here = _started()
     actors, deaths = _Actors(ray, recipe, min(num_workers, len(todo))), Counter[str]()
     try:
         while todo or actors.at_work:
@@ -40,31 +40,32 @@ def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str,
                     if deaths[video] < MAX_DEATHS:
                         todo.again(video)
                         continue
-                    event = Outcome(failed=f"{todo.paths[video]} ends its actor: {deaths[video]} of them died at it.")
+                    event = Outcome(failed=f"{todo.paths[video]} kills its actor: {deaths[video]} of them died while "
+                                           "working on it.")
                 elif isinstance(event, Progress):
                     deaths[video] = 0
                 yield video, event
     finally:
         actors.end()
-        if ours:
+        if started_here:
             ray.shutdown()
 
 
 def _started() -> tuple[Any, bool]:
-    """The module, connected; whether that was done here."""
+    """The module, connected to a cluster, and whether it was connected here."""
     try:
         import ray
     except ImportError:
         raise LookupError("--engine ray needs ray. Run `pip install 'stvr[ray]'`.") from None
-    if ours := not ray.is_initialized():
+    if started_here := not ray.is_initialized():
         small = {"object_store_memory": LOCAL_MEMORY, "include_dashboard": False}
-        here: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else small
-        ray.init(log_to_driver=False, **here)
-    return ray, ours
+        options: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else small
+        ray.init(log_to_driver=False, **options)
+    return ray, started_here
 
 
 class _Actors:
-    """Actors without work, and what those with work are at."""
+    """The idle actors, and what the others are working on."""
 
     def __init__(self, ray: Any, recipe: Recipe, num_actors: int) -> None:
         if "://" not in recipe.store_path:  # actors work in folders of their own
@@ -77,7 +78,7 @@ class _Actors:
         units = int(ray.cluster_resources().get(unit, 0))
         if units == 0:
             raise ValueError(f"the cluster has no {unit}. Give another --device, or --engine local.")
-        num_actors = min(num_actors, units)  # one more would wait for ever
+        num_actors = min(num_actors, units)  # any more would wait for ever
         share = {"num_gpus": 1, "num_cpus": 1} if unit == "GPU" else {"num_cpus": max(units // max(num_actors, 1), 1)}
         threads = max(torch.get_num_threads() // max(num_actors, 1), 1)
         self._make = lambda: ray.remote(**share)(_Actor).remote(self._recipe, threads)
@@ -89,7 +90,7 @@ class _Actors:
         self.at_work[actor.extract.options(num_returns="streaming").remote(path)] = video, actor
 
     def events(self, timeout: float) -> Iterator[tuple[str, Progress | Outcome | None]]:
-        """What is new of the videos at work; None for one whose actor died. Its place is taken by a new one."""
+        """New events of the videos at work; None for a video whose actor died. A new actor takes its place."""
         if not self.at_work:
             time.sleep(timeout)
             return
@@ -117,7 +118,7 @@ class _Actors:
 
 
 class _Actor:
-    """One extractor on some machine, made when its first video comes: what fails then is told as it is."""
+    """One extractor on some machine, built for its first video, so that an error in building it is raised as it is."""
 
     def __init__(self, recipe: bytes, threads: int) -> None:
         self._recipe, self._threads = recipe, threads

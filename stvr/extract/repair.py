@@ -1,4 +1,4 @@
-"""What is broken in a store, computed again from the videos; what is whole is not touched."""
+"""Compute what is broken in a store again, from the videos; what is whole is not touched."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stvr.store import Checked, FeatureStore
 from stvr.video.copies import local
 from stvr.video.source import Source
 
-USUAL: dict[str, Any] = {"precision": "auto", "batch_size": 8}  # where all notes are lost
+USUAL: dict[str, Any] = {"precision": "auto", "batch_size": 8}  # for a store whose notes are all lost
 
 
 def repair(
@@ -25,9 +25,9 @@ def repair(
     flow: Flow | None = None,
     workers: int = 1,
 ) -> ExtractReport:
-    """Computes again what `found` says is broken, shard by shard, as it was: same spec, precision and batches.
+    """Computes what `found` says is broken again, shard by shard, as before: same spec, precision and batches.
 
-    videos: files, of which those that are needed are read. load: precision -> backbone.
+    videos: files; only those that are needed are read. load: precision -> backbone.
     A video whose file is missing or has changed stays as it is, and is reported. ValueError for another backbone.
     """
     files, result, spec = by_name(videos), ExtractReport(), store.spec
@@ -39,14 +39,15 @@ def repair(
         if reason := _unusable(video, files.get(video), info.get("digest")):
             result.failed[video] = reason
         else:
-            usual = USUAL | sound | info  # one whose notes are lost was made as the others
+            usual = USUAL | sound | info  # a video whose notes are lost was made like the others
             groups[usual["precision"], usual["batch_size"]].append(video)
     for (precision, batch_size), names in groups.items():
         backbone = load(precision)
         asked = replace(spec, backbone=backbone.name, weights_digest=backbone.weights_digest,
-                        endpoint=backbone.endpoint, flow=flow.spec if flow else "none")  # fmt: skip
+                        maps=backbone.map_specs(spec.clip), flow=flow.spec if flow else "none")  # fmt: skip
         if lines := spec.differences(asked):
-            raise ValueError(f"{store} holds other features: its {'; its '.join(lines)}. Give the weights of then.")
+            raise ValueError(f"{store} holds other features: its {'; its '.join(lines)}. "
+                             "Give the weights that this store was made with.")
         for name in names:
             shards = [fault.shard for fault in found.faults if fault.video == name]
             whole = [shard for shard in shards if shard is not None]
@@ -71,5 +72,5 @@ def _unusable(video: str, source: Source | None, digest: str | None) -> str:
     with local(source) as (path, _):
         same = digest_of(path) == digest
     if not same:
-        return f"{source} is not the file that {video!r} was made from: it had the digest {digest}."
+        return f"{source} is not the file that {video!r} was made from, which had the digest {digest}. Give that file."
     return ""

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from stvr.video.source import Source
 
-AGAIN_SECONDS = 1.0  # after so long, a video that another run was writing is looked at again
+AGAIN_SECONDS = 1.0  # how long to wait before trying a video again that another run was writing
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Of one video: clips computed now, clips that were in the store before, whether there was nothing to do.
 
-    doubt: what is wrong with the file of a video that is in the store now. failed: why it is not there. claimed:
-    because another run writes it. hung: because the decoder does, whose thread is still there.
+    doubt: what is wrong with the file, though the video is in the store now. failed: why the video is not there.
+    claimed: it failed because another run is writing it. hung: because the decoder hangs, and still has its thread.
     """
 
     computed: int = 0
@@ -40,7 +40,7 @@ class Todo:
         return len(self._due)
 
     def take(self) -> str | None:
-        """The next video; None when there is none, or none is due yet."""
+        """The next video; None when there is none, or none that is due yet."""
         if not self._due or self._due[0][1] > time.monotonic():
             return None
         return self._due.popleft()[0]
@@ -50,8 +50,9 @@ class Todo:
         return max(self._due[0][1] - time.monotonic(), 0.0) if self._due else 0.0
 
     def again(self, video: str) -> None:
-        """At once: whoever had it died."""
+        """Puts a video whose worker died at the front."""
         self._due.appendleft((video, 0.0))
 
     def later(self, video: str) -> None:
+        """Puts a video that another run holds at the end."""
         self._due.append((video, time.monotonic() + AGAIN_SECONDS))

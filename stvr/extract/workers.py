@@ -1,4 +1,4 @@
-"""Videos spread over processes of this machine: one that dies is replaced, and its video goes on in another."""
+"""Spread videos over processes of this machine: one that dies is replaced, and its video goes on in another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from stvr.video.source import Source, sweep
 
 CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
 MAX_CRASHES = 2  # of the decoder on one video; then it goes into quarantine
-MAX_DEATHS = 5  # of other causes, such as a lack of memory, without one batch between them
+MAX_DEATHS = 5  # in a row from other causes, such as a lack of memory, without a single batch in between
 
 
 def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str, Progress | Outcome], None, None]:
@@ -65,10 +65,10 @@ def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str,
 def _verdict(status: int, deaths: int, path: Source) -> str:
     """Why a video is given up after its worker has died; nothing while it may be tried again."""
     if status >= 0:
-        raise RuntimeError(f"a worker ended with status {status} at {path}. What it said stands above.")
+        raise RuntimeError(f"a worker exited with status {status} while working on {path}. Its own error is above.")
     if deaths < (MAX_CRASHES if -status in CRASHES else MAX_DEATHS):
         return ""
-    return f"{path} ends its worker: {deaths} of them died of {signal.Signals(-status).name} at it."
+    return f"{path} kills its worker: {deaths} of them died of {signal.Signals(-status).name} while working on it."
 
 
 class _Pool:
@@ -78,7 +78,7 @@ class _Pool:
         try:
             self._recipe = pickle.dumps(recipe)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise ValueError(f"the backbone cannot be sent to other processes ({error}). Give one worker.") from error
+            raise ValueError(f"the backbone cannot be sent to other processes ({error}). Use one worker.") from error
         self._threads = max(torch.get_num_threads() // max(num_workers, 1), 1)
         self._spreads_gpus = str(getattr(recipe.backbone, "device", "cpu")) == "cuda"  # not where one is named
         self.workers = [self._start(number) for number in range(num_workers)]
@@ -87,13 +87,13 @@ class _Pool:
         return any(worker.video for worker in self.workers)
 
     def ready(self, todo: Todo) -> list[_Worker]:
-        """Those that have something to tell, waiting for one; not beyond the moment when there is more to hand out."""
+        """The workers with something to report; waits for one, but no longer than until there is more to hand out."""
         idle = any(worker.video is None for worker in self.workers)
         connections = wait([worker.connection for worker in self.workers], todo.pause() if todo and idle else None)
         return [worker for worker in self.workers if worker.connection in connections]
 
     def replace(self, worker: _Worker) -> int:
-        """A new worker in the place of one that is dead, or shall be; that one's status, less than 0 for a signal."""
+        """Ends a worker and starts a new one in its place; the exit status of the old one, below 0 for a signal."""
         status = worker.end()
         self.workers[self.workers.index(worker)] = self._start(worker.number)
         return status
@@ -109,7 +109,7 @@ class _Pool:
 
 
 class _Worker:
-    """A process, and the video it is at."""
+    """A process, and the video it is working on."""
 
     def __init__(self, recipe: bytes, number: int, threads: int, spreads_gpus: bool) -> None:
         context = multiprocessing.get_context("forkserver")  # clean processes, which need not import torch each
@@ -144,18 +144,18 @@ class _Worker:
             if self.process.is_alive():
                 stop()
                 self.process.join(5)
-        sweep()  # it may have had no time to
+        sweep()  # it may not have had the time to
         return self.process.exitcode or 0
 
 
 def _work(recipe: bytes, connection: Connection, gpu: int | None, threads: int) -> None:
-    """The life of a worker: a path comes, events go, until the other end is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started us
+    """The life of a worker: it receives a path and sends events, until the other end is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
     torch.set_num_threads(threads)
-    if gpu is not None and (count := torch.cuda.device_count()) > 1:  # which does not start CUDA
+    if gpu is not None and (count := torch.cuda.device_count()) > 1:  # counting does not start CUDA
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu % count]
-    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # nobody is there any more
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the other end is closed
         try:
             extractor = pickle.loads(recipe).build()
             while True:
@@ -165,7 +165,7 @@ def _work(recipe: bytes, connection: Connection, gpu: int | None, threads: int) 
             raise
         except Exception as error:
             connection.send(_portable(error))
-            connection.recv()  # until we are ended
+            connection.recv()  # waits to be ended
 
 
 def _portable(error: Exception) -> Exception:

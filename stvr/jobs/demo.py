@@ -23,7 +23,8 @@ from stvr.render import Answer, demo_report, render_tubelets, still, text_table,
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.build import read_pairs
-from stvr.tasks.pairs.prepare import PairOptions, prepare_table
+from stvr.tasks.pairs.prepare import PairOptions
+from stvr.tasks.pairs.prepare import prepare as prepare_pairs
 from stvr.training.runs import LOG_FILE
 from stvr.tubelets.by_clip import boxes_by_clip
 from stvr.world.actions import HELD_OUT
@@ -108,7 +109,9 @@ def prepare(places: Places, seed: int) -> None:
     lengths = {video: store.num_clips(video) for video in store.videos()}
     options = PairOptions(seed=seed)
     tracks = places.world / "tracks.csv"
-    prepare_table(tracks, places.pairs, held_out=";".join(HELD_OUT), video_clips=lengths, options=options)
+    prepare_pairs(
+        "table", [tracks], places.pairs, held_out=";".join(HELD_OUT), video_clips=lengths, options=options,
+    )  # fmt: skip
 
 
 def evaluated(places: Places, seed: int) -> dict[str, Any]:

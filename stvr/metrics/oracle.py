@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from stvr.structures import Detections, Tubelet
+from stvr.structures import LABEL_SAME, Detections, Tubelet
 from stvr.tubelets.actors import actors
 from stvr.tubelets.by_clip import boxes_by_clip
 from stvr.tubelets.following import Clips, Track, follow_online, ious
@@ -40,7 +40,7 @@ def oracle_link(
     in_time: tubelets also begin and end with the true action; without it they begin and end by their scores, as in
     `link`, so that linking is all this oracle knows better.
     """
-    clips = [read_clip(clip, min_score) for clip in detections]
+    clips = [read_clip(clip, LABEL_SAME, min_score) for clip in detections]
     tracks, rest = by_identity(clips, true, start, own_iou)
 
     def cut_by_score(tracks: Sequence[Track]) -> list[Scored]:

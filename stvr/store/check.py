@@ -1,4 +1,4 @@
-"""Whether what a store says is there is there, and is what was written."""
+"""Check that a store holds what it says it holds, just as it was written."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import zarr
 from google_crc32c import value as crc32c
 from numpy.typing import NDArray
 
+from stvr.store.arrays import ArrayLayout, arrays_of
 from stvr.store.features import FeatureStore
-from stvr.store.spec import ArrayLayout, arrays_of
 from stvr.store.writer import notes_of
 
-ABSENT = 2**64 - 1  # in the index of a shard: this chunk was never written
+ABSENT = 2**64 - 1  # in the index of a shard: a chunk that was never written
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is broken: one shard of a video, or, where `shard` is None, the video as a whole."""
+    """What is broken: one shard of a video, or the whole video where `shard` is None."""
 
     video: str
     shard: int | None
@@ -34,7 +34,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found in a store. unfinished: the next extraction goes on with these. unsigned: without checksums."""
+    """What was found in a store.
+
+    complete: how many videos are. unfinished: videos that the next extraction continues. unsigned: videos without
+    checksums.
+    """
 
     complete: int
     faults: tuple[Fault, ...]
@@ -43,22 +47,22 @@ class Checked:
 
 
 def check_all(store: FeatureStore, tell: Callable[[float, str], None] = lambda share, text: None) -> Checked:
-    """Checks every video; `tell` gets the share that is done and the video at hand."""
-    names, there = sorted(store.place.folders()), set(store.videos())
+    """Checks every video. `tell` is called with the share that is done and the video being checked."""
+    names, complete = sorted(store.place.folders()), set(store.videos())
     faults, unfinished, unsigned = list[Fault](), list[str](), list[str]()
     for number, video in enumerate(names):
         tell(number / len(names), video)
-        if video in there or store.is_garbled(video):
+        if video in complete or store.is_garbled(video):
             faults += (found := check(store, video))
             if not found and not has_checksums(store, video):
                 unsigned.append(video)
         else:
             unfinished.append(video)
-    return Checked(len(there), tuple(faults), tuple(unfinished), tuple(unsigned))
+    return Checked(len(complete), tuple(faults), tuple(unfinished), tuple(unsigned))
 
 
 def check(store: FeatureStore, video: str) -> list[Fault]:
-    """Reads every chunk of a video against its checksum, and its arrays against the spec of the store."""
+    """Checks every chunk of a video against its checksum, and its arrays against the spec of the store."""
     try:
         notes_of(store.place, video)
         arrays = dict(_arrays(store, video))
@@ -73,29 +77,29 @@ def check(store: FeatureStore, video: str) -> list[Fault]:
 
 
 def has_checksums(store: FeatureStore, video: str) -> bool:
-    """Whether the chunks of a video carry checksums; they do since there is `stvr verify`."""
+    """Whether the chunks of a video carry checksums; only stores older than `stvr verify` have none."""
     array = cast(zarr.Array[Any], store.group(video)["features"])
     return all(getattr(codec, "checksum", False) for codec in array.compressors)
 
 
 def _arrays(store: FeatureStore, video: str) -> Iterator[tuple[str, tuple[zarr.Array[Any], ArrayLayout]]]:
-    """The arrays that the spec wants, each as the spec wants it."""
+    """The arrays that the spec names, with their layout. ValueError for one that does not have that layout."""
     group, num_clips = store.group(video), store.num_clips(video)
     for name, layout in arrays_of(store.spec, cast(zarr.Array[Any], group["features"]).shape[1:]).items():
         array = cast(zarr.Array[Any], group[name])
         shard = array.shards if layout.sharded else array.chunks
-        came = (array.shape, array.dtype, shard)
-        wanted = ((num_clips, *layout.shape), np.dtype(layout.dtype), (store.clips_per_shard, *layout.shape))
-        if came != wanted:
-            raise ValueError(f"{name} should be {wanted[0]} of {wanted[1]} in shards of {wanted[2]}, "
-                             f"but is {came[0]} of {came[1]} in shards of {came[2]}")
+        actual = (array.shape, array.dtype, shard)
+        expected = ((num_clips, *layout.shape), np.dtype(layout.dtype), (store.clips_per_shard, *layout.shape))
+        if actual != expected:
+            raise ValueError(f"{name} should be {expected[0]} of {expected[1]} in shards of {expected[2]}, "
+                             f"but is {actual[0]} of {actual[1]} in shards of {actual[2]}")
         yield name, (array, layout)
 
 
 def _fault(
     store: FeatureStore, video: str, name: str, array: zarr.Array[Any], layout: ArrayLayout, shard: int
 ) -> str | None:
-    """Why one shard of one array is not what was written."""
+    """Why one shard of one array is not as it was written; None when it is."""
     content = store.place.read(f"{video}/{name}/{layout.shard_key(shard)}")
     start = shard * store.clips_per_shard
     stop = min(start + store.clips_per_shard, array.shape[0])
@@ -113,11 +117,11 @@ def _fault(
 
 
 def _index_fault(content: bytes, num_chunks: int, num_clips: int) -> str | None:
-    """The index at the end of a shard: (offset, length) of each chunk as uint64, then their CRC-32C."""
+    """What is wrong with a shard's index at its end: (offset, length) of each chunk as uint64, then the CRC-32C."""
     size = 16 * num_chunks
     index, stored = content[-size - 4 : -4], content[-4:]
     if len(index) != size or struct.unpack("<I", stored)[0] != crc32c(index):
-        return "its index does not have its checksum"
+        return "its index does not match its checksum"
     if (np.frombuffer(index, "<u8").reshape(-1, 2)[:num_clips] == ABSENT).any():
         return "chunks are missing"
     return None

@@ -1,8 +1,8 @@
-"""Who writes a video: a lease that its holder renews, so that what a dead one held is free again.
+"""Who writes a video: a lease that its holder renews, so that the video is free again when the holder dies.
 
-On one machine the holder also locks the claim's file, and the system drops a lock when its holder dies: nothing is
-waited for there. Where no lock is shared (NFS, buckets, several machines) the lease decides; clocks that differ by less
-than the lease are good enough.
+On one machine the holder also locks the claim's file, and the system drops that lock when the holder dies, so nobody
+has to wait. Where locks are not shared (NFS, buckets, several machines) the lease decides; it is enough that clocks
+differ by less than a lease.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from threading import Event, Thread
 from typing import Any, Protocol
 
 LEASE_SECONDS = 60.0
-SETTLED_SECONDS = 1.0  # what two machines that take over one lease need to see each other
-WRITING_SECONDS = 5.0  # a claim that says nothing yet is given so long to be written
+SETTLED_SECONDS = 1.0  # how long two machines that take over the same lease need to see each other
+WRITING_SECONDS = 5.0  # how long a claim may stay empty before it counts as abandoned
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 class Claimed(ValueError):
-    """Somebody else is writing the video. The line says who."""
+    """Somebody else is writing the video. The message says who."""
 
     def __init__(self, video: str, holder: str) -> None:
-        super().__init__(f"{video!r} is being written by {holder}. Run again when that has ended.")
+        super().__init__(f"{video!r} is being written by {holder}. Run again when that has finished.")
 
 
 class Claim(Protocol):
-    """Of one video, from its making until `release`. Claimed is raised by the making, when another holds it."""
+    """Holds one video from construction until `release`. The constructor raises Claimed when another holds it."""
 
     def renew(self) -> None: ...
     def check(self) -> None: ...
@@ -45,12 +45,12 @@ class Claim(Protocol):
 
 @contextmanager
 def kept(claim: Claim, lease_seconds: float) -> Iterator[Claim]:
-    """Renews a claim four times a lease, and lets it go at the end."""
-    ended = Event()
+    """Renews a claim four times a lease, and releases it at the end."""
+    stop = Event()
 
     def renew() -> None:
-        while not ended.wait(lease_seconds / 4):
-            with suppress(Exception):  # the next time will do; `check` says when the claim is lost
+        while not stop.wait(lease_seconds / 4):
+            with suppress(Exception):  # the next renewal will do; `check` notices when the claim is lost
                 claim.renew()
 
     thread = Thread(target=renew, daemon=True)
@@ -58,13 +58,13 @@ def kept(claim: Claim, lease_seconds: float) -> Iterator[Claim]:
     try:
         yield claim
     finally:
-        ended.set()
+        stop.set()
         thread.join()
         claim.release()
 
 
 class FileClaim:
-    """A file in a folder: locked, and dated anew at every renewal."""
+    """A file in a folder, locked, whose time is set anew at every renewal."""
 
     def __init__(self, path: Path, lease_seconds: float) -> None:
         self._path, self._note = path, _note()
@@ -83,7 +83,7 @@ class FileClaim:
         os.utime(self._file)
 
     def check(self) -> None:
-        """Claimed where the lease ran out, as of a machine that slept, and another has taken over."""
+        """Claimed when the lease ran out, because the machine slept say, and another has taken over."""
         try:
             note = self._path.read_bytes()
         except FileNotFoundError:
@@ -95,12 +95,12 @@ class FileClaim:
         with suppress(Claimed, OSError):
             self.check()
             self._path.unlink()
-            self._path.parent.rmdir()  # the last one
+            self._path.parent.rmdir()  # fails, as it should, while there are other claims
         os.close(self._file)
 
 
 def _locked(path: Path, lease_seconds: float) -> tuple[int, bool]:
-    """The open file of a claim that is ours now, and whether it was another machine's whose lease ran out."""
+    """The open file of a claim that is now ours, and whether it is taken over from a machine whose lease ran out."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -108,18 +108,18 @@ def _locked(path: Path, lease_seconds: float) -> tuple[int, bool]:
         except FileExistsError:
             try:
                 file, is_new = os.open(path, os.O_RDWR), False
-            except FileNotFoundError:  # the one before has just let go
+            except FileNotFoundError:  # its holder has just released it
                 continue
-        except FileNotFoundError:  # and tidied up
+        except FileNotFoundError:  # and removed the folder
             continue
         try:
             locks, note = _lock(file, wait=is_new), os.pread(file, 1000, 0)
             if not os.path.samestat(os.fstat(file), path.stat()):
                 raise FileNotFoundError
-            ours_to_judge = locks and _said(note).get("machine") == _machine()
+            lock_decides = locks and _parsed(note).get("machine") == _machine()
             age = time.time() - os.fstat(file).st_mtime
-            if is_new or ours_to_judge or age > (lease_seconds if note else WRITING_SECONDS):
-                return file, not (is_new or ours_to_judge)
+            if is_new or lock_decides or age > (lease_seconds if note else WRITING_SECONDS):
+                return file, not (is_new or lock_decides)
             raise BlockingIOError
         except FileNotFoundError:
             os.close(file)
@@ -135,7 +135,7 @@ def _locked(path: Path, lease_seconds: float) -> tuple[int, bool]:
 def _lock(file: int, wait: bool) -> bool:
     """Locks an open file; False where the file system has no locks. BlockingIOError when another holds it.
 
-    wait: a file that is new is held by those who look whose it is, and no longer than that takes.
+    wait: for a new file, which others lock only for as long as it takes to see whose it is.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -147,7 +147,7 @@ def _lock(file: int, wait: bool) -> bool:
 
 
 class BucketClaim:
-    """An object that is put only if absent, and replaced only by who knows its present content."""
+    """An object that is created only if absent, and replaced only by somebody who knows its current content."""
 
     def __init__(self, objects: Any, key: str, lease_seconds: float) -> None:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -160,13 +160,13 @@ class BucketClaim:
             except AlreadyExistsError:
                 pass
             try:
-                there = objects.get(key)
-                note, meta = bytes(there.bytes()), there.meta
+                current = objects.get(key)
+                note, meta = bytes(current.bytes()), current.meta
                 if (datetime.now(UTC) - meta["last_modified"]).total_seconds() < lease_seconds:
                     raise Claimed(self._name, _holder(note))
                 self._tag = objects.put(key, _note(), mode={"e_tag": meta["e_tag"]})["e_tag"]
                 return
-            except (FileNotFoundError, PreconditionError):  # let go, or taken over, this moment
+            except (FileNotFoundError, PreconditionError):  # released or taken over at this very moment
                 continue
 
     @property
@@ -181,7 +181,7 @@ class BucketClaim:
 
     def check(self) -> None:
         if not self._tag:
-            raise Claimed(self._name, "another that took over when the lease had run out")
+            raise Claimed(self._name, "another process, which took over when the lease had run out")
 
     def release(self) -> None:
         with suppress(FileNotFoundError):
@@ -190,26 +190,26 @@ class BucketClaim:
 
 
 def _note() -> bytes:
-    """Who we are; never twice the same, so that what was read can be told from what is there."""
+    """Who we are, with a token that never occurs twice, so that two claims can be told apart."""
     holder = f"process {os.getpid()} on {socket.gethostname()}"
     return json.dumps({"holder": holder, "machine": _machine(), "token": uuid.uuid4().hex}).encode()
 
 
-def _said(note: bytes) -> dict[str, Any]:
+def _parsed(note: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(note)
+        content = json.loads(note)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _holder(note: bytes) -> str:
-    return str(_said(note).get("holder", "another process"))
+    return str(_parsed(note).get("holder", "another process"))
 
 
 @cache
 def _machine() -> str:
-    """What shares one set of locks: a running kernel."""
+    """The running kernel: processes under the same one see each other's locks."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

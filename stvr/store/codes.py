@@ -1,4 +1,4 @@
-"""How feature maps are kept smaller at a stated error. The menu is CODES."""
+"""Make feature maps smaller at a stated error. The menu is CODES."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Maps = NDArray[np.float16]  # (N, row, column, time, channel)
-Parts = dict[str, NDArray[Any]]  # what a store keeps of them: "" is the maps, "levels" what their numbers mean
+Parts = dict[str, NDArray[Any]]  # what a store keeps: "" is the maps, "levels" says what their numbers mean
 
 LEVELS = 255  # steps of int8
-KEPT_BITS = 7  # of float16's ten of mantissa, as bfloat16 has
+KEPT_BITS = 7  # of float16's ten bits of mantissa; bfloat16 has as many
 
 
 def lossless(maps: Maps) -> Parts:
@@ -20,23 +20,24 @@ def lossless(maps: Maps) -> Parts:
 
 
 def bits7(maps: Maps) -> Parts:
-    """The last three bits of each mantissa are zero, to nearest with ties to even; no number grows beyond float16.
+    """Rounds the last three bits of each mantissa away, to nearest with ties to even; no number becomes infinite.
 
-    The largest relative error is 2**-8, below float16's normal numbers 2**-22 absolute. Reading costs nothing.
+    The largest relative error is 2**-8; below float16's normal numbers the largest absolute error is 2**-22. Reading
+    costs nothing.
     """
     dropped = 10 - KEPT_BITS
     bits = maps.astype(np.float16).view(np.uint16)
     half, odd = (1 << dropped - 1) - 1, bits >> dropped & 1
     rounded = (bits + half + odd) & np.uint16(0xFFFF << dropped & 0xFFFF)
-    grown = (rounded & 0x7FFF) >= 0x7C00  # rounded up to infinity
-    return {"": np.where(grown, bits & (0xFFFF << dropped & 0xFFFF), rounded).astype(np.uint16).view(np.float16)}
+    infinite = (rounded & 0x7FFF) >= 0x7C00  # rounded up too far: these are rounded down
+    return {"": np.where(infinite, bits & (0xFFFF << dropped & 0xFFFF), rounded).astype(np.uint16).view(np.float16)}
 
 
 def int8(maps: Maps) -> Parts:
-    """Evenly spaced levels between the least and the largest value of each channel of each clip.
+    """Evenly spaced levels between the smallest and the largest value of each channel of each clip.
 
-    The largest error is half a step, (largest - least) / 510, and what float16 adds when it is read.
-    levels (N, 2, channel) float32: the least value and the step.
+    The largest error is half a step, (largest - smallest) / 510, plus the rounding to float16 when it is read.
+    levels (N, 2, channel) float32: the smallest value and the step.
     """
     values = maps.astype(np.float32)
     axes = (1, 2, 3)
@@ -55,7 +56,7 @@ CODES: dict[str, Callable[[Maps], Parts]] = {"lossless": lossless, "bits7": bits
 
 
 def encode(maps: Maps, compress: str) -> Parts:
-    return CODES[compress](maps) if maps.ndim == 5 else {"": maps}  # whoever keeps it says what it should be
+    return CODES[compress](maps) if maps.ndim == 5 else {"": maps}  # the writer reports a wrong shape
 
 
 def decode(parts: Parts, compress: str) -> Maps:
@@ -64,4 +65,4 @@ def decode(parts: Parts, compress: str) -> Maps:
 
 def check_code(compress: str) -> None:
     if compress not in CODES:
-        raise LookupError(f"there is no way {compress!r} to compress. Choose one of {', '.join(CODES)}.")
+        raise LookupError(f"there is no compression {compress!r}. Choose one of {', '.join(CODES)}.")

@@ -1,9 +1,10 @@
-"""Files that hold many arrays, written and read in parts: HDF5, or NumPy's npz. The menu is FORMATS."""
+"""Files that hold many arrays, written and read in parts: HDF5 or NumPy's npz. The menu is FORMATS."""
 
 from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-HEADER = ".stvr"  # a text beside the groups of an HDF5 file, a member of an npz: JSON; no video has such a name
+HEADER = ".stvr"  # JSON text beside the groups of an HDF5 file or in a member of an npz; no video can have this name
 Array = NDArray[Any]
+DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, LookupError, ValueError, EOFError)  # raised by a damaged file
 
 
 class File(Protocol):
@@ -23,13 +25,12 @@ class File(Protocol):
     def write(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterator[Array]) -> None: ...
     def write_header(self, header: Mapping[str, Any]) -> None: ...
     def header(self) -> Any: ...
-    def shape(self, name: str) -> tuple[int, ...]: ...
     def read(self, name: str, size: int) -> Iterator[Array]: ...
     def close(self) -> None: ...
 
 
 class Hdf5:
-    """A group a video, a clip a chunk, gzip."""
+    """One group a video, one chunk a clip, gzip."""
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file
@@ -56,14 +57,11 @@ class Hdf5:
             start += len(part)
 
     def write_header(self, header: Mapping[str, Any]) -> None:
-        """Not as an attribute, which has room for 64 KB only."""
+        """Not as an attribute, which has room for only 64 KB."""
         self._file.create_dataset(HEADER, data=json.dumps(header))
 
     def header(self) -> Any:
         return json.loads(self._file[HEADER][()])
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._file[name].shape)
 
     def read(self, name: str, size: int) -> Iterator[Array]:
         dataset = self._file[name]
@@ -94,8 +92,8 @@ class Npz:
 
     def write(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterator[Array]) -> None:
         with self._file.open(f"{name}.npy", "w", force_zip64=True) as member:
-            told = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-            npy.write_array_header_1_0(cast(BinaryIO, member), told)
+            header = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            npy.write_array_header_1_0(cast(BinaryIO, member), header)
             for part in parts:
                 member.write(np.ascontiguousarray(part).tobytes())
 
@@ -104,10 +102,6 @@ class Npz:
 
     def header(self) -> Any:
         return json.loads(self._file.read(HEADER))
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        with self._file.open(f"{name}.npy") as member:
-            return _npy_header(member)[0]
 
     def read(self, name: str, size: int) -> Iterator[Array]:
         with self._file.open(f"{name}.npy") as member:

@@ -1,31 +1,36 @@
-"""A store as one file of another format, and back. Every array goes as it is kept, bit for bit."""
+"""Write a store to one file of another format, and read it back. Every array stays as it is kept, bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stvr.files import whole
-from stvr.store.containers import FORMATS, File
+from stvr.store.arrays import arrays_of
+from stvr.store.containers import DAMAGE, FORMATS, Array, File
 from stvr.store.features import FORMAT, FeatureStore
+from stvr.store.older_stores import with_maps
 from stvr.store.quantize import WRITTEN_ANEW, map_shape, spans
-from stvr.store.spec import FeatureSpec, arrays_of
+from stvr.structures import FeatureSpec
+from stvr.version import __version__
 
 
 def export_features(
     store: FeatureStore, path: Path, file_format: str, tell: Callable[[str], None] = lambda video: None
 ) -> int:
-    """Writes all videos of a store to one file, whole or not at all; how many. Holds one shard."""
+    """Writes all videos of a store to one file, which appears whole or not at all; returns how many.
+
+    Holds one shard in memory.
+    """
     if file_format not in FORMATS:
         raise LookupError(f"there is no format {file_format!r}. Choose one of {', '.join(FORMATS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     videos = store.videos()
-    header = {"format": FORMAT, "stvr": version("stvr"), "spec": store.spec.to_json(),
+    header = {"format": FORMAT, "stvr": __version__, "spec": store.spec.to_json(),
               "clips_per_shard": store.clips_per_shard, "videos": {video: store.info(video) for video in videos}}
     with whole(path) as partial, closing(FORMATS[file_format].create(partial)) as file:
         for video in videos:
@@ -38,16 +43,19 @@ def export_features(
 
 
 def import_features(path: Path, out: Path | str, tell: Callable[[str], None] = lambda video: None) -> FeatureStore:
-    """The store that was exported to a file, or more videos of its kind for one that is there. Holds one shard."""
+    """Makes a store of an exported file, or adds its videos to an existing store of the same spec.
+
+    Holds one shard in memory. ValueError when the file or the store at `out` is of another kind.
+    """
     with closing(_opened(path)) as file:
         header = _header(file, path)
         store = FeatureStore.open_or_create(out, FeatureSpec.from_json(header["spec"]), header["clips_per_shard"])
         for video, info in header["videos"].items():
             if video not in store:
-                _import(file, store, video, info)
+                _import(file, path, store, video, info)
             elif store.info(video).get("digest") != info.get("digest"):
-                raise ValueError(f"{video!r} is in {store} already, made from another file than in {path}. "
-                                 "Give another --out.")
+                raise ValueError(f"{video!r} is already in {store}, but made from another video file than the one in "
+                                 f"{path}. Give another --out.")
             tell(video)
     return store
 
@@ -64,33 +72,51 @@ def is_export(path: Path) -> bool:
     return path.is_file() and any(each.recognises(path) for each in FORMATS.values())
 
 
-def _import(file: File, store: FeatureStore, video: str, info: Mapping[str, Any]) -> None:
-    shape = file.shape(f"{video}/features")[1:]
+def _import(file: File, path: Path, store: FeatureStore, video: str, info: Mapping[str, Any]) -> None:
+    first = next(_read(file, path, f"{video}/features", 1))
     notes = {name: value for name, value in info.items() if name not in WRITTEN_ANEW}
-    with store.write(video, info["num_clips"], shape, notes) as writer:
-        names = list(arrays_of(store.spec, shape))
-        size = store.clips_per_shard
-        for shard, parts in enumerate(zip(*(file.read(f"{video}/{name}", size) for name in names), strict=True)):
+    with store.write(video, info["num_clips"], first.shape[1:], notes) as writer:
+        names = list(arrays_of(store.spec, first.shape[1:]))
+        arrays = (_read(file, path, f"{video}/{name}", store.clips_per_shard) for name in names)
+        for shard, parts in enumerate(zip(*arrays, strict=True)):
             if shard in writer.missing:
                 writer.append_parts(dict(zip(names, parts, strict=True)))
         writer.complete(num_planned=info["num_planned"])
 
 
+def _read(file: File, path: Path, name: str, size: int) -> Iterator[Array]:
+    """The parts of one array. ValueError when the file is damaged there."""
+    try:
+        yield from file.read(name, size)
+    except DAMAGE as error:
+        raise ValueError(f"{path} is damaged: {name} cannot be read ({error}). Export the store again.") from error
+
+
 def _opened(path: Path) -> File:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there. Name a file that `stvr store export` made.")
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"{path} {reason}. Name a file that `stvr store export` made.")
     for each in FORMATS.values():
         if each.recognises(path):
-            return each.open(path)
-    raise ValueError(f"{path}: wanted an HDF5 or npz file that `stvr store export` made, came something else.")
+            try:
+                return each.open(path)
+            except DAMAGE as error:
+                raise ValueError(f"{path} is damaged: {error}. Export the store again.") from error
+    raise ValueError(f"{path}: wanted an HDF5 or npz file that `stvr store export` made, got something else.")
 
 
 def _header(file: File, path: Path) -> dict[str, Any]:
     try:
         header = dict(file.header())
-    except (KeyError, ValueError, TypeError):
+    except (*DAMAGE, TypeError):
         header = {}
+    if header.get("format") == 1:
+        video = next(iter(header["videos"]), None)
+        if video is None:
+            raise ValueError(f"{path} was made by an earlier release and holds no video. Export the store again.")
+        shape = next(file.read(f"{video}/features", 1)).shape[1:]
+        return {**header, "format": FORMAT, "spec": with_maps(header["spec"], shape)}
     if header.get("format") != FORMAT:
-        raise ValueError(f"{path}: wanted a file that `stvr store export` made, came one of another program. "
-                         "Its arrays alone do not say what made them.")
+        raise ValueError(f"{path}: wanted a file that `stvr store export` made, got one of another program, "
+                         "which does not say how its arrays were made.")
     return header

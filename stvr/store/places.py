@@ -1,4 +1,4 @@
-"""Where a store lies: a folder, or a prefix in a bucket (the only file that knows obstore). Files appear whole."""
+"""Where a store lies: a folder, or a prefix in a bucket. Files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stvr.video.source import BUCKET, objects
 
 
 class Place(Protocol):
-    """Keys are paths with slashes below the place. What is not there reads as None and is deleted without complaint."""
+    """Keys are paths below the place, with slashes. A missing key reads as None, and deleting it is no error."""
 
     @property
     def path(self) -> Path | str: ...
@@ -34,13 +34,13 @@ class Place(Protocol):
 
 
 def place_at(path: Path | str) -> Place:
-    """A folder, or for "s3://bucket/prefix" (gs, az) a bucket: its keys, region, endpoint are AWS_... variables."""
+    """A folder, or for "s3://bucket/prefix" (gs, az) a bucket; AWS_... variables hold its keys, region and endpoint."""
     bucket = BUCKET.match(str(path))
     return Bucket(f"{bucket[1]}://{bucket[2].rstrip('/')}") if bucket else Folder(Path(path))
 
 
 def is_store(path: Path | str) -> bool:
-    """Whether there is a group of Zarr's; no more is looked at."""
+    """Whether there is a Zarr group; nothing more is checked."""
     return place_at(path).read("zarr.json") is not None
 
 
@@ -75,7 +75,7 @@ class Folder:
 
     def delete(self, key: str) -> None:
         (self.path / key).unlink(missing_ok=True)
-        with suppress(OSError):  # the last one takes its folder with it
+        with suppress(OSError):  # the last file takes its folder with it
             (self.path / key).parent.rmdir()
 
     def delete_all(self, folder: str) -> None:
@@ -87,7 +87,7 @@ class Folder:
             return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
 
     def keys(self, folder: str) -> set[str]:
-        """All files below a folder, named from there."""
+        """All files below a folder, by their paths relative to it."""
         root = self.path / folder
         found = ((Path(parent), names) for parent, _, names in os.walk(root))
         return {str((parent / name).relative_to(root)) for parent, names in found for name in names}
@@ -99,7 +99,7 @@ class Folder:
         return FileClaim(self.path / ".claims" / name, lease_seconds)
 
     def tidy(self, folder: str) -> None:
-        """Takes away what a writer left half written when it was killed."""
+        """Removes what a writer left half written when it was killed."""
         for leftover in (self.path / folder).rglob("*.partial"):
             leftover.unlink(missing_ok=True)
 
@@ -148,4 +148,4 @@ class Bucket:
         return BucketClaim(self._objects, f".claims/{name}", lease_seconds)
 
     def tidy(self, folder: str) -> None:
-        """Nothing is ever left half written."""
+        """There is nothing to do: no object is ever half written."""

@@ -1,4 +1,4 @@
-"""A store once more, its features coded another way, and what that cost."""
+"""Copy a store with its features coded another way, and measure what that costs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stvr.store.arrays import arrays_of, part_name
 from stvr.store.codes import check_code, decode, encode
 from stvr.store.features import FeatureStore
-from stvr.store.spec import arrays_of, part_name
 from stvr.store.writer import VideoWriter
 from stvr.structures import Span
 
@@ -21,7 +21,10 @@ WRITTEN_ANEW = ("state", "num_clips", "num_planned", "stvr")  # notes that every
 
 @dataclass(slots=True)
 class Loss:
-    """Of one video: ||kept - was|| / ||was||, and the largest difference of one value. largest_value: of what was."""
+    """Of one video. relative: ||kept - original|| / ||original||. largest: the largest difference of one value.
+
+    largest_value: the largest absolute value of the original.
+    """
 
     relative: float
     largest: float
@@ -31,13 +34,13 @@ class Loss:
 def quantize(
     source: FeatureStore, out: Path | str, compress: str, tell: Callable[[str], None] = lambda video: None
 ) -> dict[str, Loss]:
-    """Codes every video of a lossless store into another, and says what each lost. Goes on where it was stopped.
+    """Copies every video of a lossless store into another, coded; returns what each lost. Goes on where it stopped.
 
-    Holds one shard. ValueError when the source is not lossless, or `out` holds other features.
+    Holds one shard in memory. ValueError when the source is not lossless, or `out` holds other features.
     """
     check_code(compress)
     if source.spec.compress != "lossless":
-        raise ValueError(f"{source} is kept as {source.spec.compress} already; a second loss could not be told. "
+        raise ValueError(f"{source} is already kept as {source.spec.compress}, so a second loss could not be measured. "
                          "Give the lossless store.")
     target = FeatureStore.open_or_create(out, replace(source.spec, compress=compress), source.clips_per_shard)
     if str(target) == str(source):
@@ -61,7 +64,7 @@ def spans(source: FeatureStore, video: str) -> Iterator[tuple[int, Span]]:
 
 
 def map_shape(source: FeatureStore, video: str) -> tuple[int, ...]:
-    """row, column, time, channel."""
+    """(row, column, time, channel)."""
     return source.read_part(Span(video, 0, 1), "features").shape[1:]
 
 
@@ -72,16 +75,16 @@ def _code(source: FeatureStore, target: FeatureStore, video: str) -> None:
         for shard, span in spans(source, video):
             parts: dict[str, NDArray[Any]] = {}
             for name in arrays_of(source.spec, shape):
-                was = source.read_part(span, name)
+                original = source.read_part(span, name)
                 if not name.startswith("features"):
-                    parts[name] = was
+                    parts[name] = original
                     continue
-                coded = encode(was, target.spec.compress)
+                coded = encode(original, target.spec.compress)
                 parts |= {part_name(name, part): values for part, values in coded.items()}
-                away = decode(coded, target.spec.compress).astype(np.float32) - was
-                squares += np.square(away, dtype=np.float64).sum(), np.square(was, dtype=np.float64).sum()
-                largest = max(largest, float(np.abs(away).max()))
-                largest_value = max(largest_value, float(np.abs(was).max()))
+                error = decode(coded, target.spec.compress).astype(np.float32) - original
+                squares += np.square(error, dtype=np.float64).sum(), np.square(original, dtype=np.float64).sum()
+                largest = max(largest, float(np.abs(error).max()))
+                largest_value = max(largest_value, float(np.abs(original).max()))
             _append_missing(writer, shard, parts)
         relative = float(np.sqrt(squares[0] / squares[1])) if squares[1] else 0.0
         writer.complete(loss=asdict(Loss(relative, largest, largest_value)),

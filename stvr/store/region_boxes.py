@@ -1,4 +1,4 @@
-"""Region boxes that a detector saw, beside the features of a video: a small file each, whole or not there."""
+"""Region boxes that a detector found, beside the features of a video: one small file a video, whole or absent."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ COLUMNS = 6  # x1, y1, x2, y2 in [0, 1], score, label
 
 
 def write_boxes(store: FeatureStore, video: str, boxes: NDArray[np.float32], detector: str) -> None:
-    """boxes (clip, box, 6): as many clips as the features have, best score first; rows of zeros where there are fewer.
+    """boxes (clip, box, 6): as many clips as the features have, best score first, filled up with rows of zeros.
 
-    detector: what made them, as `detector_of` tells it again.
+    detector: what made them, as `detector_of` returns it.
     """
-    if boxes.shape[::2] != (store.num_clips(video), COLUMNS):
-        raise ValueError(f"{video!r} has {store.num_clips(video)} clips in {store}, so its boxes are "
-                         f"({store.num_clips(video)}, boxes, {COLUMNS}), not {boxes.shape}. Is it another file?")
+    num_clips = store.num_clips(video)
+    if boxes.shape[::2] != (num_clips, COLUMNS):
+        raise ValueError(f"wanted boxes ({num_clips}, N, {COLUMNS}) for the {num_clips} clips of {video!r} in {store}, "
+                         f"got {boxes.shape}. Is this the same video file?")
     content = io.BytesIO()
     np.savez_compressed(content, boxes=boxes.astype(np.float32), detector=np.array(detector))
     store.place.write(f"{FOLDER}/{video}.npz", content.getvalue())
 
 
 def read_boxes(store: FeatureStore, span: Span) -> Tensor:
-    """Of each clip of a span, (T, box, 6) float32: x1, y1, x2, y2 in [0, 1], score, the detector's label.
+    """The boxes of each clip of a span, (T, box, 6) float32: x1, y1, x2, y2 in [0, 1], score, the detector's label.
 
-    LookupError when nobody has looked for boxes in that video.
+    LookupError when no detector has been run on that video.
     """
-    held = _held(store, span.video)
-    if held is None:
+    content = _read(store, span.video)
+    if content is None:
         raise LookupError(f"there are no boxes of {span.video!r} in {store}. Run `stvr extract --boxes` on its file.")
-    return torch.from_numpy(held[0][span.start : span.stop])
+    return torch.from_numpy(content[0][span.start : span.stop])
 
 
 def detector_of(store: FeatureStore, video: str) -> str | None:
     """What made the boxes of a video; None where there are none."""
-    held = _held(store, video)
-    return held and held[1]
+    content = _read(store, video)
+    return content and content[1]
 
 
-def _held(store: FeatureStore, video: str) -> tuple[NDArray[np.float32], str] | None:
+def _read(store: FeatureStore, video: str) -> tuple[NDArray[np.float32], str] | None:
+    """The boxes of a video and what made them; None where there are none."""
     content = store.place.read(f"{FOLDER}/{video}.npz")
     if content is None:
         return None
@@ -55,4 +57,4 @@ def _held(store: FeatureStore, video: str) -> tuple[NDArray[np.float32], str] | 
             return file["boxes"], str(file["detector"])
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(f"the boxes of {video!r} in {store} are damaged ({error}). "
-                         f"Remove {store}/{FOLDER}/{video}.npz.") from None
+                         f"Remove {store}/{FOLDER}/{video}.npz and run `stvr extract --boxes` again.") from None

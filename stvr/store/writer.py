@@ -1,11 +1,10 @@
-"""Writes one video into a store, a whole shard at a time."""
+"""Write one video into a store, a whole shard at a time."""
 
 from __future__ import annotations
 
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any, cast
 
 import numpy as np
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.codecs import ZstdCodec
 
+from stvr.store.arrays import ArrayLayout, part_name
 from stvr.store.codes import encode
 from stvr.store.places import Place
-from stvr.store.spec import ArrayLayout, part_name
+from stvr.version import __version__
 
 MADE_BY = ("digest", "num_planned", "precision")  # what all shards of a video have in common
 
@@ -24,8 +24,8 @@ MADE_BY = ("digest", "num_planned", "precision")  # what all shards of a video h
 class VideoWriter:
     """Takes the clips of the shards that are missing, in order; the first clip it wants is `next_clip`.
 
-    A shard that exists is complete. An array shorter than planned says that all clips are known: it is cut only when
-    the last one has come. check: raises when the video is not ours to write any more.
+    A shard that exists is complete. An array shorter than planned means that the number of clips is known: it is cut
+    only after the last clip was given. check: raises when we may not write the video any more.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class VideoWriter:
         self._layout, self._clips_per_shard = layout, clips_per_shard
         self._arrays: dict[str, zarr.Array[Any]] | None = None
         place.tidy(video)
-        self._there = notes_of(place, video)
-        if self._there is not None:
-            self._resume(self._there)
-        self._missing, self._waiting = self._find_missing(), 0  # shards to write, clips of the first that have come
+        self._earlier = notes_of(place, video)
+        if self._earlier is not None:
+            self._resume(self._earlier)
+        self._missing, self._waiting = self._find_missing(), 0  # shards to write; clips of the first one so far
         self._shard: dict[str, NDArray[Any]]
         self._shard = {name: np.empty((clips_per_shard, *each.shape), each.dtype) for name, each in layout.items()}
 
@@ -51,16 +51,16 @@ class VideoWriter:
     @property
     def noted(self) -> dict[str, Any]:
         """What an earlier writer of the video noted; it has `decode_errors` when the video was complete once."""
-        return dict(self._there or {})
+        return dict(self._earlier or {})
 
     @property
     def num_wanted(self) -> int:
-        """How many clips are still to come."""
+        """How many clips are still missing."""
         return sum(map(self._size_of, self._missing)) - self._waiting
 
     @property
     def missing(self) -> frozenset[int]:
-        """The shards that are to be written: clip k stands in shard k // clips_per_shard."""
+        """The shards that are still to be written: clip k lies in shard k // clips_per_shard."""
         return frozenset(self._missing)
 
     def append(
@@ -72,7 +72,7 @@ class VideoWriter:
     ) -> None:
         """Takes the next clips that are wanted: features (N, row, column, time, channel), ticks (N, frame).
 
-        flow (N, row, column, 2) and flipped, as features, where the spec of the store says that it has them.
+        flow (N, row, column, 2) and flipped, shaped like features: where the spec of the store names them.
         """
         parts: dict[str, NDArray[Any]] = {"ticks": ticks}
         if flow is not None:
@@ -84,13 +84,13 @@ class VideoWriter:
         self.append_parts(parts)
 
     def append_parts(self, parts: Mapping[str, NDArray[Any]]) -> None:
-        """Takes the next clips as they are kept: every array of the video's layout by its name, (N, ...)."""
+        """Takes the next clips in the form they are kept: every array of the video's layout by name, (N, ...)."""
         count = len(parts["features"])
         expected = {name: (count, *each.shape) for name, each in self._layout.items()}
         if {name: part.shape for name, part in parts.items()} != expected:
             wanted = ", ".join(f"{name} (N, {', '.join(map(str, each.shape))})" for name, each in self._layout.items())
-            came = ", ".join(f"{name} {part.shape}" for name, part in parts.items())
-            raise ValueError(f"{self._video!r} wants {wanted}; came {came}.")
+            given = ", ".join(f"{name} {part.shape}" for name, part in parts.items())
+            raise ValueError(f"{self._video!r} wants {wanted}; got {given}.")
         if count > self.num_wanted:
             raise ValueError(f"{self._video!r} has room for {self.num_wanted} more clips, not for {count}.")
         for clip in range(count):
@@ -101,32 +101,32 @@ class VideoWriter:
                 self._flush()
 
     def complete(self, **notes: Any) -> None:
-        """Says that no more clips will come and that the video is whole; `notes` go beside its info."""
+        """Marks the video as whole: there are no more clips. `notes` are kept beside its info."""
         if self.next_clip == 0:
-            raise ValueError(f"{self._video!r} has not one clip. Append its features first.")
+            raise ValueError(f"{self._video!r} has no clips yet. Append its features first.")
         arrays = self._open_arrays()
         if self._missing:
             self._cut(arrays)
         for name, array in arrays.items():
             array.resize((self.num_clips, *self._layout[name].shape))
-        values = {"state": "complete", "num_clips": self.num_clips, "stvr": version("stvr"), **self._info, **notes}
+        values = {"state": "complete", "num_clips": self.num_clips, "stvr": __version__, **self._info, **notes}
         zarr.open_group(self._place.zarr(), path=self._video, mode="r+").attrs["stvr"] = values
 
     def _cut(self, arrays: dict[str, zarr.Array[Any]]) -> None:
-        """Ends the video at the last clip that came, before that is written: it must not be taken for a whole shard."""
+        """Ends the video at the last clip given, before it is written: its shard must not be taken for a whole one."""
         if len(self._missing) < self._num_shards - self._missing[0]:
-            raise ValueError(f"{self._video!r} ends at clip {self.next_clip} now, where it had {self.num_clips} "
-                             f"before. Remove {self._place.path}/{self._video} to have it made anew.")
+            raise ValueError(f"{self._video!r} now ends at clip {self.next_clip}, but had {self.num_clips} clips "
+                             f"before. Remove {self._place.path}/{self._video} and extract it again.")
         self.num_clips = self.next_clip
         arrays["features"].resize((self.num_clips, *self._layout["features"].shape))
         if self._waiting:
             self._flush()
         self._missing.clear()
 
-    def _resume(self, theirs: dict[str, Any]) -> None:
-        if any(theirs.get(name) != self._info.get(name) for name in MADE_BY):
+    def _resume(self, earlier: dict[str, Any]) -> None:
+        if any(earlier.get(name) != self._info.get(name) for name in MADE_BY):
             raise ValueError(
-                f"half of {self._video!r} is there, made from {_origin(theirs)}, not from {_origin(self._info)}. "
+                f"part of {self._video!r} is there, made from {_origin(earlier)}, not from {_origin(self._info)}. "
                 f"Remove {self._place.path}/{self._video} or give another --store."
             )
         if self._place.read(f"{self._video}/features/zarr.json") is not None:
@@ -134,7 +134,7 @@ class VideoWriter:
             if shape[1:] != self._layout["features"].shape:
                 raise ValueError(
                     f"{self._place.path}/{self._video} holds maps of {shape[1:]}, not of "
-                    f"{self._layout['features'].shape}. Remove it."
+                    f"{self._layout['features'].shape}. Remove it and extract the video again."
                 )
             self.num_clips = shape[0]
 
@@ -144,16 +144,16 @@ class VideoWriter:
 
     @property
     def _first(self) -> int:
-        """The first clip of the shard that comes next."""
+        """The first clip of the next shard to write."""
         return self._missing[0] * self._clips_per_shard if self._missing else self.num_clips
 
     def _size_of(self, shard: int) -> int:
         return min(self._clips_per_shard, self.num_clips - shard * self._clips_per_shard)
 
     def _find_missing(self) -> deque[int]:
-        there = self._place.keys(f"{self._video}/features") if self._there is not None else set()
+        existing = self._place.keys(f"{self._video}/features") if self._earlier is not None else set()
         key = self._layout["features"].shard_key
-        return deque(shard for shard in range(self._num_shards) if key(shard) not in there)
+        return deque(shard for shard in range(self._num_shards) if key(shard) not in existing)
 
     def _flush(self) -> None:
         self._check()
@@ -164,9 +164,9 @@ class VideoWriter:
         self._waiting = 0
 
     def _open_arrays(self) -> dict[str, zarr.Array[Any]]:
-        """All arrays, made at the first shard: a video that fails before leaves nothing behind."""
+        """All arrays, created with the first shard: a video that fails before that leaves nothing behind."""
         if self._arrays is None:
-            if self._there is None:
+            if self._earlier is None:
                 values = {"stvr": {"state": "writing", **self._info}}
                 zarr.create_group(self._place.zarr(), path=self._video, attributes=values)
             group = zarr.open_group(self._place.zarr(), path=self._video, mode="r+")
@@ -178,7 +178,7 @@ class VideoWriter:
 
 
 def notes_of(place: Place, video: str) -> dict[str, Any] | None:
-    """What is noted of a video, complete or not; None where nothing of it is there. ValueError where it is garbled."""
+    """What is noted of a video, complete or not; None when nothing of it is there. ValueError when it is garbled."""
     content = place.read(f"{video}/zarr.json")
     try:
         return None if content is None else dict(json.loads(content)["attributes"]["stvr"])
@@ -194,7 +194,7 @@ def _origin(info: dict[str, Any]) -> str:
 def _open_or_create_array(
     group: zarr.Group, name: str, num_clips: int, clips_per_shard: int, layout: ArrayLayout
 ) -> zarr.Array[Any]:
-    written_even_if_zero = {"write_empty_chunks": True}  # else a shard of zeros would never exist
+    written_even_if_zero = {"write_empty_chunks": True}  # otherwise a shard of zeros would never exist
     if name in group:
         return cast(zarr.Array[Any], group[name]).with_config(cast(Any, written_even_if_zero))
     shard = (clips_per_shard, *layout.shape)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from stvr.tubelets.geometry import of_label, to_pixels, tube_cover, tube_iou
-from stvr.tubelets.linking import LINKERS, link
+from stvr.tubelets.linking import LINKERS, OnlineLinker, link
 
-__all__ = ["LINKERS", "link", "of_label", "to_pixels", "tube_cover", "tube_iou"]
+__all__ = ["LINKERS", "OnlineLinker", "link", "of_label", "to_pixels", "tube_cover", "tube_iou"]

@@ -1,4 +1,4 @@
-"""Which frame of a video stands at each instant: every 1/fps of a second, the frame that is nearest."""
+"""Which frame of a video is on screen at each instant: for every 1/fps of a second, the nearest frame."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ T = TypeVar("T")
 def on_screen(
     frames: Iterable[tuple[int, T]], tail: int, time_base: Fraction, fps: int
 ) -> Iterator[tuple[int, T, int]]:
-    """(tick, frame, count): each frame with the number of instants k/fps it is nearest to; of two as near, the earlier.
+    """(tick, frame, count): each frame with the number of instants k/fps it is nearest to; on a tie, the earlier frame.
 
-    frames: (tick, frame) in order, ticks in units of `time_base` after the first timestamp of the video; a tick that
-    does not come after the one before is passed over. tail: ticks the last frame stays. Holds one frame and needs no
-    list of them: what does not decode is simply not there. Integers, as floats break the ties of 30 -> 24 at random.
+    frames: (tick, frame) in order, ticks in units of `time_base` after the video's first timestamp; a frame whose tick
+    is not later than the one before is skipped. tail: ticks the last frame stays on screen. Holds one frame at a time
+    and needs no list of them, so a frame that does not decode is simply missing. Works in integers, because floats
+    break the ties of 30 -> 24 fps at random.
     """
     scale, unit = time_base.numerator * fps, time_base.denominator  # tick t lies at instant t * scale / unit
     instants = 0
@@ -43,7 +44,7 @@ def count_instants(duration: int, time_base: Fraction, fps: int) -> int:
 
 
 def tail_of(ticks: NDArray[np.int64], packet_duration: int | None) -> int:
-    """How long the last frame stays, in ticks: as its packet says, else as the frames before it do."""
+    """How long the last frame stays, in ticks: as long as its packet says, or else as long as the frames before it."""
     if packet_duration:
         return packet_duration
     return median_low(np.diff(ticks).tolist()) if len(ticks) > 1 else 0

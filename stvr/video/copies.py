@@ -1,4 +1,4 @@
-"""Where a video comes from: a file as it is, an object in a bucket as a copy for as long as it is needed."""
+"""Any video as a local file: a file as it is, an object in a bucket as a temporary copy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stvr.video.source import Source, fetched
 
 @contextmanager
 def local(source: Source) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A file that can be opened, and what is to be noted of its origin. VideoError when it cannot be fetched."""
+    """A file that can be opened, and what to record about its origin. VideoError when it cannot be fetched."""
     if isinstance(source, Path):
         yield source, {}
         return

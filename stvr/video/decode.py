@@ -1,4 +1,4 @@
-"""Video files become clips of frames: the only file that knows the decoder."""
+"""Decode a video file into clips of frames."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ OnError = Callable[[Exception], None]
 
 av.logging.set_level(None)  # any other level calls Python from decoder threads, and closing a file can deadlock
 
-# The last three make the same picture on every processor, and one of full colour.
+# The last three flags give the same picture on every processor, with colour at full resolution.
 RESIZE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INT
 
 
 class VideoError(ValueError):
-    """A file that cannot give clips. One line that names it and says why."""
+    """A file that has no readable clips. The message is one line that names the file and says why."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoInfo:
-    """What a video file says of itself.
+    """What a video file says about itself.
 
     ticks (N,) int64: when its frames are shown, sorted, in units of `time_base` seconds after the first.
     tail: ticks the last frame stays. start: the first timestamp. width, height: pixels as displayed, after rotation.
-    rotation: quarter turns to the left that set a decoded frame upright. counted: the timestamps in the file are not
-    those of the frames (raw streams, some AVI), so frames take `ticks` in the order they come.
+    rotation: quarter turns to the left that set a decoded frame upright. counted: the timestamps in the file do not
+    belong to the frames (raw streams, some AVI files), so frames are given `ticks` in the order they are decoded.
     """
 
     path: Path
@@ -63,16 +63,16 @@ class VideoInfo:
         num_clips = count_instants(int(self.ticks[-1]) + self.tail, self.time_base, spec.fps) // spec.frames_per_clip
         if num_clips == 0:
             raise VideoError(
-                f"{self.path} lasts {float(self.duration):.3f} s, shorter than one clip of "
-                f"{spec.frames_per_clip} frames at {spec.fps} a second."
+                f"{self.path} lasts {float(self.duration):.3f} s, less than one clip of "
+                f"{spec.frames_per_clip} frames at {spec.fps} frames a second."
             )
         return num_clips
 
 
 def probe(path: Path | str, alive: Callable[[], None] = lambda: None) -> VideoInfo:
-    """Reads all timestamps and decodes the first frame only. VideoError for a file that is no video.
+    """Reads all timestamps but decodes only the first frame. VideoError for a file that is not a video.
 
-    alive: called at every packet, so that a decoder that hangs can be told from a long file.
+    alive: called at every packet, so that a decoder that hangs can be told apart from a long file.
     """
     with _opened(Path(path)) as (container, stream):
         packets, frame = [], None
@@ -82,7 +82,7 @@ def probe(path: Path | str, alive: Callable[[], None] = lambda: None) -> VideoIn
             if frame is None:
                 frame = next(iter(_decode(stream, packet, on_error=_ignore)), None)
         if frame is None:
-            raise VideoError(f"{path} decodes to nothing: it has a video stream, but not one frame of it can be read.")
+            raise VideoError(f"{path} has a video stream, but not one frame of it can be decoded.")
         stamps, durations, counted = _timestamps(packets, stream)
         ticks, index = np.unique(stamps, return_index=True)
         rotation = round(frame.rotation / 90) % 4
@@ -105,10 +105,10 @@ def decode_clips(
 ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.int64]]]:
     """The whole clips of a video in order: index, frames (F, S, S, 3) uint8 RGB, their ticks (F,).
 
-    Decodes from the start and never seeks: seeks miss frames. Holds one clip, however long the video. Frames that are
-    not chosen are not converted, repeated ones once. What cannot be decoded goes to `on_error` and its neighbours
-    stand in; a stream that ends early gives fewer clips. VideoError when there is not one clip.
-    resize: a name on the menu of `RESIZES`. alive: as in `probe`.
+    Always decodes from the start, because seeking can miss frames. Holds one clip at a time, however long the video.
+    Frames that are not shown are never converted, and repeated ones only once. A packet that cannot be decoded is
+    reported to `on_error` and the frames beside it take its place; a stream that ends early gives fewer clips.
+    VideoError when not one clip can be decoded. resize: a name in `RESIZES`. alive: as in `probe`.
     """
     info = info or probe(path)
     num_frames, number, index = info.count_clips(spec) * spec.frames_per_clip, 0, start_clip
@@ -133,16 +133,17 @@ def decode_clips(
             if number == num_frames:
                 break
     if number < spec.frames_per_clip:
-        raise VideoError(f"{path} decodes to {number} frames at {spec.fps} a second, fewer than one clip has.")
+        raise VideoError(f"{path}: only {number} frames at {spec.fps} frames a second could be decoded, fewer than "
+                         f"the {spec.frames_per_clip} of one clip.")
 
 
 def _bilinear(frame: av.VideoFrame, rotation: int, size: int, scaler: VideoReformatter) -> NDArray[np.uint8]:
-    """(S, S, 3) uint8 RGB, upright. Squares turn without a second resize."""
+    """(S, S, 3) uint8 RGB, upright. The picture is square, so rotating it needs no second resize."""
     return np.rot90(_rgb(frame, size, size, scaler), rotation)
 
 
 def _tf1(frame: av.VideoFrame, rotation: int, size: int, scaler: VideoReformatter) -> NDArray[np.uint8]:
-    """(S, S, 3) uint8 RGB, upright, resized as the authors' loader does it, then rounded to whole levels."""
+    """(S, S, 3) uint8 RGB, upright, resized as the authors' loader does it and rounded to whole levels."""
     upright = np.rot90(_rgb(frame, frame.width, frame.height, scaler), rotation)
     return resize_tf1(torch.from_numpy(upright.copy()), (size, size)).round().byte().numpy()
 
@@ -158,7 +159,7 @@ def _rgb(frame: av.VideoFrame, width: int, height: int, scaler: VideoReformatter
 
 
 def _stamped(frames: Iterator[av.VideoFrame], info: VideoInfo) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Frames with the tick each is shown at; one without a timestamp is passed over."""
+    """Each frame with the tick it is shown at; frames without a timestamp are skipped."""
     for number, frame in enumerate(frames):
         stamp = frame.pts if frame.pts is not None else frame.dts
         if info.counted:
@@ -175,7 +176,7 @@ def _frames(container: Any, stream: Any, on_error: OnError, alive: Callable[[], 
 def _packets(
     container: Any, stream: Any, on_error: OnError, alive: Callable[[], None]
 ) -> Iterator[av.Packet | None]:
-    """All packets that can be read, then None, which asks the decoder for what it still holds."""
+    """All packets that can be read, then None, which makes the decoder give out the frames it still holds."""
     try:
         for packet in container.demux(stream):
             alive()
@@ -197,7 +198,7 @@ def _decode(stream: Any, packet: av.Packet | None, on_error: OnError) -> list[av
 def _timestamps(
     packets: list[tuple[int | None, int | None, int | None]], stream: Any
 ) -> tuple[NDArray[np.int64], list[int | None], bool]:
-    """When the frame of each packet is shown, how long, and whether that was found by counting."""
+    """When the frame of each packet is shown, for how long, and whether the frames have to be counted to know it."""
     stamps = [dts if pts is None else pts for pts, dts, _ in packets]
     durations = [duration for *_, duration in packets]
     if all(stamp is None for stamp in stamps):  # a raw stream
@@ -212,9 +213,9 @@ def _timestamps(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The container and its best video stream; every complaint of the decoder's becomes one line."""
+    """The container and its best video stream; any error of the decoder becomes one line."""
     if not path.is_file():
-        raise VideoError(f"{path} is not there." if not path.exists() else f"{path} is a folder, not a video file.")
+        raise VideoError(f"{path} does not exist." if not path.exists() else f"{path} is a folder, not a video file.")
     try:
         with av.open(
             str(path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file"}
@@ -225,7 +226,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _best_stream(container: Any, path: Path) -> Any:
-    """The stream a player would show; a cover picture is none."""
+    """The stream a player would show; a cover picture does not count as one."""
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
         kinds = ", ".join(stream.type for stream in container.streams)
@@ -233,9 +234,9 @@ def _best_stream(container: Any, path: Path) -> Any:
     best = container.streams.best("video")
     stream = next((stream for stream in streams if stream.index == best.index), streams[0])
     if stream.codec_context is None:
-        raise VideoError(f"{path} is coded in a way that this decoder does not know.")
+        raise VideoError(f"{path} uses a codec that this decoder does not support. Convert it, to H.264 for example.")
     return stream
 
 
 def _ignore(error: Exception) -> None:
-    """Reading on is the remedy."""
+    """Damage is reported when the clips are decoded; here it is enough to read on."""

@@ -1,4 +1,4 @@
-"""Pictures become video files and pictures in files: H.264, JPEG, PNG."""
+"""Encode pictures as video and image files: H.264, JPEG, PNG."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAME_BYTES = {"crf": "18", "preset": "veryfast", "threads": "1",
 
 @contextmanager
 def like(info: VideoInfo, out: Path) -> Iterator[Writer]:
-    """Writes `out` (mp4) with the times of the video `info`; the file appears whole or not at all."""
+    """Writes `out` (mp4) with the frame times of the video `info`; the file appears whole or not at all."""
     with whole(out) as partial, av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as target:
         writer = Writer(target, info)
         yield writer
@@ -44,10 +44,10 @@ class Writer:
         self.stream.pix_fmt = "yuv420p"
 
     def add(self, picture: Picture, tick: int) -> None:
-        """`picture` at `tick`; one that does not come after the last is left out."""
+        """Adds `picture` at `tick`; it is left out when `tick` is not later than the last one."""
         if tick <= self.last:
             return
-        picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # 4:2:0 wants even sides
+        picture = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # 4:2:0 needs even sides
         if self.last < 0:
             self.stream.height, self.stream.width = picture.shape[:2]
             self.stream.codec_context.time_base = self.time_base
@@ -60,7 +60,7 @@ class Writer:
 
 
 def jpeg(picture: Picture, max_height: int) -> bytes:
-    """The picture, RGB uint8 (H, W, 3), as a JPEG file that is at most `max_height` pixels high."""
+    """The picture, RGB uint8 (H, W, 3), as a JPEG file at most `max_height` pixels high."""
     height = min(picture.shape[0], max_height)
     width = max(round(picture.shape[1] * height / picture.shape[0]), 1)
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
@@ -81,7 +81,7 @@ def png(picture: Picture) -> bytes:
 
 
 def write_video(path: Path, parts: Iterable[NDArray[np.uint8]], fps: int, image_size: int) -> None:
-    """Encodes RGB frames, parts of (T, S, S, 3), as H.264, always the same bytes: one thread, nothing of the day."""
+    """Encodes RGB frames, given in parts (T, S, S, 3), as H.264. The bytes are always the same: one thread, no date."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=fps, options=SAME_BYTES)
         stream.height = stream.width = image_size

@@ -34,9 +34,9 @@ def frame_at(video: Path, seconds: float) -> Picture:
 
 
 def frames(info: VideoInfo, from_seconds: float = 0.0) -> Iterator[tuple[int, VideoFrame]]:
-    """(tick after the first frame, frame) in the order shown; begins at a key frame not after `from_seconds`.
+    """(tick after the first frame, frame) in the order shown; begins at a key frame at or before `from_seconds`.
 
-    A packet that cannot be decoded is passed over.
+    A packet that cannot be decoded is skipped.
     """
     with av.open(str(info.path.absolute()), metadata_errors="replace") as container:
         stream = container.streams.best("video")
@@ -59,5 +59,5 @@ def frames(info: VideoInfo, from_seconds: float = 0.0) -> Iterator[tuple[int, Vi
 
 
 def upright(frame: VideoFrame, info: VideoInfo) -> Picture:
-    """The frame as RGB uint8 (H, W, 3), turned as its metadata say."""
+    """The frame as RGB uint8 (H, W, 3), rotated as its metadata says."""
     return np.rot90(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8), info.rotation).copy()

@@ -1,4 +1,4 @@
-"""What must be known of video files before their annotations can be read."""
+"""What must be known about video files before their annotations can be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stvr.video.decode import VideoError, decode_clips, probe
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """By video name: frames a second, (width, height) in pixels, whole clips; failed says why a file is left out."""
+    """By video name: frames a second, (width, height) in pixels, whole clips; `failed`: why a file is left out."""
 
     rates: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -25,7 +25,8 @@ def probe_videos(paths: Sequence[Path]) -> Probed:
     found, seen = Probed(), dict[str, Path]()
     for path in paths:
         if seen.setdefault(path.stem, path) != path:
-            raise ValueError(f"{seen[path.stem]} and {path} would both be {path.stem!r}. Rename one, or leave it out.")
+            raise ValueError(f"{seen[path.stem]} and {path} would both be called {path.stem!r}. Rename one, or leave "
+                             "it out.")
         try:
             info = probe(path)
             found.clips[path.stem] = info.count_clips(ClipSpec())
@@ -37,8 +38,8 @@ def probe_videos(paths: Sequence[Path]) -> Probed:
 
 
 def decode_videos(found: Probed, paths: Sequence[Path]) -> None:
-    """Decodes every frame of the files that were probed; one that breaks moves to `failed`."""
-    spec = ClipSpec(image_size=32)  # the frames are looked at by nobody
+    """Decodes every frame of the files that were probed; a file that breaks moves to `failed`."""
+    spec = ClipSpec(image_size=32)  # nobody looks at the frames
     for path in paths:
         if path.stem not in found.clips:
             continue
@@ -49,6 +50,6 @@ def decode_videos(found: Probed, paths: Sequence[Path]) -> None:
             errors, count = [error], 0
         if errors or count < found.clips[path.stem]:
             first = f": {' '.join(str(errors[0]).split())}" if errors else ""
-            found.failed[path.stem] = (f"{path} breaks while decoding: {count} of {found.clips[path.stem]} clips came, "
-                                       f"{len(errors)} errors{first}")
+            found.failed[path.stem] = (f"{path} breaks while decoding: got {count} of {found.clips[path.stem]} clips "
+                                       f"and {len(errors)} errors{first}")
             del found.clips[path.stem]

@@ -1,4 +1,4 @@
-"""Resizing as TensorFlow 1 did it: the loader of the authors' program, for features that must equal theirs."""
+"""Resize as TensorFlow 1 did: what the authors' loader uses, for features that must equal theirs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 def resize_tf1(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """frames (..., H, W, C), uint8 or floating -> (..., *size, C) float32 in the same units, not rounded.
 
-    Bilinear, corner to corner: output i is read at i * H / height, with no half-pixel centres, no averaging of what
-    a shrinking skips, and the last row and column repeated (`tf.image.resize_bilinear` of TensorFlow 1, its defaults).
-    size: (height, width). Frames of that size come back as they are, in float32.
+    Bilinear, from the top left corner: output i is read at i * H / height, with no half-pixel centres, no averaging of
+    the pixels that shrinking skips, and the last row and column repeated (`tf.image.resize_bilinear` of TensorFlow 1
+    with its defaults). size: (height, width). Frames that already have that size are returned unchanged, as float32.
     """
     if frames.dim() < 3 or min(*frames.shape[-3:], *size) < 1:
-        raise ValueError(f"wanted frames (..., H, W, C) and a size of at least 1 x 1; came {tuple(frames.shape)} "
+        raise ValueError(f"wanted frames (..., H, W, C) and a size of at least 1 x 1; got {tuple(frames.shape)} "
                          f"and {tuple(size)}.")
     resized = frames.float()
     for axis, wanted in ((-2, size[1]), (-3, size[0])):  # columns first, as TensorFlow rounds
@@ -23,7 +23,7 @@ def resize_tf1(frames: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def along(frames: Tensor, axis: int, wanted: int) -> Tensor:
-    """`frames` with `wanted` samples along one axis."""
+    """`frames` resampled to `wanted` samples along one axis."""
     length = frames.shape[axis]
     if length == wanted:
         return frames

@@ -1,4 +1,4 @@
-"""Videos in buckets: which there are, and one of them on this machine's disk for as long as it is needed."""
+"""Videos in buckets: list them, and keep a local copy of one for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-BUCKET = re.compile(r"(s3|gs|az):/+(.+)")  # pathlib makes one slash of two
-MARK = "stvr-video"  # the folders of what is fetched: stvr-video-MACHINE-PROCESS-...
+BUCKET = re.compile(r"(s3|gs|az):/+(.+)")  # pathlib turns two slashes into one
+MARK = "stvr-video"  # copies lie in temporary folders stvr-video-MACHINE-PROCESS-...
 
 
 @dataclass(frozen=True, slots=True)
 class BucketFile:
-    """An object, s3://bucket/key. size: in bytes, where it is known."""
+    """An object, s3://bucket/key. size: in bytes; 1 where it is not known."""
 
     url: str
     size: int = 1
@@ -40,7 +40,7 @@ Source = Path | BucketFile
 
 
 def objects(url: str) -> Any:
-    """obstore's own view of a bucket, or of a prefix in it."""
+    """obstore's view of a bucket, or of a prefix in it."""
     try:
         from obstore.store import from_url
     except ImportError:
@@ -53,7 +53,7 @@ def is_in_bucket(name: str) -> bool:
 
 
 def files_at(name: str, suffixes: Collection[str]) -> list[BucketFile]:
-    """The object itself when it has one of the suffixes; else all that have one and stand right below that prefix.
+    """The object itself when its name has one of the suffixes; else every such object directly under that prefix.
 
     OSError when the bucket cannot be read.
     """
@@ -63,24 +63,24 @@ def files_at(name: str, suffixes: Collection[str]) -> list[BucketFile]:
     try:
         found = objects(root).list_with_delimiter(key or None)["objects"]
     except Exception as error:
-        raise _told(name, "listed", error) from error
+        raise _in_one_line(name, "listed", error) from error
     named = [each for each in found if PurePosixPath(each["path"]).suffix.lower() in suffixes]
     return [BucketFile(f"{root}/{each['path']}", each["size"]) for each in sorted(named, key=lambda each: each["path"])]
 
 
 def etag_of(file: BucketFile) -> str | None:
-    """What changes when the object does; not every server tells. OSError when there is no such object."""
+    """A tag that changes when the object does; not every server has one. OSError when there is no such object."""
     root, key = _parts(file.url)
     try:
         etag: str | None = objects(root).head(key)["e_tag"]
     except Exception as error:
-        raise _told(file.url, "read", error) from error
+        raise _in_one_line(file.url, "read", error) from error
     return etag
 
 
 @contextmanager
 def fetched(file: BucketFile) -> Iterator[tuple[Path, str | None]]:
-    """A copy under the object's own name, and the etag it had; gone at the end. OSError when it cannot be had."""
+    """A copy under the object's own name, deleted on exit, and the object's etag. OSError when it cannot be fetched."""
     root, key = _parts(file.url)
     sweep()
     folder = Path(tempfile.mkdtemp(prefix=f"{MARK}-{socket.gethostname()}-{os.getpid()}-"))
@@ -89,23 +89,23 @@ def fetched(file: BucketFile) -> Iterator[tuple[Path, str | None]]:
             answer: Any = objects(root).get(key)
             with (folder / file.name).open("wb") as copy:
                 for part in answer.stream(min_chunk_size=8 << 20):
-                    _put(copy, part, file, folder)
+                    _append(copy, part, file, folder)
         except Exception as error:
-            raise _told(file.url, "read", error) from error
+            raise _in_one_line(file.url, "read", error) from error
         yield folder / file.name, answer.meta["e_tag"]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep() -> None:
-    """Takes away what was fetched by processes of this machine that are no more: killed, they could not."""
+    """Deletes the copies of processes on this machine that were killed before they could do it themselves."""
     for folder in Path(tempfile.gettempdir()).glob(f"{MARK}-{socket.gethostname()}-*-*"):
         process = folder.name.removeprefix(f"{MARK}-{socket.gethostname()}-").partition("-")[0]
-        if process.isdigit() and not _lives(int(process)):
+        if process.isdigit() and not _is_running(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -116,31 +116,32 @@ def _lives(process: int) -> bool:
 
 
 class _NoRoom(OSError):
-    """It says all that there is to say."""
+    """Its message is already the one line for the user."""
 
 
-def _put(copy: Any, part: Any, file: BucketFile, folder: Path) -> None:
+def _append(copy: Any, part: Any, file: BucketFile, folder: Path) -> None:
     try:
         copy.write(part)
     except OSError as error:
-        raise _NoRoom(f"{file} finds no room in {folder.parent} ({error.strerror}). Make room, or name another folder "
-                      "in TMPDIR.") from error
+        raise _NoRoom(f"no room for {file} in {folder.parent} ({error.strerror}). Free some space, or set TMPDIR to "
+                      "another folder.") from error
 
 
 def _parts(name: str) -> tuple[str, str]:
-    """s3://bucket and the key."""
+    """s3://bucket, and the key in it."""
     match = BUCKET.match(name)
     if match is None:
-        raise ValueError(f"{name} is not in a bucket. Give s3://BUCKET/KEY.")
+        raise ValueError(f"wanted the address of an object in a bucket, s3://BUCKET/KEY; got {name}.")
     bucket, _, key = match[2].partition("/")
     return f"{match[1]}://{bucket}", key.strip("/")
 
 
-def _told(name: str, what: str, error: Exception) -> Exception:
-    """In one line; obstore's own have many."""
+def _in_one_line(name: str, action: str, error: Exception) -> Exception:
+    """The same error in one line; obstore's own messages have many. action: what cannot be done, "read" say."""
     if isinstance(error, (_NoRoom, LookupError)):
         return error
     if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"{name} cannot be {what}: no such object or bucket.")
+        return FileNotFoundError(f"{name} cannot be {action}: no such object or bucket.")
     reason = str(error).strip().split("\n")[0].partition(": <?xml")[0].rstrip(" .") or type(error).__name__
-    return ConnectionError(f"{name} cannot be {what}: {reason}. Check the bucket's name and the variables AWS_....")
+    return ConnectionError(f"{name} cannot be {action}: {reason}. Check the bucket's name and the environment "
+                           "variables AWS_....")

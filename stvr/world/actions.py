@@ -51,27 +51,27 @@ ACTIONS = {  # the order gives the ids, from 1
     "flygo": Action("flap", "flap", "walk", travel=0.45),
     "jumpup": Action("up", "up", "jump"),
 }
-HELD_OUT = ("wave1", "squat", "run", "punch", "jack", "bow", "spin1", "kickwave")  # for testing, on whatever path
-VALIDATION = ("flap", "knee", "jump", "sway")  # held out too where a world has videos for validation
+HELD_OUT = ("wave1", "squat", "run", "punch", "jack", "bow", "spin1", "kickwave")  # for testing, on any path
+VALIDATION = ("flap", "knee", "jump", "sway")  # also held out in a world that has validation videos
 PATHS = ("straight", "zigzag", "circle", "dash")
 ACTION_IDS = {name: index for index, name in enumerate((*ACTIONS, *PATHS), start=1)}
 
-Deed = tuple[str, str]  # a limb motion and a path; "" travels as the motion does
+Deed = tuple[str, str]  # a limb motion and a path; "" is the motion's own way of travelling
 
 
 def deeds(split: str, *, combined: bool, validation: bool) -> list[Deed]:
-    """All that actors of a split may do. Splits share no limb motion, so no action is another's on another path.
+    """Everything that actors of a split may do. No limb motion is in two splits, not even on another path.
 
     combined: every motion on every path. validation: whether a split "val" takes its motions from training.
     """
-    kept = {"test": HELD_OUT, "val": VALIDATION if validation else ()}
-    others = {name for names in kept.values() for name in names}
-    names = kept.get(split) or [name for name in ACTIONS if name not in others]
+    held_out = {"test": HELD_OUT, "val": VALIDATION if validation else ()}
+    others = {name for names in held_out.values() for name in names}
+    names = held_out.get(split) or [name for name in ACTIONS if name not in others]
     return [(name, path) for name in names for path in (PATHS if combined else ("",))]
 
 
 def action_names(deed: Deed) -> list[str]:
-    """The labels of one who does it."""
+    """The labels of an actor who does it."""
     return [name for name in deed if name]
 
 
@@ -119,7 +119,7 @@ def _out_and_back(phase: Floats) -> Floats:
 
 
 def _held(angle: float, bend: float) -> Limb:
-    """A limb that stays where it is."""
+    """A limb that keeps still."""
     return lambda side, phase: (np.full_like(phase, side * angle), np.full_like(phase, side * bend))
 
 

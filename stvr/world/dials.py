@@ -1,4 +1,4 @@
-"""What the dials of a synthetic world came to in each video: scenes.csv, and figures binned by it."""
+"""The dials of each video of a synthetic world, drawn and measured: scenes.csv, and pairs binned by them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stvr.world.scenes import Scene
 
 FILE = "scenes.csv"
 HIDDEN_BELOW = 0.5  # of an actor's pixels in the picture
-EDGES: Mapping[str, Sequence[float]] = {  # of the bins: from, included, to, excluded
+EDGES: Mapping[str, Sequence[float]] = {  # of the bins; each bin includes its lower edge and excludes its upper one
     "speed": (0, 0.25, 0.5, 1, 1.5, 2, 3, inf),  # cells a clip
     "occlusion": (0, 1 / CLIPS_A_SECOND, 1, 2, 3, inf),  # seconds
     "length": (0, 5, 10, 20, 40, inf),  # seconds of the reference
@@ -32,8 +32,8 @@ class VideoDials:
     """One video. speed, occlusion: as measured; speed_dial, occlusion_dial: as drawn, 0 where the dial is off.
 
     seconds: its length. actors, clutter: how many. speed: cells of CELL pixels that actors move from one clip to the
-    next, on average. occlusion: seconds, the longest that an actor is hidden by more than half, by whatever it is, in
-    whole clips, on average over the actors.
+    next, on average. occlusion: the longest time that an actor is more than half hidden, by anything, in seconds of
+    whole clips, averaged over the actors.
     """
 
     video: str
@@ -48,7 +48,7 @@ class VideoDials:
 
 @dataclass(frozen=True, slots=True)
 class DialBin:
-    """The pairs (their places in the list) whose value lies in [low, high); mean: of their values."""
+    """The pairs (their indices in the list) whose value lies in [low, high). mean: the mean of their values."""
 
     low: float
     high: float
@@ -57,7 +57,7 @@ class DialBin:
 
 
 def measure(video: str, scene: Scene, shares: Floats) -> VideoDials:
-    """shares (actors, clips): how much of each actor is seen in the middle of each clip."""
+    """shares (actors, clips): how much of each actor is visible in the middle of each clip."""
     moments = scene.clip_moments()
     moved = [np.linalg.norm(np.diff(actor.feet[moments], axis=0), axis=1) for actor in scene.actors]
     speed = float(np.mean(moved)) / CELL if len(moments) > 1 else 0.0
@@ -68,7 +68,7 @@ def measure(video: str, scene: Scene, shares: Floats) -> VideoDials:
 
 
 def longest_run(flags: np.ndarray) -> int:
-    """Of True."""
+    """The length of the longest run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
     return int((edges[1::2] - edges[::2]).max(initial=0))
 
@@ -83,37 +83,38 @@ def write_dials(path: Path, videos: Sequence[VideoDials]) -> None:
 
 
 def read_dials(path: Path) -> dict[str, VideoDials]:
-    """By video, of a world's folder or its scenes.csv. ValueError with the line of what does not fit."""
+    """The dials by video, read from a world's folder or its scenes.csv. ValueError names the line that does not fit."""
     path = path / FILE if path.is_dir() else path
     columns = [field.name for field in fields(VideoDials)]
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [column for column in columns if column not in (reader.fieldnames or [])]
         if missing:
-            raise ValueError(f"{path.name} has no column {', '.join(missing)}. Wanted the scenes.csv of `stvr synth`.")
+            raise ValueError(f"{path.name} has no column {', '.join(missing)}. Give the scenes.csv of `stvr synth`.")
         videos = {}
         for row in reader:
             try:
                 values = {name: float(row[name]) for name in columns[1:]}
-            except (TypeError, ValueError):
+                actors, clutter = int(values.pop("actors")), int(values.pop("clutter"))
+            except (TypeError, ValueError, OverflowError):  # the last: an infinity of actors
                 raise ValueError(f"{path.name}, line {reader.line_num}: wanted a number in every column but the "
                                  "first.") from None
-            actors, clutter = int(values.pop("actors")), int(values.pop("clutter"))
             videos[row["video"]] = VideoDials(row["video"], actors=actors, clutter=clutter, **values)
     return videos
 
 
 def bins_of_pairs(pairs: Sequence[Pair], dials: Mapping[str, VideoDials], clip: ClipSpec | None = None,
                   ) -> dict[str, list[DialBin]]:
-    """The pairs in bins of their reference: its video's "speed" and "occlusion", its own "length". Empty bins are out.
+    """The pairs binned by their reference: by the "speed" and "occlusion" of its video, and by its own "length".
 
+    Empty bins are left out.
     LookupError for a reference whose video is not among the dials.
     """
     clip = clip or ClipSpec()
     for pair in pairs:
         if pair.reference.video not in dials:
-            raise LookupError(f"the dials do not tell of video {pair.reference.video!r}. Give the scenes.csv of the "
-                              "world that the pairs were made of.")
+            raise LookupError(f"the dials have no video {pair.reference.video!r}. Give the scenes.csv of the world "
+                              "that the pairs were made from.")
     values = {
         "speed": [dials[pair.reference.video].speed for pair in pairs],
         "occlusion": [dials[pair.reference.video].occlusion for pair in pairs],
@@ -123,7 +124,7 @@ def bins_of_pairs(pairs: Sequence[Pair], dials: Mapping[str, VideoDials], clip: 
 
 
 def binned(values: Sequence[float], edges: Sequence[float]) -> list[DialBin]:
-    """A hair is given to the edges: files hold four decimals."""
+    """A value just below an edge counts as on it: files hold only four decimals."""
     bins = []
     for low, high in pairwise(edges):
         among = tuple(i for i, value in enumerate(values) if low - 1e-3 <= value < high - 1e-3)

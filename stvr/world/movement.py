@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from stvr.world.painting import Floats
 
-EDGE, ROOM = 0.15, 0.70  # an actor turns round so near the picture's edge; what lies between, image sides
-FLOOR = (0.76, 0.97)  # how far up and down the feet may go, image sides
+EDGE, ROOM = 0.15, 0.70  # an actor turns round this near the picture's edge; what lies between; in image sides
+FLOOR = (0.76, 0.97)  # how far up and down the feet may go, in image sides
 TURN_SECONDS, LAP_SECONDS, DASH_SECONDS = 0.5, 1.6, 0.6  # of a zigzag, a circle, a dash
 
 
@@ -28,7 +28,7 @@ def _dash(times: Floats) -> tuple[Floats, Floats]:
     return np.where(np.mod(times, 2 * DASH_SECONDS) < DASH_SECONDS, 2.0, 0.0), np.zeros_like(times)
 
 
-HEADINGS: Mapping[str, Callable[[Floats], tuple[Floats, Floats]]] = {  # right and down, of a pace of 1 on average
+HEADINGS: Mapping[str, Callable[[Floats], tuple[Floats, Floats]]] = {  # pace to the right and down, 1 on average
     "": lambda times: (np.ones_like(times), np.zeros_like(times)),
     "straight": lambda times: (np.ones_like(times), np.zeros_like(times)),
     "zigzag": _zigzag,
@@ -38,25 +38,25 @@ HEADINGS: Mapping[str, Callable[[Floats], tuple[Floats, Floats]]] = {  # right a
 
 
 def walk(rng: np.random.Generator, start: float, steps: Floats, size: int) -> tuple[Floats, Floats]:
-    """Where an actor stands, in pixels, and which way it faces (1 or -1): it turns round near the picture's edge.
+    """Where an actor stands, in pixels, and which way it faces (1 or -1). It turns round near the picture's edge.
 
-    steps (T,): pixels a frame, to where it faces at first.
+    steps (T,): pixels a frame, in the direction it faces at first.
     """
     edge, room = EDGE * size, ROOM * size
     facing = rng.choice([-1.0, 1.0])
-    way = start + rng.uniform(-0.06, 0.06) * size - edge + facing * np.cumsum(steps)
-    place, forth = fold(way, room)
-    return edge + place, facing * np.where(forth, 1.0, -1.0)
+    distance = start + rng.uniform(-0.06, 0.06) * size - edge + facing * np.cumsum(steps)
+    place, forward = fold(distance, room)
+    return edge + place, facing * np.where(forward, 1.0, -1.0)
 
 
 def climb(start: float, steps: Floats, size: int) -> Floats:
-    """How far down the feet are, in pixels: up and down over the floor."""
+    """How far down the feet are, in pixels, as the actor goes up and down the floor."""
     top, room = FLOOR[0] * size, (FLOOR[1] - FLOOR[0]) * size
     return top + fold(start - top + np.cumsum(steps), room)[0]
 
 
-def fold(way: Floats, room: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """A straight way kept within 0 to `room` by turning round at both ends; whether it goes forth."""
-    lap = np.mod(way, 2 * room)
-    forth = lap < room
-    return np.where(forth, lap, 2 * room - lap), forth
+def fold(distance: Floats, room: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """A straight walk kept within [0, room] by turning round at both ends; and whether it goes forward."""
+    lap = np.mod(distance, 2 * room)
+    forward = lap < room
+    return np.where(forward, lap, 2 * room - lap), forward

@@ -15,19 +15,19 @@ CLIPS_A_SECOND = 3  # eight frames of 24 a second
 
 @dataclass(frozen=True, slots=True)
 class WorldOptions:
-    """The dials. Lengths are shares of the image side, times are seconds; pairs are (smallest, largest), of which
-    every video, actor or stretch draws its own. The defaults are the world of `stvr demo`.
+    """The dials. Lengths are shares of the image side, times are seconds; a pair is (smallest, largest), and every
+    video, actor or segment draws its own value from that range. The defaults are the world of `stvr demo`.
 
-    seconds: of a video, and so of the references that are cut from it. actors: in a video.
-    speed: cells of the feature map that an actor moves in a clip, on the spot actions and walking alike; (0, 0) lets
-        each action travel as it does.
-    occlusion: for how long a board hides each actor, once in a video and for at most half of it; (0, 0) has no boards.
-    clutter: swinging things in a video that are no actors, half of them in front. styles: see STYLES.
+    seconds: length of a video, and so of the references cut from it. actors: how many in a video.
+    speed: cells of the feature map that an actor moves in a clip, whether its action walks or stays on the spot;
+        (0, 0) lets each action travel at its own speed.
+    occlusion: how long a board hides each actor, once in a video and for at most half of it; (0, 0) means no boards.
+    clutter: swinging things in a video that are not actors, half of them in front. styles: see STYLES.
     combined: an action is a limb motion and a path, two labels of one actor as in AVA; needs a speed above 0.
-    exact_boxes: a box is the extent of the actor's mask to the pixel, what hides it disregarded; False: of its outline
-        before it is painted, up to a pixel off, as the demo's published figures have it.
-    period: of one repetition. segment_seconds: how long an actor keeps to an action. height: of an actor who stands.
-    camera_speed: at most, image sides a second.
+    exact_boxes: a box is the extent of the actor's whole mask to the pixel, hidden parts included; False: the extent
+        of its outline before it is painted, up to a pixel off, as in the demo's published figures.
+    period: of one repetition. segment_seconds: how long an actor keeps to an action. height: of a standing actor.
+    camera_speed: the most, in image sides a second.
     """
 
     seed: int = 0
@@ -55,23 +55,24 @@ class WorldOptions:
         for name in ("speed", "occlusion", "clutter"):
             check_pair(name, getattr(self, name), above_zero=False)
         for name in ("seconds", "actors", "segment_seconds", "clutter"):
-            wanted(all(isinstance(end, int) for end in getattr(self, name)), name, "whole numbers", getattr(self, name))
+            pair = getattr(self, name)
+            require(all(isinstance(end, int) for end in pair), name, "whole numbers", pair)
         for name, least in (("seed", 0), ("num_train_videos", 1), ("num_val_videos", 0), ("num_test_videos", 1),
                             ("fps", CLIPS_A_SECOND)):
-            wanted(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
-        wanted(self.image_size >= 32 and self.image_size % 2 == 0, "image_size", "an even number from 32 on",
-               self.image_size)
-        wanted(self.camera_speed >= 0, "camera_speed", "at least 0", self.camera_speed)
-        wanted(bool(self.styles) and set(self.styles) <= set(STYLES), "styles", f"some of {', '.join(STYLES)}",
-               self.styles)
-        wanted(not self.combined or self.speed[0] > 0, "speed", "more than 0 where actions are combined with paths",
-               self.speed)
+            require(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        require(self.image_size >= 32 and self.image_size % 2 == 0, "image_size", "an even number of at least 32",
+                self.image_size)
+        require(self.camera_speed >= 0, "camera_speed", "at least 0", self.camera_speed)
+        require(bool(self.styles) and set(self.styles) <= set(STYLES), "styles", f"some of {', '.join(STYLES)}",
+                self.styles)
+        require(not self.combined or self.speed[0] > 0, "speed", "more than 0 where actions are combined with paths",
+                self.speed)
 
     def num_videos(self, split: str) -> int:
         return int(getattr(self, f"num_{split}_videos"))
 
     def names(self) -> list[str]:
-        """Of all videos: train_0000, train_0001, ..."""
+        """The names of all videos: train_0000, train_0001, ..."""
         return [f"{split}_{index:04d}" for split in SPLITS for index in range(self.num_videos(split))]
 
     def to_json(self) -> dict[str, Any]:
@@ -90,23 +91,23 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def world_options(size: str = "small", dials: Mapping[str, Any] | None = None) -> WorldOptions:
-    """A preset, and dials that win over it; a dial that is None was not given. ValueError names what does not fit."""
+    """A preset, and dials that override it; None means not given. ValueError names what does not fit."""
     if size not in PRESETS:
-        raise ValueError(f"the size of a world is one of {', '.join(PRESETS)}, not {size!r}.")
+        raise ValueError(f"there is no world of size {size!r}. Choose one of {', '.join(PRESETS)}.")
     given = {name: value for name, value in (dials or {}).items() if value is not None}
     known = [field.name for field in fields(WorldOptions)]
     for name in given:
         if name not in known:
-            raise ValueError(f"{name!r} is no dial. The dials are: {', '.join(known)}.")
+            raise ValueError(f"there is no dial {name!r}. The dials are: {', '.join(known)}.")
     return WorldOptions(**{**PRESETS[size], **given})
 
 
 def check_pair(name: str, pair: tuple[float, float], *, above_zero: bool) -> None:
     fits = len(pair) == 2 and all(isfinite(end) for end in pair) and pair[0] <= pair[1]
     low = "0 < smallest" if above_zero else "0 <= smallest"
-    wanted(fits and (pair[0] > 0 if above_zero else pair[0] >= 0), name, f"{low} <= largest", pair)
+    require(fits and (pair[0] > 0 if above_zero else pair[0] >= 0), name, f"{low} <= largest", pair)
 
 
-def wanted(fits: bool, name: str, what: str, came: object) -> None:
+def require(fits: bool, name: str, expected: str, value: object) -> None:
     if not fits:
-        raise ValueError(f"dial {name!r}: wanted {what}, came {came!r}.")
+        raise ValueError(f"dial {name!r}: wanted {expected}, got {value!r}.")

@@ -39,7 +39,7 @@ def pan(picture: NDArray[np.float32], corners: Floats, size: int) -> Frames:
 def paint_capsule(frames: Frames, ends: Floats, radius: float, colour: Floats, accent: Floats | None = None) -> None:
     """Draws a thick line with round ends over every frame, in place. ends (T, 2, 2) xy in pixels.
 
-    accent: a second colour, of two stripes across the line.
+    accent: a second colour, for two stripes across the line.
     """
     plain = colour.astype(np.float32)
     for frame, (window, cover, along) in zip(frames, _windows(ends, radius, frames.shape[1]), strict=True):
@@ -49,7 +49,7 @@ def paint_capsule(frames: Frames, ends: Floats, radius: float, colour: Floats, a
 
 
 def mark_capsule(masks: Masks, ends: Floats, radius: float) -> None:
-    """Sets the pixels whose middle lies in the capsule, in place: those that it covers at least by half."""
+    """Sets the pixels whose middle lies in the capsule, in place: those that it covers by at least half."""
     for index, (window, cover, _) in enumerate(_windows(ends, radius, masks.shape[1])):
         masks[(index, *window)] |= cover >= 0.5
 

@@ -1,4 +1,4 @@
-"""A synthetic world straight into clips, features and tubelets, without a file: needs torch and numpy alone."""
+"""A synthetic world as clips, features and tubelets without any files: needs only torch and numpy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Backbone = Callable[[Tensor], Tensor]  # clips (B, frame, S, S, 3) uint8 -> maps
 
 @dataclass(frozen=True, slots=True)
 class RenderedSpec:
-    """What a reader of a store asks of its spec. endpoint: what the maps are called."""
+    """What a reader of a store asks of its spec. endpoint: the name of the maps."""
 
     clip: ClipSpec
     endpoint: str = "rendered"
@@ -31,7 +31,7 @@ class RenderedSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderedFeatures:
-    """Feature maps in memory, by video (clips, row, column, time, channel); read as a FeatureStore is."""
+    """Feature maps in memory, by video (clips, row, column, time, channel); read like a FeatureStore."""
 
     maps: Mapping[str, Tensor]
     spec: RenderedSpec
@@ -47,7 +47,7 @@ class RenderedFeatures:
         return len(self.maps[video])
 
     def read(self, span: Span, flipped: bool = False) -> Tensor:
-        """(T, row, column, time, channel). LookupError for clips that were not rendered, or mirrored ones."""
+        """(T, row, column, time, channel). LookupError for mirrored clips, and for clips that were not rendered."""
         if flipped:
             raise LookupError("mirrored frames were not rendered.")
         if span.video not in self.maps or span.stop > self.num_clips(span.video):
@@ -57,7 +57,7 @@ class RenderedFeatures:
 
 def rendered_features(options: WorldOptions, backbone: Backbone, names: Sequence[str] | None = None, *,
                       clip: ClipSpec | None = None, batch_size: int = 8) -> RenderedFeatures:
-    """Every clip of the videos (all, if none are named) through a backbone, as float16 on the CPU."""
+    """The features of every clip of the named videos (None: of all), as float16 on the CPU."""
     clip = clip or ClipSpec(options.fps, 8, options.image_size)
     maps = {}
     for name in names if names is not None else options.names():
@@ -68,7 +68,7 @@ def rendered_features(options: WorldOptions, backbone: Backbone, names: Sequence
 
 
 def rendered_clips(scene: Scene, clip: ClipSpec, batch_size: int = 8) -> Iterator[NDArray[np.uint8]]:
-    """The clips of a scene in order, (B, frame, S, S, 3); what is left at the end and fills no clip is left out."""
+    """The clips of a scene in order, (B, frame, S, S, 3); frames at the end that do not fill a clip are left out."""
     check_cut(scene, clip)
     frames = clip.frames_per_clip
     for start in range(0, scene.num_frames // frames, batch_size):
@@ -78,7 +78,7 @@ def rendered_clips(scene: Scene, clip: ClipSpec, batch_size: int = 8) -> Iterato
 
 
 def tubelets(scene: Scene, video: str, clip: ClipSpec) -> list[tuple[Label, Tubelet]]:
-    """A tubelet for every stretch that an actor keeps to an action, with its label; actors in order."""
+    """A tubelet, with its label, for every segment in which an actor keeps to an action; actors in order."""
     check_cut(scene, clip)
     frames = clip.frames_per_clip
     middles = np.arange(scene.num_frames // frames) * frames + frames // 2
@@ -94,7 +94,8 @@ def tubelets(scene: Scene, video: str, clip: ClipSpec) -> list[tuple[Label, Tube
 
 
 def check_cut(scene: Scene, clip: ClipSpec) -> None:
-    made = scene.options
-    if (clip.fps, clip.image_size) != (made.fps, made.image_size):
-        raise ValueError(f"the world has {made.fps} frames a second of {made.image_size} px, the clips want {clip.fps} "
-                         f"of {clip.image_size} px. Make the world as the clips want it: nothing is resized here.")
+    options = scene.options
+    if (clip.fps, clip.image_size) != (options.fps, options.image_size):
+        raise ValueError(f"wanted clips of {clip.fps} frames a second at {clip.image_size} px, got a world of "
+                         f"{options.fps} at {options.image_size} px. Make the world like the clips: nothing is resized "
+                         "here.")

@@ -1,4 +1,4 @@
-"""One video of the synthetic world: its frames, masks and boxes, drawn when they are asked for."""
+"""One video of the synthetic world: its frames, masks and boxes, drawn on demand."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from stvr.world.staging import (
 )
 from stvr.world.things import Moments
 
-CHUNK = 24  # frames that are marked at once; bounds memory
+CHUNK = 24  # frames marked at once; bounds memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """One video, drawn when it is asked for. Layers are painted in order; those of actors tell whose they are."""
+    """One video, drawn on demand. Layers are painted in order; the layer of an actor carries the actor's number."""
 
     options: WorldOptions
     num_frames: int
@@ -38,7 +38,7 @@ class Scene:
     corners: Floats
 
     def frames(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
-        """The frames [start, stop), (T, S, S, 3) RGB; the same whichever others are asked for with them."""
+        """The frames [start, stop), (T, S, S, 3) RGB; the same whichever others are drawn with them."""
         return self.frames_at(slice(start, self.num_frames if stop is None else stop))
 
     def frames_at(self, moments: Moments) -> NDArray[np.uint8]:
@@ -48,7 +48,7 @@ class Scene:
         return np.clip(canvas, 0, 255).astype(np.uint8)
 
     def masks(self, start: int = 0, stop: int | None = None) -> tuple[Masks, Masks]:
-        """Whose each pixel is, (actors, T, S, S) twice: what is seen of each actor, and the whole of each (amodal)."""
+        """The pixels of each actor, (actors, T, S, S) twice: the visible ones, and all of them (amodal)."""
         return self.masks_at(slice(start, self.num_frames if stop is None else stop))
 
     def masks_at(self, moments: Moments) -> tuple[Masks, Masks]:
@@ -72,7 +72,7 @@ class Scene:
         return self.observe(moments)[0] if self.options.exact_boxes else self.outlines()[:, moments]
 
     def observe(self, moments: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """The exact boxes (actors, n, 4) in [0, 1], and which share of each one's pixels is seen (actors, n)."""
+        """The exact boxes (actors, n, 4) in [0, 1], and which share of each actor is visible (actors, n)."""
         boxes, shares = [], []
         for part in np.array_split(moments, -(-len(moments) // CHUNK)):
             visible, amodal = self.masks_at(part)
@@ -87,10 +87,10 @@ class Scene:
 
 
 def build_scene(options: WorldOptions, name: str) -> Scene:
-    """The video of this name, "train_0003". Depends on the options that are drawn from, the split and number alone."""
+    """The video called `name`, "train_0003" say. It depends only on the options it draws from, its split and number."""
     split, index = parsed(name)
     rng = np.random.default_rng([options.seed, SPLITS.index(split), index])
-    more = np.random.default_rng([options.seed, SPLITS.index(split), index, 1])  # leaves the first one's draws alone
+    more = np.random.default_rng([options.seed, SPLITS.index(split), index, 1])  # draws here do not shift those of rng
     dials = Dials(more.uniform(*options.speed), more.uniform(*options.occlusion),
                   int(more.integers(options.clutter[0], options.clutter[1] + 1)))
     num_seconds = int(rng.integers(options.seconds[0], options.seconds[1] + 1))
@@ -111,8 +111,8 @@ def build_scene(options: WorldOptions, name: str) -> Scene:
 
 
 def parsed(name: str) -> tuple[str, int]:
-    """ "train_0003" -> ("train", 3). LookupError for what is no name of a video."""
+    """ "train_0003" -> ("train", 3). LookupError for anything that is not the name of a video."""
     split, _, index = name.partition("_")
     if split not in SPLITS or not index.isdecimal():
-        raise LookupError(f"no video of a world is called {name!r}. Names are like train_0003.")
+        raise LookupError(f"no video of a world is called {name!r}. Names look like train_0003.")
     return split, int(index)

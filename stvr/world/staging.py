@@ -1,4 +1,4 @@
-"""What a video of the synthetic world draws: a background, who does what when and how they look, boards, clutter."""
+"""Draw what a video of the synthetic world contains: background, actors and what they do, boards, clutter."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from stvr.world.options import CELL, CLIPS_A_SECOND, SPLITS, WorldOptions
 from stvr.world.painting import Floats, texture
 from stvr.world.things import Board, Body, Thing
 
-SWITCH_SECONDS = 0.25  # an actor takes this long to fall into the next action
-CAMERA_ROOM = 0.5  # image sides: the camera turns round after so much
+SWITCH_SECONDS = 0.25  # an actor takes this long to go over to the next action
+CAMERA_ROOM = 0.5  # image sides: the camera turns round after this much
 BOARD_SPEED = 2.5  # image sides a second, when it comes and goes
 
-Layers = list[tuple[Thing, int | None]]  # in the order of painting; of an actor, which
+Layers = list[tuple[Thing, int | None]]  # in the order of painting; an actor with its number, anything else with None
 
 
 @dataclass(frozen=True, slots=True)
 class Dials:
-    """What one video drew of the dials that it may draw."""
+    """The values that one video drew for its dials."""
 
     speed: float
     occlusion: float
@@ -55,14 +55,14 @@ def background(rng: np.random.Generator, options: WorldOptions, times: Floats) -
     """A texture that the camera pans over, and where the top left corner of each frame lies on it (T, 2)."""
     size = options.image_size
     angle, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0, options.camera_speed) * size
-    way, _ = fold(speed * times, CAMERA_ROOM * size)
-    travel = way[:, None] * [np.cos(angle), np.sin(angle)]
+    distance, _ = fold(speed * times, CAMERA_ROOM * size)
+    travel = distance[:, None] * [np.cos(angle), np.sin(angle)]
     corners = travel - travel.min(0)
     return texture(rng, size + 2 + int(np.ceil(corners.max()))), corners
 
 
 def vocabulary(options: WorldOptions, split: str) -> list[Deed]:
-    """What the actors of a split may do; of combinations no more than the split has videos, and at least two."""
+    """What the actors of a split may do; of combinations, as many as the split has videos, but at least two."""
     known = deeds(split, combined=options.combined, validation=options.num_val_videos > 0)
     if not options.combined:
         return known
@@ -88,14 +88,14 @@ def draw_timeline(rng: np.random.Generator, num_seconds: int, lengths: tuple[int
 
 
 def beginning_with(deed: Deed, timeline: list[Segment], known: list[Deed]) -> list[Segment]:
-    """The same with another first deed: all are moved on alike, so neighbours still differ."""
-    onward = known.index(deed) - known.index(timeline[0].deed)
-    return [Segment(each.start, each.stop, known[(known.index(each.deed) + onward) % len(known)]) for each in timeline]
+    """The same timeline, but beginning with `deed`: all deeds are shifted alike, so neighbours still differ."""
+    shift = known.index(deed) - known.index(timeline[0].deed)
+    return [Segment(each.start, each.stop, known[(known.index(each.deed) + shift) % len(known)]) for each in timeline]
 
 
 def draw_actor(rng: np.random.Generator, more: np.random.Generator, times: Floats, timeline: list[Segment],
            place: tuple[float, float], cells: float, options: WorldOptions) -> Actor:
-    """Poses one actor over the whole video. cells: how far it moves in a clip; 0 lets its actions say."""
+    """Poses one actor over the whole video. cells: how far it moves in a clip, where the speed dial is on."""
     size = options.image_size
     height = rng.uniform(*options.height) * size
     shares = shares_of(timeline, times)  # (segments, T)
@@ -104,7 +104,7 @@ def draw_actor(rng: np.random.Generator, more: np.random.Generator, times: Float
     actions = [ACTIONS[segment.deed[0]] for segment in timeline]
     capsules = sum(share[:, None, None, None] * pose(action, phase, girth)
                    for action, share in zip(actions, shares, strict=True)) * height
-    rng.choice([-1, 1])  # was drawn once; what comes after stays as it was
+    rng.choice([-1, 1])  # not used any more; drawn so that the draws after it stay as they were
     right = height * sum(action.travel * share for action, share in zip(actions, shares, strict=True))
     down = np.zeros_like(times)
     if options.speed[1] > 0:
@@ -121,13 +121,13 @@ def draw_actor(rng: np.random.Generator, more: np.random.Generator, times: Float
 
 
 def heading(timeline: list[Segment], shares: Floats, times: Floats) -> Floats:
-    """Right and down, (2, T), of a pace of 1."""
+    """The pace to the right and down, (2, T), 1 on average."""
     return np.sum([share * np.stack(HEADINGS[segment.deed[1]](times))
                    for segment, share in zip(timeline, shares, strict=True)], axis=0)
 
 
 def shares_of(timeline: list[Segment], times: Floats) -> Floats:
-    """How far each segment's action is taken up at each time, (segments, T), summing to one."""
+    """The share of each segment's action at each time, (segments, T), summing to one."""
     begun = [np.clip((times - segment.start) / SWITCH_SECONDS, 0, 1) for segment in timeline[1:]]
     steps = np.stack([np.ones_like(times), *begun, np.zeros_like(times)])
     return steps[:-1] - steps[1:]
@@ -147,7 +147,7 @@ def draw_looks(rng: np.random.Generator, height: float) -> tuple[Floats, Floats]
 
 def draw_layers(rng: np.random.Generator, times: Floats, actors: list[Actor], dials: Dials, options: WorldOptions,
             ) -> Layers:
-    """All there is, in the order of painting: half of the clutter, each actor and its board, the other half."""
+    """Everything in the order of painting: half of the clutter, each actor and its board, the other half."""
     clutter = [draw_swinging(rng, times, options.image_size) for _ in range(dials.clutter)]
     layers: Layers = [(thing, None) for thing in clutter[::2]]
     for number, actor in enumerate(actors):
@@ -158,7 +158,7 @@ def draw_layers(rng: np.random.Generator, times: Floats, actors: list[Actor], di
 
 
 def draw_swinging(rng: np.random.Generator, times: Floats, size: int) -> Body:
-    """Two jointed sticks that swing somewhere in the picture: moves like a limb, and is nobody's."""
+    """Two jointed sticks that swing somewhere in the picture: they move like a limb, but belong to no actor."""
     joint = rng.uniform([0.05, 0.1], [0.95, 0.9])
     phase = 2 * np.pi * times / rng.uniform(0.8, 1.5) + rng.uniform(0, 2 * np.pi)
     points, angle = [np.broadcast_to(joint, (len(times), 2))], rng.uniform(0, 2 * np.pi)
@@ -171,7 +171,10 @@ def draw_swinging(rng: np.random.Generator, times: Floats, size: int) -> Body:
 
 
 def draw_board(rng: np.random.Generator, actor: Actor, seconds: float, options: WorldOptions) -> Board:
-    """A board that comes from a side, hides the actor wholly for so long, a frame to half the video, and leaves."""
+    """A board that comes in from one side, hides the actor completely for a time, and leaves.
+
+    seconds: how long it hides the actor; at least a frame and at most half the video.
+    """
     size, num_frames = options.image_size, len(actor.feet)
     length = max(1, min(round(seconds * options.fps), num_frames // 2))
     start = int(rng.integers(0, num_frames - length + 1))

@@ -34,14 +34,14 @@ def write_world(out: Path, *, size: str = "small", workers: int | None = None, m
     actions.pbtxt, held_out.txt, held_out_names.txt, contact.png, world.json.
 
     AVA has one box a second; tracks.csv has one for every third of a second, in the format of `stvr prepare table`.
-    held_out.txt has the ids of all that is kept from training; held_out_names.txt has the names, for tracks.csv, of
-    what of it somebody does.
+    held_out.txt has the ids of all actions kept out of training; held_out_names.txt, for tracks.csv, has the names of
+    those that some actor does.
 
     Args:
         out: a new or empty folder; one that already holds this very world is left as it is.
-        size: a name of PRESETS. dials: fields of WorldOptions that win over the preset; None is not given.
+        size: a name in PRESETS. dials: fields of WorldOptions that override the preset; None means not given.
         workers: processes; None takes every core. The bytes do not depend on it.
-        masks: whose each pixel of each frame is, too: masks/NAME.npz, see `read_masks`. Boxes are exact then.
+        masks: also write which pixels each actor has, masks/NAME.npz (see `read_masks`). Boxes are exact then.
     """
     options = world_options(size, {**dials, **({"exact_boxes": True} if masks else {})})
     values = {"stvr_world": FORMAT, "options": options.to_json(), "masks": masks, "versions": _versions()}
@@ -59,7 +59,7 @@ def write_world(out: Path, *, size: str = "small", workers: int | None = None, m
 
 
 def read_masks(path: Path) -> tuple[Masks, Masks]:
-    """Whose each pixel of a video is, (actors, T, H, W) bool twice: what is seen of each actor, the whole of each."""
+    """The pixels of each actor of a video, (actors, T, H, W) bool twice: the visible ones, and all of them."""
     with np.load(path) as packed:
         visible, amodal = (np.unpackbits(packed[name], -1, packed["width"]).astype(bool)
                            for name in ("visible", "amodal"))
@@ -91,16 +91,16 @@ def _write_files(world: Path, options: WorldOptions, masks: bool, workers: int) 
     known = ACTION_IDS if options.combined else {name: ACTION_IDS[name] for name in ACTIONS}
     (world / "actions.pbtxt").write_text(
         "".join(f'item {{\n  name: "{name}"\n  id: {index}\n}}\n' for name, index in known.items()))
-    kept, done = _held_out(options), set().union(*(each.deeds for each in written))
+    held_out, performed = _held_out(options), set().union(*(each.deeds for each in written))
     (world / "held_out.txt").write_text("".join(
-        f"{prefix}{','.join(str(ACTION_IDS[name]) for name in action_names(deed))}\n" for prefix, deed in kept))
+        f"{prefix}{','.join(str(ACTION_IDS[name]) for name in action_names(deed))}\n" for prefix, deed in held_out))
     (world / "held_out_names.txt").write_text("".join(
-        f"{prefix}{' + '.join(action_names(deed))}\n" for prefix, deed in kept if deed in done))
+        f"{prefix}{' + '.join(action_names(deed))}\n" for prefix, deed in held_out if deed in performed))
     (world / "contact.png").write_bytes(png(contact_sheet(options)))
 
 
 def _held_out(options: WorldOptions) -> list[tuple[str, Deed]]:
-    """What is kept from training, and the word before it that tells the split where that is not the test."""
+    """What is kept out of training, each with the prefix of its line: the split, where that is not test."""
     validation = options.num_val_videos > 0
     splits = [("", "test"), *([("val: ", "val")] if validation else [])]
     return [(prefix, deed) for prefix, split in splits
@@ -108,7 +108,7 @@ def _held_out(options: WorldOptions) -> list[tuple[str, Deed]]:
 
 
 def _write_video(world: Path, options: WorldOptions, masks: bool, name: str) -> _Written:
-    """Renders and encodes one video; tells its rows of the AVA table and of tracks.csv, and its dials."""
+    """Renders and encodes one video; returns its rows of the AVA table and of tracks.csv, and its dials."""
     scene = build_scene(options, name)
     starts = range(0, scene.num_frames, options.fps)
     parts = (scene.frames(start, min(start + options.fps, scene.num_frames)) for start in starts)
@@ -139,7 +139,7 @@ def _tables(name: str, scene: Scene, boxes: Floats) -> tuple[str, str]:
 
 
 def _write_masks(path: Path, scene: Scene, starts: Sequence[int]) -> None:
-    """Packed by eights of columns: a mask a frame and actor is large."""
+    """Packs eight columns into a byte, because a mask for every frame and actor is large."""
     step = scene.options.fps
     parts = [[np.packbits(masks, -1) for masks in scene.masks(start, min(start + step, scene.num_frames))]
              for start in starts]
@@ -156,17 +156,17 @@ def _versions() -> dict[str, str]:
 
 
 def _already_written(out: Path, record: str) -> bool:
-    """True where this very world lies; raises where anything else does."""
+    """Whether this very world is there already; FileExistsError when anything else is."""
     if not out.exists() or not any(out.iterdir()):
         return False
     if (out / "world.json").is_file() and (out / "world.json").read_text() == record:
         return True
-    raise FileExistsError(f"{out} is not empty and holds another world or none. Name a new folder, or empty this one.")
+    raise FileExistsError(f"{out} is not empty, and what it holds is not this world. Name a new folder, or empty it.")
 
 
 @contextmanager
 def _mapper(workers: int) -> Iterator[Any]:
-    """`map` in this process, or over several."""
+    """`map` in this process, or spread over several."""
     if workers == 1:
         yield map
         return

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stvr.world.painting import Floats, Frames, Masks, Soft, mark_capsule, paint_capsule
 
-DARK, INSIDE = 0.25, 0.72  # an outlined limb: how bright its edge is, and how much of it is no edge
+DARK, INSIDE = 0.25, 0.72  # an outlined limb: how bright its edge is, and which share of the radius lies inside it
 Moments = NDArray[np.int64] | slice  # frames of the video
 
 

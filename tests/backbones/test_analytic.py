@@ -27,20 +27,20 @@ def square(side: int, columns: list[int]) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test_of_a_still_scene_only_the_edges_are_seen_until_the_clip_ends(network):
+def test_in_a_still_scene_only_edges_are_seen_until_the_clip_ends(network):
     motion, edges = network[:3](square(16, [24] * 8))[:, :, :-1].chunk(2, 1)  # (1, 32, T, 16, 16)
     assert motion.abs().max() < 1e-6
     assert edges.amax((0, 2, 3, 4)).min() > 0.5
-    assert edges[..., 7, 7].abs().max() < 1e-6  # the middle of the square has none
+    assert edges[..., 7, 7].abs().max() < 1e-6  # the middle of the square has no edge
 
 
 @torch.inference_mode()
-def test_of_a_moving_scene_every_detector_sees_something(network):
+def test_in_a_moving_scene_every_detector_sees_something(network):
     assert network[:3](square(16, list(range(16, 32, 2))))[:, :, :-1].amax((0, 3, 4)).min() > 0.5
 
 
 @torch.inference_mode()
-def test_motion_is_seen_where_it_is(network):
+def test_motion_is_seen_where_it_happens(network):
     energy = network(square(8, [2, 4, 6, 8, 2, 4, 6, 8])).mean((0, 1, 2, 3))  # of 4 columns, 16 pixels each
     assert energy[0] > 10 * energy[3]
 

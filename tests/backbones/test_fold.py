@@ -24,13 +24,13 @@ def model() -> I3D:
     return model
 
 
-def relative_error(came: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float((came - wanted).norm() / wanted.norm())
+def relative_error(result: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((result - expected).norm() / expected.norm())
 
 
 @pytest.mark.parametrize("size", [(8, 48, 48), (7, 35, 50), (3, 33, 31)])
 @torch.inference_mode()
-def test_folding_keeps_the_function_at_every_endpoint(model, size):
+def test_the_folded_network_computes_the_same_at_every_endpoint(model, size):
     folded = fold(model)
     x = plain = torch.rand(2, 3, *size) * 2 - 1
     x = x.contiguous(memory_format=torch.channels_last_3d)
@@ -57,7 +57,7 @@ def test_folding_leaves_the_model_as_it_was(model):
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
-def test_two_clips_at_a_time_never_meet_the_slow_convolution(model):
+def test_two_clips_at_a_time_never_take_the_slow_convolution(model):
     """Torch sends a single float32 clip to im2col, and loses channels_last_3d on the way."""
     chosen = []
 

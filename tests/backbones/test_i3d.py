@@ -20,7 +20,7 @@ from stvr.backbones.weights.load import from_tensorflow, load_state
 
 
 def load_made_inputs(folder: Path) -> ModuleType:
-    """weights_and_clips.py, which lies beside the values that it explains."""
+    """The module weights_and_clips.py, which makes the inputs of the reference values beside it."""
     spec = importlib.util.spec_from_file_location("weights_and_clips", folder / "weights_and_clips.py")
     assert spec is not None
     assert spec.loader is not None
@@ -31,7 +31,7 @@ def load_made_inputs(folder: Path) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def end_to_end(shared: Path) -> tuple[ModuleType, dict[str, np.ndarray], I3D]:
-    """The released detector's run on made weights: its inputs, what it held, and our I3D with its weights."""
+    """A run of the released detector on generated weights: its inputs, its values, and our I3D with its weights."""
     folder = shared / "data/reference_values/end_to_end"
     made, values = load_made_inputs(folder), dict(np.load(folder / "infer.npz"))
     variables = {}
@@ -53,7 +53,7 @@ def maps_of(network: nn.Module, frames: np.ndarray) -> np.ndarray:
 
 
 def made_query(made: ModuleType) -> np.ndarray:
-    """The frames of the query, as the README beside the values builds them."""
+    """The frames of the query, built as the README beside the values says."""
     second = made.clip(24, phase=2.4, vx=6.0, vy=-4.0)[:, ::-1] * 0.8
     return np.concatenate([made.clip(24, phase=0.7, vx=-2.0, vy=2.5), second])
 
@@ -70,7 +70,7 @@ def test_mixed_4c_equals_the_released_program(end_to_end):
 def test_the_folded_form_equals_the_released_program(end_to_end):
     made, values, model = end_to_end
     for name, frames in (("ref", made.clip(48)), ("query", made_query(made))):
-        features = maps_of(fold(model), frames[16:32])  # clips 2 and 3: in the query, one of either scene
+        features = maps_of(fold(model), frames[16:32])  # clips 2 and 3: in the query, one from each scene
         expected = values[f"cap|i3d_{name}|c0::37"][2:4]
         assert np.abs(features[..., ::37] - expected).max() < 1e-5 * expected.max()
 
@@ -113,7 +113,7 @@ def test_only_layers_up_to_the_endpoint_are_built():
         assert [name for name, _ in I3D("mixed_3b").named_children()] == list(ENDPOINTS[:6])
 
 
-def test_an_unknown_endpoint_is_answered_with_the_menu():
+def test_an_unknown_endpoint_is_answered_with_a_list_of_endpoints():
     with pytest.raises(LookupError, match=r"'Mixed_9z'.*Mixed_4c.*Logits"):
         I3D("Mixed_9z")
 
@@ -127,7 +127,7 @@ def test_the_odd_pixel_is_padded_on_the_far_side(size, kernel, stride, pads):
 
 
 def pooled_by_definition(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """The largest of the cells that each SAME window really holds, one axis after another."""
+    """The largest cell inside each SAME window, without its padding, one axis after another."""
     for axis, (width, step) in enumerate(zip(kernel, stride, strict=True), start=2):
         size = x.shape[axis]
         outputs = -(-size // step)
@@ -142,8 +142,8 @@ def pooled_by_definition(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, 
 @pytest.mark.parametrize(("kernel", "stride"), [
     ((1, 3, 3), (1, 2, 2)), ((3, 3, 3), (2, 2, 2)), ((3, 3, 3), (1, 1, 1)), ((2, 2, 2), (2, 2, 2)),
 ])
-def test_padding_never_wins_a_pool(size, kernel, stride):
-    x = -1 - torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))  # a padding of zeros would win
+def test_a_pool_never_picks_its_padding(size, kernel, stride):
+    x = -1 - torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))  # padding of zeros would be larger
     assert torch.equal(Pool(kernel, stride)(x), pooled_by_definition(x, kernel, stride))
 
 
@@ -171,7 +171,7 @@ def gradients_of(mixed: Mixed, x: Tensor, dtype: torch.dtype) -> dict[str, Tenso
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize("time", [1, 2, 3])
 def test_bfloat16_weight_gradients_are_right_on_two_time_steps(time, layout):
-    """Torch 2.15 alone is off by 100 % or NaN there, and says nothing."""
+    """Left to itself, torch 2.15 is silently off by 100 % or NaN there."""
     torch.manual_seed(0)
     mixed = Mixed(16, (8, 16, 16, 16, 16, 8)).eval().to(memory_format=layout)
     x = torch.randn(4, 16, time, 7, 7).contiguous(memory_format=layout)
@@ -180,7 +180,7 @@ def test_bfloat16_weight_gradients_are_right_on_two_time_steps(time, layout):
         assert (rounded[name] - exact[name]).norm() < 0.1 * exact[name].norm(), name
 
 
-def test_convolutions_and_offsets_train_and_the_gain_does_not():
+def test_convolutions_and_offsets_are_trained_but_the_gain_is_not():
     trained = {name for name, value in Unit(3, 4, 3).named_parameters() if value.requires_grad}
     assert trained == {"conv3d.weight", "bn.bias"}
 

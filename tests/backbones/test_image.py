@@ -31,9 +31,9 @@ def frames() -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_features_are_torchvisions_maps_meant_over_each_half_of_a_clip(network, saved, frames):
-    came = load_backbone("resnet18", saved, precision="float32")(frames)
-    assert came.shape == (3, 2, 4, 4, 256)
+def test_features_are_torchvisions_maps_averaged_over_each_half_of_a_clip(network, saved, frames):
+    features = load_backbone("resnet18", saved, precision="float32")(frames)
+    assert features.shape == (3, 2, 4, 4, 256)
     for clip in range(3):
         for half in range(2):
             maps = []
@@ -44,7 +44,7 @@ def test_features_are_torchvisions_maps_meant_over_each_half_of_a_clip(network, 
                 x = network.maxpool(network.relu(network.bn1(network.conv1(x))))
                 maps.append(network.layer3(network.layer2(network.layer1(x)))[0])
             torch.testing.assert_close(
-                came[clip, half].permute(2, 0, 1), torch.stack(maps).mean(0), rtol=1e-3, atol=1e-4
+                features[clip, half].permute(2, 0, 1), torch.stack(maps).mean(0), rtol=1e-3, atol=1e-4
             )  # fmt: skip
 
 
@@ -57,19 +57,19 @@ def test_each_is_cut_where_a_cell_is_sixteen_pixels(name, tmp_path, frames):
     assert backbone(frames[:1]).shape[:4] == (1, 2, 4, 4)
 
 
-def test_another_cut_has_its_own_digest(saved, frames):
+def test_another_endpoint_has_its_own_digest(saved, frames):
     shallow, deep = (load_backbone("resnet18", saved, endpoint) for endpoint in ("layer2", "layer4"))
     assert (shallow.name, shallow.endpoint, shallow.weights) == ("resnet18", "layer2", "resnet18.pth")
     assert shallow.weights_digest != deep.weights_digest
     assert shallow(frames).shape == (3, 2, 8, 8, 128)
 
 
-def test_what_does_not_fit_is_told(saved, tmp_path, network):
+def test_weights_and_endpoints_that_do_not_fit_are_named(saved, tmp_path, network):
     with pytest.raises(LookupError, match=r"resnet18 has no node 'Mixed_4c'"):
         load_backbone("resnet18", saved, "Mixed_4c")
     with pytest.raises(LookupError, match=r"resnet50 has no weights.*--weights"):
         load_backbone("resnet50")
-    with pytest.raises(ValueError, match=r"resnet18.pth: wanted .* came .* missing"):
+    with pytest.raises(ValueError, match=r"resnet18.pth: wanted .* got .* missing"):
         load_backbone("resnet50", saved)
     torch.save({**network.state_dict(), "extra": torch.zeros(1)}, tmp_path / "more.pth")
     with pytest.raises(ValueError, match=r"1 left over: extra"):

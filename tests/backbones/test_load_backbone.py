@@ -1,4 +1,4 @@
-"""A backbone from the menu: what it says of itself, what it takes, what it gives."""
+"""A backbone from the menu: what it says about itself, what it takes, what it gives."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stvr.backbones import Backbone, load_backbone, warn_of_analytic_weights
+from stvr.backbones import Backbone, load_backbone
 from stvr.backbones.i3d import I3D, scale
+from stvr.backbones.inflated import warn_of_analytic_weights
 from stvr.backbones.weights.load import digest, load_weights, save_weights
 
 
@@ -28,7 +29,7 @@ def frames() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_features_are_the_plain_networks_however_many_clips_come(saved, frames, count):
+def test_features_equal_the_plain_networks_for_any_number_of_clips(saved, frames, count):
     model = I3D("Mixed_3c").eval()
     load_weights(model, saved)
     features = load_backbone(weights=saved, endpoint="Mixed_3c", precision="float32")(frames[:count])
@@ -39,14 +40,14 @@ def test_features_are_the_plain_networks_however_many_clips_come(saved, frames, 
 
 @pytest.mark.parametrize(("count", "batches"), [(1, [1]), (2, [2]), (3, [3]), (5, [3, 2]), (6, [2, 2, 2])])
 def test_on_a_cpu_clips_go_in_pairs_and_none_alone(shallow, count, batches):
-    came = []
+    sizes = []
     recorder = torch.nn.Identity()
-    recorder.register_forward_hook(lambda _, inputs, __: came.append(len(inputs[0])))
+    recorder.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
     replace(shallow, network=recorder)(torch.zeros(count, 8, 4, 4, 3, dtype=torch.uint8))
-    assert came == batches
+    assert sizes == batches
 
 
-def test_it_says_what_a_store_must_know(saved):
+def test_it_says_what_a_store_must_note(saved):
     backbone = load_backbone(weights=saved, endpoint="mixed_3b", precision="bfloat16")
     model = I3D("Mixed_3b")
     load_weights(model, saved)
@@ -55,7 +56,7 @@ def test_it_says_what_a_store_must_know(saved):
     assert backbone.precision == "bfloat16"
 
 
-def test_precision_is_what_was_asked(frames):
+def test_features_have_the_precision_that_was_asked_for(frames):
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         assert load_backbone(endpoint="Conv3d_1a_7x7", precision=precision)(frames[:1]).dtype == dtype
 
@@ -77,7 +78,7 @@ def test_without_weights_it_is_analytic_and_warns_once(caplog):
     assert "\n" not in caplog.messages[0]
 
 
-def test_with_weights_nothing_is_warned_of(saved, caplog):
+def test_with_weights_there_is_no_warning(saved, caplog):
     warn_of_analytic_weights.cache_clear()
     load_backbone(weights=saved, endpoint="Conv3d_1a_7x7")
     assert not caplog.messages
@@ -91,14 +92,14 @@ def test_logits_have_the_classes_of_the_file(tmp_path, frames, precision):
 
 
 def test_weights_that_do_not_reach_the_endpoint_are_refused(saved):
-    with pytest.raises(ValueError, match=r"mine.safetensors: wanted .* up to Mixed_4c, came 30 missing"):
+    with pytest.raises(ValueError, match=r"mine.safetensors: wanted .* up to Mixed_4c, got 30 missing"):
         load_backbone(weights=saved)
 
 
-@pytest.mark.parametrize("asked", [{"name": "c3d"}, {"endpoint": "fc7"}, {"precision": "int8"}])
-def test_a_name_on_no_menu_is_answered_with_the_menu(asked):
-    with pytest.raises(LookupError, match=rf"{next(iter(asked.values()))}.*Choose one of"):
-        load_backbone(**asked)
+@pytest.mark.parametrize("options", [{"name": "c3d"}, {"endpoint": "fc7"}, {"precision": "int8"}])
+def test_an_unknown_name_is_answered_with_the_menu(options):
+    with pytest.raises(LookupError, match=rf"{next(iter(options.values()))}.*Choose one of"):
+        load_backbone(**options)
 
 
 @pytest.fixture(scope="module")
@@ -111,5 +112,5 @@ def shallow() -> Backbone:
     torch.zeros(0, 8, 32, 32, 3, dtype=torch.uint8),
 ])
 def test_frames_of_another_shape_or_type_are_refused(shallow, frames):
-    with pytest.raises(ValueError, match=r"wanted clips \(B, T, H, W, 3\) of uint8, came "):
+    with pytest.raises(ValueError, match=r"wanted clips \(B, T, H, W, 3\) of uint8, got "):
         shallow(frames)

@@ -1,4 +1,4 @@
-"""Damaged files are named with a reason; a disk that is full stops a run cleanly; neither harms the rest."""
+"""Damaged files are named with a reason; a full disk stops a run cleanly; neither harms the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from check_damaged import ALWAYS_BAD, DAMAGE, SECONDS, extract_all, tally, write_files
 
 
-def test_of_damaged_files_every_good_one_is_extracted_and_every_bad_one_named(tmp_path):
+def test_every_good_file_is_extracted_and_every_damaged_one_named(tmp_path):
     good, damaged = write_files(tmp_path, 6, 42)
     report, store = extract_all(good + damaged, tmp_path / "store", 1, [])
     paths = {path.stem: path for path in good + damaged}
@@ -32,13 +32,13 @@ def test_of_damaged_files_every_good_one_is_extracted_and_every_bad_one_named(tm
     found = tally(damaged, report)
     assert found.keys() == DAMAGE.keys()
     assert all(found[kind] == (6, 0) for kind in ALWAYS_BAD)
-    assert store.failed() == dict(sorted(report.failed.items()))  # the manifest, for those who come later
+    assert store.failed() == dict(sorted(report.failed.items()))  # noted in the store, for later runs
     assert set(report.doubtful) <= {path.stem for path in damaged} & set(report.done)
     for name in set(report.done) - set(report.doubtful):
         assert store.info(name)["decode_errors"] == 0
 
 
-def test_what_is_in_quarantine_is_tried_again_when_it_changes_or_when_asked(tmp_path):
+def test_a_file_in_quarantine_is_tried_again_when_it_changes_or_on_request(tmp_path):
     path, reader = tmp_path / "a.mp4", Reader(tmp_path / "log")
     path.write_text("no video")
     assert "cannot be read as a video" in run([path], tmp_path / "store", reader).failed["a"]
@@ -46,7 +46,7 @@ def test_what_is_in_quarantine_is_tried_again_when_it_changes_or_when_asked(tmp_
     note = store.quarantined("a")
     assert (note["video"], note["digest"]) == ("a", hashlib.sha256(b"no video").hexdigest())
     again = run([path], tmp_path / "store", reader).failed["a"]
-    assert again.endswith("So it was found before; --retry tries again.")
+    assert again.endswith("An earlier run found this; --retry tries again.")
     assert not run([path], tmp_path / "store", reader, retry=True).failed["a"].endswith("tries again.")
     write_clock(path, 2)
     assert run([path], tmp_path / "store", reader).done == ["a"]
@@ -57,19 +57,19 @@ def test_the_command_says_which_files_failed_and_ends_with_status_1(tmp_path, st
     write_clock(tmp_path / "good.mp4", 1)
     (tmp_path / "bad.mp4").write_text("no video")
     words = ("extract", tmp_path, "--store", tmp_path / "s", "--image-size", 64, "--endpoint", "Conv3d_1a_7x7")
-    for reason in ("cannot be read as a video: ", "So it was found before; --retry"):
-        told = stvr(*words)
-        assert told.status == 1
-        assert f"{tmp_path / 'bad.mp4'} cannot be read as a video" in told.err
-        assert reason in told.err
-        assert "1 failed" in told.out
+    for reason in ("cannot be read as a video: ", "An earlier run found this; --retry"):
+        result = stvr(*words)
+        assert result.status == 1
+        assert f"{tmp_path / 'bad.mp4'} cannot be read as a video" in result.err
+        assert reason in result.err
+        assert "1 failed" in result.out
     assert "1 in quarantine" in stvr("verify", tmp_path / "s").out
     assert '"failed": {\n  "bad"' in stvr("info", tmp_path / "s").out
 
 
 @pytest.fixture
 def small_files():
-    """No file may grow beyond so many bytes (0: as before): what the kernel says then stands for a full disk."""
+    """Limits the size of files in bytes (0: as before): the error beyond that stands for a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit(size: int) -> None:
@@ -86,7 +86,8 @@ def test_a_full_disk_stops_the_run_with_one_line_and_the_next_goes_on(tmp_path, 
     sizes = [path.stat().st_size for path in (tmp_path / "whole" / "a" / "features" / "c").glob("*/0/0/0/0")]
     assert len(sizes) == 3
     small_files(max(sizes) - 1)
-    with pytest.raises(OSError, match=r"no room for .*/store \(.*\)\. Make room, then start the same command again"):
+    reason = r"no room for .*/store \(.*\)\. Free some space, then start the same command again"
+    with pytest.raises(OSError, match=reason):
         run([video], tmp_path / "store", reader, **options)
     small_files(0)
     assert list((tmp_path / "store").rglob("*.partial")) == []

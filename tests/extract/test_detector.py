@@ -1,4 +1,4 @@
-"""Boxes of a detector lie beside the features: torchvision's own, clip by clip."""
+"""Boxes of a detector are kept beside the features: torchvision's own, clip by clip."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
 
 @pytest.fixture(scope="module")
 def network():
-    """Five classes; it takes nearly all that it looks at for the second."""
+    """Five classes; it takes nearly everything for the second."""
     torch.manual_seed(0)
-    made = get_model(NAME, weights=None, weights_backbone=None, num_classes=5).eval()
+    detector = get_model(NAME, weights=None, weights_backbone=None, num_classes=5).eval()
     with torch.no_grad():
-        made.roi_heads.box_predictor.cls_score.bias[2] = 5
-    return made
+        detector.roi_heads.box_predictor.cls_score.bias[2] = 5
+    return detector
 
 
 @pytest.fixture(scope="module")
@@ -42,37 +42,37 @@ def video(tmp_path):
 
 @pytest.fixture
 def extracted(tmp_path, video, stvr):
-    ended = stvr("extract", video, "--store", tmp_path / "store", "--endpoint", "Conv3d_2b_1x1", "--image-size", 64)
-    assert ended.status == 0
+    result = stvr("extract", video, "--store", tmp_path / "store", "--endpoint", "Conv3d_2b_1x1", "--image-size", 64)
+    assert result.status == 0
     return tmp_path / "store"
 
 
 @torch.no_grad()
 def test_boxes_are_torchvisions_for_the_middle_frame_of_each_clip(network, saved, video, extracted, stvr):
-    ended = stvr("extract", video, "--store", extracted, "--endpoint", "Conv3d_2b_1x1", "--image-size", 64,
-                 "--boxes", NAME, "--boxes-weights", saved)  # fmt: skip
-    assert ended.status == 0
+    result = stvr("extract", video, "--store", extracted, "--endpoint", "Conv3d_2b_1x1", "--image-size", 64,
+                  "--boxes", NAME, "--boxes-weights", saved)  # fmt: skip
+    assert result.status == 0
     store = FeatureStore.open(extracted)
-    came = read_boxes(store, Span("a", 0, 3))
-    assert came.shape == (3, BOXES_A_CLIP, 6)
+    boxes = read_boxes(store, Span("a", 0, 3))
+    assert boxes.shape == (3, BOXES_A_CLIP, 6)
     clips = [frames for _, frames, _ in decode_clips(video, store.spec.clip)]
     pictures = [torch.from_numpy(frames[4].copy()).permute(2, 0, 1) / 255 for frames in clips]
     for index, found in enumerate(network(pictures)):
         count = min(len(found["scores"]), BOXES_A_CLIP)
         assert count > 3
-        torch.testing.assert_close(came[index, :count, :4] * 64, found["boxes"][:count], rtol=1e-4, atol=1e-2)
-        torch.testing.assert_close(came[index, :count, 4], found["scores"][:count], rtol=1e-4, atol=1e-5)
-        assert came[index, :count, 5].long().tolist() == found["labels"][:count].tolist()
-        assert not came[index, count:].any()
-    torch.testing.assert_close(read_boxes(store, Span("a", 1, 2)), came[1:2])
+        torch.testing.assert_close(boxes[index, :count, :4] * 64, found["boxes"][:count], rtol=1e-4, atol=1e-2)
+        torch.testing.assert_close(boxes[index, :count, 4], found["scores"][:count], rtol=1e-4, atol=1e-5)
+        assert boxes[index, :count, 5].long().tolist() == found["labels"][:count].tolist()
+        assert not boxes[index, count:].any()
+    torch.testing.assert_close(read_boxes(store, Span("a", 1, 2)), boxes[1:2])
     assert store.videos() == ["a"]
     assert check(store, "a") == []
 
 
-def test_a_video_is_looked_at_once(saved, video, extracted, monkeypatch):
+def test_the_detector_runs_once_on_each_video(saved, video, extracted, monkeypatch):
     store, detector = FeatureStore.open(extracted), load_detector(NAME, saved)
     assert detect([video], store, detector) == ["a"]
-    monkeypatch.setattr(detector, "network", None)  # it would fail if it were asked again
+    monkeypatch.setattr(detector, "network", None)  # it would fail if it ran again
     assert detect([video], store, detector) == []
     assert detector_of(store, "a") == detector.name
 

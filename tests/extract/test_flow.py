@@ -1,4 +1,4 @@
-"""Flow over a clip says where things were at the end of the clip before, in cells."""
+"""The flow of a clip says where things were at the end of the clip before, in cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torchvision.models.optical_flow import raft_large, raft_small
 from stvr.extract.flow import accumulated, flow_of, load_flow
 from stvr.kernels.warp import dense_warp
 from stvr.store import FeatureSpec
-from stvr.structures import ClipSpec
+from stvr.structures import ClipSpec, MapSpec
 
 SIDE, GRID = 320, (20, 20)  # the paper's; a cell is 16 pixels
 WITHOUT_WEIGHTS = ("ilk", "tvl1")
@@ -37,19 +37,19 @@ def test_a_known_motion_is_measured_in_cells(name, down, right, cells):
     frames = painted(down, right)
     flow = load_flow(name, SIDE)(frames[0], frames[1:], GRID)
     assert (flow.shape, flow.dtype) == ((20, 20, 2), np.float16)
-    inside = flow[3:-3, 3:-3].astype(np.float64)  # what enters at the border was nowhere before
+    inside = flow[3:-3, 3:-3].astype(np.float64)  # what enters at the border was not in the picture before
     assert np.abs(inside - cells).mean() < 0.05  # of a cell: a tenth of a pixel a frame
     assert np.abs(inside - cells).max() < 0.2
 
 
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
-def test_a_first_clip_tells_of_its_own_seven_steps(name):
+def test_the_flow_of_a_first_clip_covers_its_own_seven_steps(name):
     flow = load_flow(name, SIDE)(None, painted(0, 2, num_frames=8), GRID)
     assert np.abs(flow[3:-3, 3:-3].astype(np.float64) - (0, 7 * 2 / 16)).mean() < 0.05
 
 
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
-def test_the_map_of_the_clip_before_is_warped_onto_this_one(name):
+def test_the_flow_warps_the_map_of_the_clip_before_onto_this_one(name):
     """Two halves move apart; block means of the pictures stand for feature maps."""
     frames = np.concatenate([painted(2, 3)[:, :160], painted(-1, -2)[:, 160:]], 1)
     flow = torch.from_numpy(load_flow(name, SIDE)(frames[0], frames[1:], GRID)).float()
@@ -77,12 +77,12 @@ def test_steps_are_followed_from_place_to_place():
         return places - places @ back.T
 
     total = accumulated(turn(2).expand(8, 61, 61, 2))
-    centre = slice(10, -10)  # their way never leaves the picture
+    centre = slice(10, -10)  # the paths from here never leave the picture
     torch.testing.assert_close(total[centre, centre], turn(16)[centre, centre], rtol=0, atol=1e-9)
 
 
-def test_the_order_of_the_steps_matters_as_it_should():
-    """One pixel moves right in the last step only; before that, only the place where it came from moved, by three."""
+def test_steps_are_followed_in_order():
+    """One pixel moves right in the last step; in the step before, only the place it was at then moves, by three."""
     steps = torch.zeros(2, 1 + 1, 8, 2, dtype=torch.float64)  # two frames' steps on 2 x 8 pixels
     steps[1, :, 5, 1] = 1.0  # last: what is at column 5 was at 4
     steps[0, :, 4, 1] = 3.0  # before: what was at 4 had been at 1
@@ -90,13 +90,13 @@ def test_the_order_of_the_steps_matters_as_it_should():
 
 
 @pytest.mark.parametrize(("size", "spec"), [(320, "ilk at 80 px"), (160, "ilk at 80 px"), (64, "ilk at 64 px")])
-def test_the_spec_says_which_method_looked_at_which_size(size, spec):
+def test_the_spec_names_the_method_and_the_size_it_looked_at(size, spec):
     assert load_flow("ilk", size).spec == spec
 
 
 @pytest.fixture(scope="module")
 def raft(tmp_path_factory):
-    """RAFT's small form with made weights, as torchvision's file and as safetensors."""
+    """RAFT's small form with random weights, as torchvision's file and as safetensors."""
     torch.manual_seed(0)
     network, folder = raft_small(weights=None).eval(), tmp_path_factory.mktemp("raft")
     torch.save(network.state_dict(), folder / "small.pth")
@@ -104,20 +104,20 @@ def raft(tmp_path_factory):
     return network, folder
 
 
-def test_raft_is_asked_from_the_later_picture_to_the_earlier(raft):
-    """Of one pair of frames: RAFT's own flow (x, y), negated, as (y, x), block means, eight pixels a cell."""
+def test_raft_runs_from_the_later_picture_to_the_earlier(raft):
+    """Of one pair of frames: RAFT's own flow (x, y), negated, as (y, x), in block means, eight pixels a cell."""
     network, folder = raft
     frames = painted(1, 2, 2)[:, :128, :128]
     flow = load_flow("raft", 128, folder / "small.pth")(frames[0], frames[1:], (16, 16))
     earlier, later = torch.from_numpy(frames).permute(0, 3, 1, 2) / 127.5 - 1
     with torch.inference_mode():
-        came_from = network(later[None], earlier[None])[-1][0].flip(0)
-    expected = -came_from.reshape(2, 16, 8, 16, 8).mean((2, 4)).permute(1, 2, 0) / 8
+        origins = network(later[None], earlier[None])[-1][0].flip(0)
+    expected = -origins.reshape(2, 16, 8, 16, 8).mean((2, 4)).permute(1, 2, 0) / 8
     np.testing.assert_allclose(flow, expected.numpy(), atol=2e-2, rtol=2e-3)
     assert np.abs(flow).max() > 0.1
 
 
-def test_raft_is_known_by_what_its_weights_are(raft, tmp_path):
+def test_raft_is_identified_by_its_weights(raft, tmp_path):
     _, folder = raft
     specs = {load_flow("raft", 320, folder / f"small.{ending}").spec for ending in ("pth", "safetensors")}
     (spec,) = specs
@@ -126,24 +126,24 @@ def test_raft_is_known_by_what_its_weights_are(raft, tmp_path):
     torch.save(raft_large(weights=None).state_dict(), tmp_path / "large.pth")
     large = load_flow("raft", 320, tmp_path / "large.pth").spec
     assert large != spec
-    of_a_store = FeatureSpec("i3d", "analytic", "00", "Mixed_4c", ClipSpec(), flow=spec)
+    of_a_store = FeatureSpec("i3d", "analytic", "00", (MapSpec("Mixed_4c", 16, 2, 512),), ClipSpec(), flow=spec)
     assert flow_of(of_a_store, folder / "small.pth").spec == spec
-    with pytest.raises(ValueError, match="Give the weights that were used then with --flow-weights"):
+    with pytest.raises(ValueError, match=r"got 'raft:.*Give the weights that made the first with --flow-weights"):
         flow_of(of_a_store, tmp_path / "large.pth")
     with pytest.raises(ValueError, match="raft needs its trained weights"):
         flow_of(of_a_store)
 
 
-def test_what_does_not_fit_is_refused_in_one_line(raft, tmp_path):
+def test_names_and_weights_that_do_not_fit_are_refused(raft, tmp_path):
     state = raft[0].state_dict()
     state.pop(next(iter(state)))
     save_file(state, tmp_path / "cut.safetensors")
     with pytest.raises(ValueError, match="wanted the weights of torchvision's raft_small or raft_large"):
         load_flow("raft", 320, tmp_path / "cut.safetensors")
     for name in WITHOUT_WEIGHTS:
-        with pytest.raises(ValueError, match=f"--flow {name} reads no weights"):
+        with pytest.raises(ValueError, match=f"--flow {name} takes no weights"):
             load_flow(name, 320, tmp_path / "cut.safetensors")
-    with pytest.raises(LookupError, match=r"'wind' is no optical flow\. The menu is: none, ilk, tvl1, raft"):
+    with pytest.raises(LookupError, match=r"no optical flow 'wind'\. Choose one of none, ilk, tvl1, raft"):
         load_flow("wind", 320)
     with pytest.raises(ValueError, match="--flow-weights is for --flow raft"):
         load_flow("none", 320, tmp_path / "cut.safetensors")
@@ -152,5 +152,6 @@ def test_what_does_not_fit_is_refused_in_one_line(raft, tmp_path):
 
 def test_without_scikit_image_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "skimage", None)
-    with pytest.raises(LookupError, match=r"needs scikit-image, which is not here. Run `pip install 'stvr\[flow\]'`"):
+    reason = r"needs scikit-image, which is not installed. Run `pip install 'stvr\[flow\]'`"
+    with pytest.raises(LookupError, match=reason):
         load_flow("ilk", 320)

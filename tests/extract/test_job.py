@@ -1,4 +1,4 @@
-"""Videos end up in the store, whole, once, whatever happens on the way."""
+"""Videos end up in the store whole and once, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stvr.structures import Span
 from stvr.video.decode import decode_clips
 
 
-def test_features_and_timestamps_are_those_of_the_frames(tmp_path):
+def test_features_and_timestamps_belong_to_the_frames(tmp_path):
     video = write_video(tmp_path / "video.mp4", range(60), Fraction(1, 30), 1)
     report = run([video], tmp_path / "store", Reader())
     assert (report.done, report.clips_computed, report.clips_reused) == (["video"], 6, 0)
@@ -34,7 +34,7 @@ def test_features_and_timestamps_are_those_of_the_frames(tmp_path):
     expected = np.array(nearest([Fraction(n, 30) for n in range(60)], Fraction(2), 24)).reshape(6, 8)
     maps = store.read(Span("video", 0, 6))
     assert maps.shape == (6, 3, 4, 2, 8)  # clip, row, column, time, channel
-    sizes = torch.tensor([3, 3, 3, 1, 2, 2])  # batches of at most 3 that begin anew at each shard of 4
+    sizes = torch.tensor([3, 3, 3, 1, 2, 2])  # batches of at most 3, begun anew at each shard of 4
     np.testing.assert_array_equal(maps[:, 0, 0, 0], (torch.tensor(expected) + sizes[:, None]).half())
     assert maps[0, 2, 1, 1, 0] == 0 + 20 + 1 / 8 + 1 + 3
     seconds = store.ticks("video") * Fraction(store.info("video")["time_base"])
@@ -70,16 +70,16 @@ def test_a_video_that_cannot_be_extracted_does_not_stop_the_others(tmp_path):
     for name, reason in report.failed.items():
         assert str(tmp_path / f"{name}.mp4") in reason
     assert FeatureStore.open(tmp_path / "store").videos() == ["first", "last"]
-    write_clock(tmp_path / "text.mp4", 2)  # a good file in its place is taken
+    write_clock(tmp_path / "text.mp4", 2)  # a good file in its place is extracted
     assert run([tmp_path / "text.mp4"], tmp_path / "store", Reader()).done == ["text"]
 
 
-def test_two_files_of_one_name_are_refused(tmp_path):
+def test_two_files_with_one_name_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"a\.mp4 and .*b/a\.mkv would both be 'a'"):
         run([tmp_path / "a.mp4", tmp_path / "b/a.mkv"], tmp_path / "store", Reader())
 
 
-def test_another_file_of_a_name_in_the_store_is_refused(tmp_path):
+def test_another_file_with_a_name_that_is_in_the_store_is_refused(tmp_path):
     video = write_clock(tmp_path / "video.mp4", 2)
     run([video], tmp_path / "store", Reader())
     write_clock(video, 2, first_number=800)
@@ -101,8 +101,8 @@ def test_features_that_do_not_fit_float16_are_refused(tmp_path):
     assert "not finite in float16" in report.failed["video"]
 
 
-def test_flow_of_every_clip_is_from_the_last_frame_before_to_its_own_last(tmp_path):
-    """The store has what the flow says of decoded frames; one pixel a frame is one cell of 8 pixels a clip."""
+def test_the_flow_of_every_clip_is_from_the_last_frame_before_it_to_its_own_last(tmp_path):
+    """The store has the flow of the decoded frames; one pixel a frame is one cell of 8 pixels a clip."""
     video, flow = write_drift(tmp_path / "video.mp4", 6), load_flow("ilk", 64)
     run([video], tmp_path / "store", Looks(), flow=flow)
     store = FeatureStore.open(tmp_path / "store")
@@ -117,12 +117,12 @@ def test_flow_of_every_clip_is_from_the_last_frame_before_to_its_own_last(tmp_pa
     assert np.abs(inside[0].mean((0, 1)) - (0, 7 / 8)).max() < 0.1
 
 
-def test_an_extraction_gone_on_with_has_the_flow_of_an_unbroken_one_bit_for_bit(tmp_path):
+def test_a_continued_extraction_has_the_flow_of_an_unbroken_one_bit_for_bit(tmp_path):
     video, options = write_drift(tmp_path / "video.mp4", 11), {"flow": load_flow("ilk", 64), "flip": True}
     run([video], tmp_path / "unbroken", Looks(), **options)
     for _ in range(2):
         broken = Looks()
-        broken.fails_at = 12  # it sees two black clips, then four a shard in both views: the second shard fails
+        broken.fails_at = 12  # it sees two black clips, then four a shard in each view: the second shard fails
         with pytest.raises(RuntimeError, match="out of memory"):
             run([video], tmp_path / "store", broken, **options)
     report = run([video], tmp_path / "store", Looks(), **options)
@@ -136,7 +136,7 @@ def test_an_extraction_gone_on_with_has_the_flow_of_an_unbroken_one_bit_for_bit(
 
 @pytest.mark.parametrize("order", ["RGB", "BGR"])
 def test_the_backbone_is_fed_what_the_spec_says(tmp_path, order):
-    """The left half of the picture is red, and of its mirror image the right."""
+    """The left half of the picture is red, and the right half of its mirror image."""
     video = write_drift(tmp_path / "video.mp4", 2)
     run([video], tmp_path / "store", Looks(), flip=True, colour_order=order)
     store = FeatureStore.open(tmp_path / "store")
@@ -146,10 +146,10 @@ def test_the_backbone_is_fed_what_the_spec_says(tmp_path, order):
     for view, left, right in ((maps, red, blue), (mirrored, blue, red)):
         assert (view[:, :, 1:3, :, left] - view[:, :, 1:3, :, right]).min() > 20
         assert (view[:, :, 5:7, :, right] - view[:, :, 5:7, :, left]).min() > 20
-    assert torch.equal(mirrored, maps.flip(2))  # block means alone can be mirrored after the fact
+    assert torch.equal(mirrored, maps.flip(2))  # only block means can be mirrored afterwards
 
 
-def test_the_other_view_is_of_mirrored_frames(tmp_path):
+def test_flipped_features_are_those_of_mirrored_frames(tmp_path):
     """A reader of bar codes reads other numbers in a mirror."""
     run([write_clock(tmp_path / "video.mp4", 3)], tmp_path / "store", Reader(), flip=True)
     maps = FeatureStore.open(tmp_path / "store").read(Span("video", 0, 3), flipped=True)
@@ -158,8 +158,8 @@ def test_the_other_view_is_of_mirrored_frames(tmp_path):
 
 
 @pytest.mark.parametrize("option", [{"colour_order": "GBR"}, {"resize": "nearest"}])
-def test_ways_to_feed_that_there_are_not_are_refused(tmp_path, option):
-    with pytest.raises(LookupError, match="The menu is: "):
+def test_an_unknown_colour_order_or_resize_is_answered_with_the_menu(tmp_path, option):
+    with pytest.raises(LookupError, match="Choose one of "):
         run([tmp_path / "video.mp4"], tmp_path / "store", Looks(), **option)
     assert not (tmp_path / "store").exists()
 
@@ -176,7 +176,7 @@ class Fails(Reader):
         return super().__call__(frames)
 
 
-def test_when_the_network_fails_the_run_ends_and_the_next_goes_on(tmp_path):
+def test_when_the_network_fails_the_run_ends_and_the_next_one_goes_on(tmp_path):
     video, threads = write_clock(tmp_path / "video.mp4", 20), threading.active_count()
     with pytest.raises(RuntimeError, match="out of memory"):
         run([video], tmp_path / "store", Fails(tmp_path / "log"))
@@ -186,21 +186,21 @@ def test_when_the_network_fails_the_run_ends_and_the_next_goes_on(tmp_path):
 
 
 def test_decoding_runs_ahead_but_not_far(tmp_path):
-    made = []
+    items = []
 
     def count():
         for number in range(10):
-            made.append(number)
+            items.append(number)
             yield number
 
     ready = ahead(count(), 2)
     assert next(ready) == 0
     time.sleep(0.05)
-    assert made == [0, 1, 2]
+    assert items == [0, 1, 2]
     assert list(ready) == list(range(1, 10))
 
 
-def test_an_error_in_the_decoding_thread_arrives(tmp_path):
+def test_an_error_in_the_decoding_thread_is_raised(tmp_path):
     def breaks():
         yield 1
         raise OSError("disk gone")
@@ -218,7 +218,7 @@ def test_progress_never_goes_back_and_ends_at_the_end(tmp_path, capsys):
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
     assert [steps[-1].clips, steps[-1].number, steps[-1].num_videos] == [12, 2, 2]
-    with shown(every_seconds=0) as tell:  # standard error is no terminal here
+    with shown(every_seconds=0) as tell:  # standard error is not a terminal here
         tell(Step("a", 1, 2, clips=30, fraction=0.25, seconds=10.0, seconds_left=30.0))
     captured = capsys.readouterr()
     assert captured.err == " 25% 1/2 a  30 clips  3.0 clips/s  0:00:30 left\n"
@@ -230,7 +230,7 @@ def extract_slowly(videos: list[Path], store: Path, log: Path) -> None:
     run(videos, store, Reader(log, seconds=0.02))
 
 
-def test_killed_at_any_moment_and_started_again_it_ends_as_if_undisturbed(tmp_path):
+def test_a_run_killed_at_any_moment_and_started_again_ends_as_if_undisturbed(tmp_path):
     videos = [write_clock(tmp_path / "a.mp4", 30), write_clock(tmp_path / "b.mp4", 21, first_number=512)]
     run(videos, tmp_path / "undisturbed", Reader())
     forks, chance = multiprocessing.get_context("forkserver"), random.Random(3)
@@ -261,7 +261,7 @@ def test_killed_at_any_moment_and_started_again_it_ends_as_if_undisturbed(tmp_pa
              enumerate(range(first, first + 240, 8))}  # fmt: skip
     for run_number, log in enumerate(logs):
         again = set(log) & set().union(*logs[run_number + 1 :])
-        assert len({shard[number] for number in again}) <= 1  # the one that was open when the kill came
+        assert len({shard[number] for number in again}) <= 1  # the one that was open at the kill
         assert max(Counter(log).values()) == 1
     assert sum(map(len, logs)) > 51  # so the kills did hit open shards
 
@@ -276,7 +276,7 @@ def test_two_runs_on_one_store_do_not_write_one_video_twice(tmp_path):
     other = write_clock(tmp_path / "b.mp4", 2)
     reader = Reader(tmp_path / "mine")
     report = run([video, other], tmp_path / "store", reader)
-    assert (report.done, report.skipped) == (["b"], ["a"])  # it did the other meanwhile, and waited for the end
+    assert (report.done, report.skipped) == (["b"], ["a"])  # it did the other video first, then waited for this one
     assert reader.logged() == [8, 16]
     process.join(60)
     assert process.exitcode == 0

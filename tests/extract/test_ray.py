@@ -1,4 +1,4 @@
-"""A cluster leaves the store that one process leaves, whatever becomes of its actors."""
+"""A cluster makes the same store as one process, whatever happens to its actors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stvr.store import FeatureStore, check_all
 @pytest.fixture(scope="module")
 def cluster():
     """Two processors of this machine."""
-    ray = pytest.importorskip("ray", reason="needs ray, which is not here")
+    ray = pytest.importorskip("ray", reason="needs ray, which is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))  # where the actors find `clock`
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -45,7 +45,7 @@ class Broken(Reader):
         raise RuntimeError("out of memory")
 
 
-def test_actors_write_what_one_process_writes_though_one_is_killed(tmp_path, cluster):
+def test_actors_write_what_one_process_writes_even_if_one_is_killed(tmp_path, cluster):
     videos = write_clocks(tmp_path, [5, 11, 4, 6])
     run(videos, tmp_path / "one", Reader())
     (tmp_path / "bad.mp4").write_text("no video")
@@ -67,6 +67,6 @@ def test_actors_write_what_one_process_writes_though_one_is_killed(tmp_path, clu
         name: content for name, content in tree(tmp_path / "one").items() if name[0] != "."}
 
 
-def test_what_an_actor_raises_ends_the_run(tmp_path, cluster):
+def test_an_error_in_an_actor_ends_the_run(tmp_path, cluster):
     with pytest.raises(RuntimeError, match="out of memory"):
         run(write_clocks(tmp_path, [2]), tmp_path / "store", Broken(), engine="ray")

@@ -1,4 +1,4 @@
-"""Several endpoints in one run: each store is what a run for that endpoint alone makes, bit for bit."""
+"""Several endpoints in one run: each store equals that of a run for its endpoint alone, bit for bit."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def run(videos, store, saved, endpoint, **options):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of the arrays of a store."""
+    """Every file of a store's arrays."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("[ab]/*/**/*") if path.is_file()}
 
 
-def test_every_store_is_that_of_its_endpoint_alone(tmp_path, saved, videos):
+def test_every_store_equals_that_of_its_endpoint_alone(tmp_path, saved, videos):
     report = run(videos, tmp_path / "all", saved, ",".join(ENDPOINTS), flip=True)
     assert (report.done, report.clips_computed) == (["a", "b"], 12)
     for endpoint in ENDPOINTS:
@@ -67,7 +67,7 @@ def test_a_mean_is_the_mean_of_the_map(tmp_path, saved, videos):
     torch.testing.assert_close(means.float()[:, 0, 0, 0], maps.float().mean((1, 2, 3)), rtol=2e-3, atol=1e-4)
 
 
-def test_what_one_store_lost_is_made_again_and_the_others_keep_theirs(tmp_path, saved, videos):
+def test_what_one_store_lost_is_made_again_and_the_others_stay_as_they_are(tmp_path, saved, videos):
     endpoints = ",".join(ENDPOINTS[:2])
     run(videos, tmp_path, saved, endpoints)
     whole = {endpoint: contents(tmp_path / endpoint) for endpoint in ENDPOINTS[:2]}
@@ -75,7 +75,7 @@ def test_what_one_store_lost_is_made_again_and_the_others_keep_theirs(tmp_path, 
     FeatureStore.open(tmp_path / ENDPOINTS[1]).reopen("a", [0, 2])
     again = run(videos, tmp_path, saved, endpoints)
     assert (again.done, again.skipped, again.clips_computed) == (["a"], ["b"], 9)
-    FeatureStore.open(tmp_path / ENDPOINTS[1]).reopen("b")  # one store has it whole, the other nothing of it
+    FeatureStore.open(tmp_path / ENDPOINTS[1]).reopen("b")  # one store has the whole video, the other none of it
     assert run(videos, tmp_path, saved, endpoints).clips_computed == 3
     assert {endpoint: contents(tmp_path / endpoint) for endpoint in ENDPOINTS[:2]} == whole
 
@@ -87,7 +87,7 @@ def test_workers_fill_the_same_stores(tmp_path, saved, videos):
         assert contents(tmp_path / "two" / endpoint) == contents(tmp_path / "one" / endpoint)
 
 
-def test_a_broken_file_is_known_to_all_stores(tmp_path, saved):
+def test_a_broken_file_is_noted_in_all_stores(tmp_path, saved):
     (tmp_path / "text.mp4").write_text("no video")
     report = run([tmp_path / "text.mp4"], tmp_path / "all", saved, ",".join(ENDPOINTS[:2]))
     assert list(report.failed) == ["text"]
@@ -95,7 +95,7 @@ def test_a_broken_file_is_known_to_all_stores(tmp_path, saved):
         assert list(FeatureStore.open(tmp_path / "all" / endpoint).failed()) == ["text"]
 
 
-def test_what_cannot_be_is_refused(tmp_path, saved, videos):
+def test_endpoints_that_do_not_go_together_are_refused(tmp_path, saved, videos):
     with pytest.raises(LookupError, match="names an endpoint twice"):
         load_backbone(weights=saved, endpoint="Mixed_3b,mixed_3b")
     with pytest.raises(ValueError, match="several endpoints in one run need the runtime torch"):
@@ -105,20 +105,20 @@ def test_what_cannot_be_is_refused(tmp_path, saved, videos):
         run(videos[1:], tmp_path / "one", saved, ",".join(ENDPOINTS))
 
 
-def test_a_store_may_be_made_small_at_once(tmp_path, saved, videos):
+def test_a_store_can_be_compressed_while_it_is_made(tmp_path, saved, videos):
     for compress in ("lossless", "int8"):
         run(videos, tmp_path / compress, saved, ENDPOINTS[0], compress=compress)
-    was, kept = (FeatureStore.open(tmp_path / name).read(Span("a", 0, 9)).float() for name in ("lossless", "int8"))
-    step = (was.amax((1, 2, 3), keepdim=True) - was.amin((1, 2, 3), keepdim=True)) / 255
-    assert ((kept - was).abs() <= step / 2 + was.abs() * 2**-10).all()
-    assert (kept != was).any()
+    exact, coded = (FeatureStore.open(tmp_path / name).read(Span("a", 0, 9)).float() for name in ("lossless", "int8"))
+    step = (exact.amax((1, 2, 3), keepdim=True) - exact.amin((1, 2, 3), keepdim=True)) / 255
+    assert ((coded - exact).abs() <= step / 2 + exact.abs() * 2**-10).all()
+    assert (coded != exact).any()
     with pytest.raises(ValueError, match="compress is 'int8', not 'lossless'"):
         run(videos, tmp_path / "int8", saved, ENDPOINTS[0])
 
 
-def test_a_small_store_is_repaired_as_it_was(tmp_path, saved, videos, stvr):
-    own = ["--weights", saved, "--store", tmp_path / "store", "--endpoint", ENDPOINTS[0], "--image-size", 32]
-    assert stvr("extract", *videos, *own, "--compress", "int8", "--precision", "float32").status == 0
+def test_a_compressed_store_is_repaired_as_it_was(tmp_path, saved, videos, stvr):
+    flags = ["--weights", saved, "--store", tmp_path / "store", "--endpoint", ENDPOINTS[0], "--image-size", 32]
+    assert stvr("extract", *videos, *flags, "--compress", "int8", "--precision", "float32").status == 0
     store = tmp_path / "store"
     whole = contents(store)
     broken = next(path for path in (store / "a" / "features" / "c").rglob("*") if path.is_file())

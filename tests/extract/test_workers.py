@@ -1,4 +1,4 @@
-"""Many workers leave the store that one leaves, whatever becomes of them."""
+"""Many workers make the same store as one, whatever happens to them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_network_gives_the_same_bits_on_fewer_threads(tmp_path):
 
 
 class Deadly(Reader):
-    """Its process dies of a signal when it sees a certain frame."""
+    """Kills its process with a signal when it sees a certain frame."""
 
     def __init__(self, number: int, cause: int, log: Path | None = None) -> None:
         super().__init__(log)
@@ -64,13 +64,13 @@ class Deadly(Reader):
 
 
 @pytest.mark.parametrize(("cause", "deaths"), [(signal.SIGSEGV, 2), (signal.SIGKILL, 5)])
-def test_a_video_that_kills_its_workers_is_given_up_and_the_others_are_done(tmp_path, cause, deaths):
+def test_a_video_that_kills_its_workers_is_given_up_and_the_others_are_extracted(tmp_path, cause, deaths):
     videos = write_clocks(tmp_path, [2, 6, 3])
     report = run(videos, tmp_path / "store", Deadly(248 + 32, cause, tmp_path / "log"), workers=2)  # its fifth clip
     assert report.done == ["v00", "v02"]
     assert f"{deaths} of them died of {cause.name}" in report.failed["v01"]
     count = Counter(Reader(tmp_path / "log").logged())
-    assert [count[248 + 8 * clip] for clip in range(6)] == [1, 1, 1, 1, deaths, deaths]  # the open shard alone
+    assert [count[248 + 8 * clip] for clip in range(6)] == [1, 1, 1, 1, deaths, deaths]  # only the open shard
     assert list(FeatureStore.open(tmp_path / "store").failed()) == (["v01"] if cause == signal.SIGSEGV else [])
 
 
@@ -81,13 +81,13 @@ class Broken(Reader):
         return super().__call__(frames)
 
 
-def test_what_a_worker_raises_ends_the_run(tmp_path):
+def test_an_error_in_a_worker_ends_the_run(tmp_path):
     with pytest.raises(RuntimeError, match="out of memory"):
         run(write_clocks(tmp_path, [2, 2, 2]), tmp_path / "store", Broken(), workers=2)
     assert multiprocessing.active_children() == []
 
 
-def test_a_backbone_that_cannot_travel_is_refused(tmp_path):
+def test_a_backbone_that_cannot_be_sent_is_refused(tmp_path):
     class Local(Reader):
         pass
 
@@ -96,14 +96,14 @@ def test_a_backbone_that_cannot_travel_is_refused(tmp_path):
 
 
 def never_ends(pictures: torch.Tensor) -> torch.Tensor:
-    """Flow is computed in the thread that decodes: stands for a decoder that hangs on white pictures."""
+    """Stands for a decoder that hangs on white pictures: flow is computed in the decoding thread."""
     if pictures.mean() > 0.99:
         time.sleep(1000)
     return torch.zeros(*pictures[1:, 0].shape, 2)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_decoder_that_hangs_is_left_and_the_others_are_done(tmp_path, workers):
+def test_a_video_that_hangs_the_decoder_is_given_up_and_the_others_are_extracted(tmp_path, workers):
     with av.open(str(tmp_path / "white.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=24)
         stream.width = stream.height = 64
@@ -115,15 +115,15 @@ def test_a_decoder_that_hangs_is_left_and_the_others_are_done(tmp_path, workers)
     options = {"flow": Flow("none that is known", 16, "torch", never_ends), "timeout": 5.0, "workers": workers}
     report = run(videos, tmp_path / "store", Looks(), **options)
     assert report.done == ["a", "b"]
-    assert "white.mp4 hangs the decoder: nothing came of it for 5 s" in report.failed["white"]
-    begun = time.monotonic()
+    assert "white.mp4 hangs the decoder: there was no progress for 5 s" in report.failed["white"]
+    start_time = time.monotonic()
     report = run(videos, tmp_path / "store", Looks(), **options)
-    assert "found before; --retry tries again" in report.failed["white"]
-    assert workers > 1 or time.monotonic() - begun < 4
+    assert "An earlier run found this; --retry tries again" in report.failed["white"]
+    assert workers > 1 or time.monotonic() - start_time < 4
 
 
 def test_thirty_kills_of_four_workers_leave_what_an_undisturbed_run_leaves(tmp_path):
-    """Every tenth kill takes the whole run with its workers; it is started again at once."""
+    """Every tenth kill ends the whole run with its workers; it is started again at once."""
     (tmp_path / "videos").mkdir()
     videos = write_clocks(tmp_path / "videos", [24, 18, 29, 21, 26, 17, 23, 28, 20, 25, 19, 22])
     run(videos, tmp_path / "undisturbed", Reader())
@@ -156,7 +156,7 @@ def test_thirty_kills_of_four_workers_leave_what_an_undisturbed_run_leaves(tmp_p
     assert without_leftovers(tree(tmp_path / "store")) == without_leftovers(tree(tmp_path / "undisturbed"))
     times = Counter(reader.logged())
     assert len(times) == 272
-    assert sum(times.values()) - 272 <= 4 * (27 + 3 * 4)  # a kill costs one shard of 4 clips, of a run four
+    assert sum(times.values()) - 272 <= 4 * (27 + 3 * 4)  # a killed worker costs one shard of 4 clips, a run four
 
 
 def test_ctrl_c_leaves_no_worker_and_loses_no_shard(tmp_path):
@@ -175,14 +175,14 @@ def test_ctrl_c_leaves_no_worker_and_loses_no_shard(tmp_path):
     assert report.clips_computed <= 450 - sum(before.values()) + 2 * 4
 
 
-def test_two_runs_with_two_workers_each_share_a_store_and_compute_nothing_twice(tmp_path):
+def test_two_runs_with_two_workers_each_share_a_store_and_compute_no_clip_twice(tmp_path):
     (tmp_path / "videos").mkdir()
     videos = write_clocks(tmp_path / "videos", [9, 6, 11, 5, 8, 7])
     run(videos, tmp_path / "one", Reader())
     processes = [start(tmp_path / "videos", tmp_path / "log", tmp_path / "store", 2) for _ in range(2)]
-    said = [[int(count) for count in process.communicate(timeout=60)[0].split()] for process in processes]
+    counts = [[int(count) for count in process.communicate(timeout=60)[0].split()] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert sum(done for done, _, _ in said) == 6
-    assert all(done + skipped == 6 for done, skipped, _ in said)
+    assert sum(done for done, _, _ in counts) == 6
+    assert all(done + skipped == 6 for done, skipped, _ in counts)
     assert Counter(Reader(tmp_path / "log").logged()).most_common(1)[0][1] == 1
     assert tree(tmp_path / "store") == tree(tmp_path / "one")

@@ -55,7 +55,7 @@ def write_video(
 
 
 def nearest(times: Sequence[Fraction], duration: Fraction, fps: int) -> list[int]:
-    """The rule, word for word: at k/fps stands the frame with the least |time - k/fps|, of two the earlier."""
+    """The rule word for word: at k/fps the frame with the least |time - k/fps| is on screen, on a tie the earlier."""
     instants = []
     while Fraction(len(instants), fps) < duration:
         instants.append(Fraction(len(instants), fps))

@@ -1,4 +1,4 @@
-"""Writes TensorFlow checkpoints by hand, for tests: every byte as the format's description says, none by our reader."""
+"""Write TensorFlow checkpoints by hand: every byte as the description of the format says, none by way of our reader."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ for byte in range(256):
 
 def write_bundle(prefix: Path, variables: Mapping[str, np.ndarray], rows_a_block: int = 7, restart: int = 3,
                  num_shards: int = 1, **header: int) -> None:
-    """`variables` at `prefix`, in turn over the shards; small blocks, so that few variables make many."""
+    """Writes `variables` at `prefix`, spread over the shards in turn; small blocks, so that few variables fill many."""
     shards = [b""] * num_shards
     rows = [(b"", number(1, num_shards) + number(2, header.get("endianness", 0)) + field(3, number(1, 1)))]
     for place, name in enumerate(sorted(variables, key=str.encode)):
@@ -34,8 +34,8 @@ def write_bundle(prefix: Path, variables: Mapping[str, np.ndarray], rows_a_block
 def entry(value: np.ndarray, shard: int, offset: int) -> bytes:
     dims = b"".join(field(2, number(1, size)) for size in value.shape)
     data = value.tobytes()
-    told = number(1, TYPES.get(value.dtype.name, 7)) + field(2, dims) + number(3, shard) + number(4, offset)
-    return told + number(5, len(data)) + b"\x35" + struct.pack("<I", masked(data))
+    fields = number(1, TYPES.get(value.dtype.name, 7)) + field(2, dims) + number(3, shard) + number(4, offset)
+    return fields + number(5, len(data)) + b"\x35" + struct.pack("<I", masked(data))
 
 
 def table(rows: list[tuple[bytes, bytes]], rows_a_block: int, restart: int) -> bytes:
@@ -54,7 +54,7 @@ def table(rows: list[tuple[bytes, bytes]], rows_a_block: int, restart: int) -> b
 
 
 def block(rows: list[tuple[bytes, bytes]], restart: int) -> bytes:
-    """Rows with the head of the key before left out, but for every `restart`-th; where those lie; how many."""
+    """Rows without what their key shares with the key before, except every `restart`-th; where those lie; how many."""
     out, restarts, before = b"", [], b""
     for place, (key, value) in enumerate(rows):
         shared = 0

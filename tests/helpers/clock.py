@@ -1,4 +1,4 @@
-"""Videos that tell the time and a backbone that reads it: what an extraction must leave is known by counting."""
+"""Videos that show the time and a backbone that reads it: counting tells what an extraction must leave."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from stvr.extract.job import extract
 from stvr.extract.pace import Step
-from stvr.structures import ClipSpec
+from stvr.structures import ClipSpec, MapSpec
 
 CLIP = ClipSpec(image_size=64)
 
@@ -30,15 +30,18 @@ class Reader:
     def __init__(self, log: Path | None = None, seconds: float = 0.0) -> None:
         self.log, self.seconds = log, seconds
 
+    def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:
+        return (MapSpec(self.endpoint, 16, 2, 8),)
+
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         time.sleep(self.seconds)
         shown = [[number_in(picture) for picture in clip.numpy()] for clip in frames]
         if self.log:
             with self.log.open("a") as log:
-                log.write("".join(f"{clip[0]}\n" for clip in shown if any(clip)))  # not the black one
+                log.write("".join(f"{clip[0]}\n" for clip in shown if any(clip)))  # a black clip is not logged
         time_step, row, column = (torch.arange(size) for size in (2, 3, 4))
         place = time_step[:, None, None, None] + row[:, None, None] * 10 + column[:, None] / 8
-        batch = len(frames)  # a network's last bits may depend on the batch: make that visible here
+        batch = len(frames)  # the last bits of a network may depend on the batch: this makes that visible
         return torch.tensor(shown)[:, None, None, None, :] + place + batch
 
     def logged(self) -> list[int]:
@@ -51,7 +54,7 @@ def write_clock(path: Path, num_clips: int, first_number: int = 8) -> Path:
 
 
 def write_drift(path: Path, num_clips: int) -> Path:
-    """A blotchy picture, 64 x 64, that moves a pixel to the right a frame; its left half is red, its right blue."""
+    """A blotchy picture, 64 x 64, that moves right by a pixel a frame; its left half is tinted red, its right blue."""
     noise = gaussian_filter(np.random.default_rng(4).standard_normal((64, 64)), 3, mode="wrap")
     grey = np.clip(128 + 400 * noise, 60, 200)
     with av.open(str(path), "w") as container:
@@ -67,13 +70,16 @@ def write_drift(path: Path, num_clips: int) -> Path:
 
 
 class Looks:
-    """A backbone whose features are its frames' block means: what it is fed is what is stored."""
+    """A backbone whose features are the block means of its frames, so that the store shows what it was fed."""
 
     name, weights, weights_digest, endpoint, precision = "looks", "none", "00", "blocks", "float32"
     fails_at: int | None = None
 
     def __init__(self) -> None:
         self.seen = 0
+
+    def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:
+        return (MapSpec("blocks", 8, 8, 3),)
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         self.seen += len(frames)

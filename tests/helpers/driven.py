@@ -36,17 +36,17 @@ def start(folder: Path, log: Path, store: Path | str, workers: int = 4) -> subpr
 
 
 def hear_ctrl_c() -> None:
-    """A shell that runs its jobs in the background has them, and their children, ignore it."""
+    """Undoes what a shell does to a job in the background: it and its children ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """The processes that have written to no log of their own, found by their parent's parent: the fork server."""
+    """The worker processes: those in the session of `process` that are neither itself nor a child of it."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        with suppress(ProcessLookupError, FileNotFoundError):  # it ended this moment
+        with suppress(ProcessLookupError, FileNotFoundError):  # it has just ended
             if os.getsid(int(entry.name)) != process.pid:
                 continue
             words = (entry / "stat").read_text().rpartition(")")[2].split()
@@ -57,6 +57,6 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 
 
 def without_leftovers(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Less what a killed writer had not renamed yet; marks may be missing, as they only make listing fast."""
+    """Without files that a killed writer had not renamed yet, and without marks, which may be missing."""
     return {name: content for name, content in files.items()
             if not name.endswith(".partial") and not name.startswith((".claims", ".complete"))}  # fmt: skip

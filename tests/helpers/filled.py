@@ -1,4 +1,4 @@
-"""Stores with made-up features, the same for the same clip."""
+"""Stores with made-up features, always the same for the same clip."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from stvr.store import FeatureSpec
-from stvr.structures import ClipSpec
+from stvr.structures import ClipSpec, MapSpec
 
-SPEC = FeatureSpec("i3d", "rgb.safetensors", "1f0c", "Mixed_4c", ClipSpec(image_size=64))
+SPEC = FeatureSpec("i3d", "rgb.safetensors", "1f0c", (MapSpec("Mixed_4c", 16, 2, 5),), ClipSpec(image_size=64))
 SHAPE = (3, 2, 2, 5)  # row, column, time, channel
 
 
 def clips(start, stop):
-    """Feature maps and ticks of some clips, the same for the same clip."""
+    """Feature maps and ticks of clips [start, stop), always the same for the same clip."""
     features = [np.random.default_rng(clip).standard_normal(SHAPE).astype(np.float16) for clip in range(start, stop)]
     return np.array(features, np.float16).reshape(-1, *SHAPE), np.arange(start * 8, stop * 8).reshape(-1, 8)
 

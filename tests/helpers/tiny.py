@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from stvr.config import fill
+from stvr.heads.assembly import PRESETS, MatchingOptions, build_matching
+from stvr.heads.matching import MatchingHead
 from stvr.jobs.train import TrainOptions, train_options
 from stvr.store import FeatureSpec, FeatureStore
-from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.structures import ClipSpec, MapSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.build import write_pairs
 
-SPEC = FeatureSpec("i3d", "analytic", "sha256:00", "Mixed_4c", ClipSpec(image_size=160))
+SPEC = FeatureSpec("i3d", "analytic", "sha256:00", (MapSpec("Mixed_4c", 16, 2, 8),), ClipSpec(image_size=160))
 HEAD = {
-    "width": 8, "proposal_width": 8, "num_proposals": 6, "attention_width": 4, "bottleneck": 4, "tail_width": 8,
+    "width": 8, "proposal_width": 8, "num_proposals": 6, "attention_width": 4, "tail_width": 8,
     "tail_units": 1, "embedding_width": 4,
 }  # fmt: skip
 NUM_CLIPS = 24
+
+
+def spec_of(width: int) -> FeatureSpec:
+    """SPEC with maps of `width` channels once their two time steps lie side by side."""
+    return replace(SPEC, maps=(MapSpec("Mixed_4c", 16, 2, width // 2),))
+
+
+def build_small(map_width: int = 16, preset: str = "paper", **options: object) -> MatchingHead:
+    """A matching head of HEAD's sizes over a preset, for maps of `map_width` channels; options win."""
+    chosen = fill(MatchingOptions, PRESETS[preset].get("head", {}), flags={**HEAD, **options})
+    return build_matching(chosen, spec_of(map_width))
+
+
 LABELS = {"a": "1", "b": "1", "c": "2", "d": "2"}  # video -> what is done in it
 
 
 def write_store(path: Path, spec: FeatureSpec = SPEC, side: int = 10, videos: str = "abcd") -> FeatureStore:
-    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels, and all else that the spec names."""
+    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels, and everything else that the spec names."""
     store = FeatureStore.create(path, spec, clips_per_shard=NUM_CLIPS)
     for number, video in enumerate(videos):
         maps = torch.rand(NUM_CLIPS, side, side, 2, 8, generator=torch.Generator().manual_seed(number)).half()
@@ -41,15 +58,15 @@ def tubelet(video: str, start: int = 6, stop: int = 12) -> Tubelet:
 
 def pair(query: str, reference: str, split: str = "train", stop: int = NUM_CLIPS) -> Pair:
     """The query asked of the reference, where its label is done in clips 6 to 12, or not at all."""
-    there = (tubelet(reference),)
-    targets, others = (there, ()) if LABELS[query] == LABELS[reference] else ((), there)
+    tubelets = (tubelet(reference),)
+    targets, others = (tubelets, ()) if LABELS[query] == LABELS[reference] else ((), tubelets)
     return Pair(tubelet(query), Span(reference, 0, stop), targets, LABELS[query], others, split)
 
 
 def write_tiny_pairs(path: Path, pairs: list[Pair] | None = None, fps: int = 24) -> Path:
-    """The pairs; without any, a few of both splits."""
-    asked = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"), ("a", "c")]
-    chosen = pairs or [pair(*videos, split) for split in ("train", "test") for videos in asked]
+    """Writes the pairs; without any, a few of both splits."""
+    videos = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c"), ("a", "c")]
+    chosen = pairs or [pair(query, reference, split) for split in ("train", "test") for query, reference in videos]
     write_pairs(path, chosen, {"clip": {"fps": fps, "frames_per_clip": 8}, "labels": {"1": "nod", "2": "wave"}})
     return path
 

@@ -21,7 +21,7 @@ def path(tmp_path) -> Path:
 
 
 def write_foreign(path: Path, age: float) -> None:
-    """The claim of another machine, which renewed it `age` seconds ago; no lock of its can be seen here."""
+    """The claim of another machine, which renewed it `age` seconds ago; its locks cannot be seen here."""
     path.parent.mkdir()
     path.write_text(json.dumps({"holder": "process 7 on far", "machine": "another kernel", "token": "x"}))
     os.utime(path, (time.time() - age, time.time() - age))
@@ -30,7 +30,7 @@ def write_foreign(path: Path, age: float) -> None:
 def test_a_lease_of_another_machine_is_respected_until_it_runs_out(path, monkeypatch):
     monkeypatch.setattr(claims, "SETTLED_SECONDS", 0.01)
     write_foreign(path, age=LEASE - 5)
-    with pytest.raises(Claimed, match=r"'a' is being written by process 7 on far\. Run again when that has ended"):
+    with pytest.raises(Claimed, match=r"'a' is being written by process 7 on far\. Run again when that has finished"):
         FileClaim(path, LEASE)
     os.utime(path, (time.time() - LEASE - 5,) * 2)
     claim = FileClaim(path, LEASE)
@@ -39,16 +39,16 @@ def test_a_lease_of_another_machine_is_respected_until_it_runs_out(path, monkeyp
     assert not path.parent.exists()
 
 
-def test_of_two_machines_that_take_over_one_lease_the_one_that_wrote_first_lets_go(path, monkeypatch):
+def test_when_two_machines_take_over_one_lease_the_first_to_write_gives_it_up(path, monkeypatch):
     write_foreign(path, age=LEASE + 5)
 
-    def the_other_writes(seconds):
+    def write_the_others(seconds):
         path.write_text(json.dumps({"holder": "process 9 on third", "machine": "a third kernel", "token": "y"}))
 
-    monkeypatch.setattr(claims.time, "sleep", the_other_writes)
+    monkeypatch.setattr(claims.time, "sleep", write_the_others)
     with pytest.raises(Claimed, match="process 9 on third"):
         FileClaim(path, LEASE)
-    assert "third" in path.read_text()  # theirs stays
+    assert "third" in path.read_text()  # the other's claim stays
 
 
 def test_a_holder_renews_and_notices_that_it_has_lost_its_lease(path):
@@ -60,7 +60,7 @@ def test_a_holder_renews_and_notices_that_it_has_lost_its_lease(path):
         path.write_text(json.dumps({"holder": "process 7 on far", "machine": "another kernel", "token": "x"}))
         with pytest.raises(Claimed, match="process 7 on far"):
             claim.check()
-    assert path.exists()  # what is another's is not removed
+    assert path.exists()  # the claim of the other is not removed
 
 
 def test_where_there_are_no_locks_the_lease_alone_decides(path, monkeypatch):
@@ -79,11 +79,11 @@ def test_where_there_are_no_locks_the_lease_alone_decides(path, monkeypatch):
     other.check()
 
 
-@pytest.mark.parametrize("left", [b"", b"process 12 on here", b"[1]"])
-def test_a_claim_that_says_nothing_is_free_after_a_while(path, monkeypatch, left):
+@pytest.mark.parametrize("content", [b"", b"process 12 on here", b"[1]"])
+def test_a_claim_without_a_holder_is_free_after_a_while(path, monkeypatch, content):
     monkeypatch.setattr(claims, "SETTLED_SECONDS", 0.01)
     path.parent.mkdir()
-    path.write_bytes(left)
+    path.write_bytes(content)
     with pytest.raises(Claimed, match="another process"):
         FileClaim(path, LEASE)
     os.utime(path, (time.time() - LEASE - 1,) * 2)

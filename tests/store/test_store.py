@@ -1,4 +1,4 @@
-"""What was written is read back; what was cut short is not there."""
+"""What was written is read back; a video that was cut short is not there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ import torch
 from filled import SHAPE, SPEC, WHOLE, clips, companions, fill
 
 from stvr.store import FeatureStore
-from stvr.structures import ClipSpec, Span
+from stvr.structures import ClipSpec, MapSpec, Span
+
+DEEP = (MapSpec("Mixed_5c", 32, 1, 5),)
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_flow_and_the_other_view_are_read_back_bit_for_bit(tmp_path):
         again.read_flow(Span("a", 9, 11))
 
 
-def test_what_a_store_does_not_have_it_says_how_to_get(store):
+def test_a_store_says_how_to_get_what_it_does_not_have(store):
     fill(store, "a", 5)
     with pytest.raises(LookupError, match=r"has no flow\. Extract with --flow ilk"):
         store.read_flow(Span("a", 0, 1))
@@ -65,30 +67,30 @@ def test_what_a_store_does_not_have_it_says_how_to_get(store):
 def test_clips_without_what_the_spec_names_are_refused(tmp_path, store):
     both = FeatureStore.create(tmp_path / "both", WHOLE, clips_per_shard=4)
     with both.write("a", 8, SHAPE) as writer:
-        with pytest.raises(ValueError, match=r"wants ticks .*, flow \(N, 3, 2, 2\), features_flipped .*; came"):
+        with pytest.raises(ValueError, match=r"wants ticks .*, flow \(N, 3, 2, 2\), features_flipped .*; got"):
             writer.append(*clips(0, 4))
-        with pytest.raises(ValueError, match=r"came .*flow \(3, 3, 2, 2\)"):
+        with pytest.raises(ValueError, match=r"got .*flow \(3, 3, 2, 2\)"):
             writer.append(*clips(0, 4), companions(0, 3)[0], companions(0, 4)[1])
     with store.write("a", 8, SHAPE) as writer, pytest.raises(ValueError, match="wants ticks"):
         writer.append(*clips(0, 4), *companions(0, 4))
 
 
-@pytest.mark.parametrize(("asked", "reason"), [
+@pytest.mark.parametrize(("spec", "reason"), [
     (replace(WHOLE, flow="none"), "its flow is 'ilk at 64 px', not 'none'. Give another --store"),
     (replace(WHOLE, flow="tvl1 at 64 px"), "its flow is 'ilk at 64 px', not 'tvl1 at 64 px'"),
     (replace(WHOLE, flipped=False), "its flipped is True, not False"),
 ])
-def test_a_store_with_other_flow_or_views_is_refused_with_the_reason(tmp_path, asked, reason):
+def test_a_store_with_other_flow_or_views_is_refused_with_the_reason(tmp_path, spec, reason):
     FeatureStore.create(tmp_path / "store", WHOLE)
-    with pytest.raises(ValueError, match="holds other features") as caught:
-        FeatureStore.open_or_create(tmp_path / "store", asked)
-    assert reason in str(caught.value)
+    with pytest.raises(ValueError, match="holds other features") as error:
+        FeatureStore.open_or_create(tmp_path / "store", spec)
+    assert reason in str(error.value)
 
 
-def test_what_does_not_matter_is_no_difference():
+def test_fields_that_do_not_matter_make_no_difference():
     assert len(WHOLE.differences(SPEC)) == 2
     assert WHOLE.differences(SPEC, {"flow", "flipped"}) == []
-    assert len(WHOLE.differences(replace(SPEC, endpoint="Mixed_5c"), {"flow", "flipped"})) == 1
+    assert len(WHOLE.differences(replace(SPEC, maps=DEEP), {"flow", "flipped"})) == 1
 
 
 def test_a_store_from_before_there_was_flow_opens(store):
@@ -138,13 +140,13 @@ def test_the_files_are_laid_out_as_promised(store):
 
 
 def test_a_store_of_another_spec_is_refused_with_what_differs(store):
-    other = replace(SPEC, endpoint="Mixed_5c", weights="flow", weights_digest="77", clip=ClipSpec(image_size=320))
-    with pytest.raises(ValueError, match="holds other features") as caught:
+    other = replace(SPEC, maps=DEEP, weights="flow", weights_digest="77", clip=ClipSpec(image_size=320))
+    with pytest.raises(ValueError, match="holds other features") as error:
         FeatureStore.open_or_create(store.path, other)
     for difference in ("'Mixed_4c', not 'Mixed_5c'", "'1f0c', not '77'", "image_size=64", "image_size=320"):
-        assert difference in str(caught.value)
-    assert "backbone" not in str(caught.value)
-    assert "\n" not in str(caught.value)
+        assert difference in str(error.value)
+    assert "backbone" not in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_weights_of_another_name_but_the_same_content_are_the_same(store):
@@ -167,7 +169,7 @@ def test_a_shard_of_zeros_counts_as_written(store):
         assert writer.next_clip == 8
 
 
-def test_clips_of_the_open_shard_are_asked_for_again(store):
+def test_clips_of_an_unfinished_shard_are_wanted_again(store):
     with store.write("a", 12, SHAPE) as writer:
         writer.append(*clips(0, 7))
     with store.write("a", 12, SHAPE) as writer:
@@ -181,7 +183,7 @@ def test_a_video_that_ends_early_is_cut(store):
     assert store.ticks("a").shape == (6, 8)
 
 
-def test_half_a_video_from_another_file_is_not_gone_on_with(store):
+def test_half_a_video_from_another_file_is_not_continued(store):
     with store.write("a", 12, SHAPE, {"digest": "x", "source": "old.mp4"}) as writer:
         writer.append(*clips(0, 4))
     with (
@@ -193,16 +195,16 @@ def test_half_a_video_from_another_file_is_not_gone_on_with(store):
 
 def test_maps_of_another_shape_are_refused(store):
     with store.write("a", 12, SHAPE) as writer:
-        with pytest.raises(ValueError, match=r"wants ticks \(N, 8\), features \(N, 3, 2, 2, 5\); came"):
+        with pytest.raises(ValueError, match=r"wants ticks \(N, 8\), features \(N, 3, 2, 2, 5\); got"):
             writer.append(np.zeros((2, 1, 1, 1, 1), np.float16), np.zeros((2, 8), np.int64))
         with pytest.raises(ValueError, match="room for 12 more clips, not for 13"):
             writer.append(*clips(0, 13))
-        with pytest.raises(ValueError, match="not one clip"):
+        with pytest.raises(ValueError, match="has no clips yet"):
             writer.complete()
 
 
 @pytest.mark.parametrize("name", [".hidden", "__reserved", "a/b", "zarr.json", ""])
-def test_names_that_the_layout_needs_are_refused(store, name):
+def test_names_that_the_layout_needs_itself_are_refused(store, name):
     with pytest.raises(ValueError, match="cannot be the name of a video"), store.write(name, 1, SHAPE):
         pass
 
@@ -235,13 +237,13 @@ def test_a_writer_that_died_holds_nothing(store):
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nothing catches it, nothing tidies up."""
+    """Stands for kill -9: nothing catches it, nothing cleans up."""
 
 
 @pytest.mark.parametrize("spec", [SPEC, WHOLE], ids=["plain", "flow and both views"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("num_clips", "planned"), [(10, 10), (6, 11)], ids=["whole", "ends early"])
-def test_a_kill_at_any_write_leaves_a_store_that_is_finished_right(
+def test_a_kill_at_any_write_leaves_a_store_that_can_be_finished(
     tmp_path, monkeypatch, spec, when, num_clips, planned
 ):
     expected, kills = clips(0, num_clips), 0

@@ -1,9 +1,10 @@
-"""Features that are kept smaller lose what is said, no more; a store goes through another format and back."""
+"""Features kept smaller lose as much as stated and no more; a store survives the way to another format and back."""
 
 from __future__ import annotations
 
 import json
 import tracemalloc
+import zipfile
 from dataclasses import replace
 
 import h5py
@@ -14,99 +15,100 @@ import torch
 from filled import SHAPE, SPEC, WHOLE, clips, companions, fill
 from tiny import HEAD, write_store, write_tiny_pairs
 
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import save_head
 from stvr.jobs.evaluate import evaluate
 from stvr.store import FeatureStore, check
 from stvr.store.codes import CODES, decode, encode
 from stvr.store.exchange import describe_export, export_features, import_features, is_export
 from stvr.store.quantize import quantize
-from stvr.structures import Span
+from stvr.structures import MapSpec, Span
 
 
 def every_float16() -> np.ndarray:
-    """All 63,488 that are finite, as maps of 31 channels."""
+    """All 63,488 finite float16 numbers, as maps of 31 channels."""
     values = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     return values[np.isfinite(values)].reshape(4, 8, 16, 4, 31)
 
 
-def test_seven_bits_are_the_nearest_numbers_that_have_no_more():
-    """Against torch, whose bfloat16 has seven bits, wherever its exponents reach: float16's normal numbers."""
+def test_bits7_gives_the_nearest_numbers_with_seven_bits():
+    """Against torch, whose bfloat16 has seven bits too, over float16's normal numbers."""
     values = every_float16()
-    kept = encode(values, "bits7")[""]
+    coded = encode(values, "bits7")[""]
     rounded = torch.from_numpy(values).float().bfloat16().float().numpy()
     normal = (np.abs(values) >= 2.0**-14) & (np.abs(rounded) <= 65504)
-    np.testing.assert_array_equal(kept[normal].astype(np.float32), rounded[normal])
-    assert np.isfinite(kept).all()
-    assert np.abs(kept.astype(np.float64) - values)[~normal & (np.abs(values) < 1)].max() <= 2.0**-22
-    np.testing.assert_array_equal(np.signbit(kept), np.signbit(values))
+    np.testing.assert_array_equal(coded[normal].astype(np.float32), rounded[normal])
+    assert np.isfinite(coded).all()
+    assert np.abs(coded.astype(np.float64) - values)[~normal & (np.abs(values) < 1)].max() <= 2.0**-22
+    np.testing.assert_array_equal(np.signbit(coded), np.signbit(values))
 
 
-def test_int8_is_off_by_half_a_step_of_its_channel_at_most():
+def test_int8_is_off_by_at_most_half_a_step_of_its_channel():
     maps = np.random.default_rng(0).normal(0, [[0.01, 1, 100, 5]], (3, 5, 4, 2, 4)).astype(np.float16)
-    maps[..., 3] = 0.25  # a channel that is the same everywhere is kept as it is
+    maps[..., 3] = 0.25  # a constant channel is kept exactly
     parts = encode(maps, "int8")
     assert (parts[""].dtype, parts["levels"].shape) == (np.uint8, (3, 2, 4))
     read = decode(parts, "int8").astype(np.float64)
     for clip in range(3):
         for channel in range(4):
-            was = maps[clip, ..., channel].astype(np.float64)
-            bound = (was.max() - was.min()) / 510 + np.abs(was).max() * 2.0**-11
-            assert np.abs(read[clip, ..., channel] - was).max() <= bound * 1.001
+            original = maps[clip, ..., channel].astype(np.float64)
+            bound = (original.max() - original.min()) / 510 + np.abs(original).max() * 2.0**-11
+            assert np.abs(read[clip, ..., channel] - original).max() <= bound * 1.001
     np.testing.assert_array_equal(read[..., 3], 0.25)
 
 
-def test_zeros_of_relu_stay_zeros():
+def test_the_zeros_of_a_relu_stay_zeros():
     maps = np.maximum(np.random.default_rng(0).standard_normal((2, 5, 4, 2, 8)), 0).astype(np.float16)
     for name in CODES:
         assert (decode(encode(maps, name), name)[maps == 0] == 0).all()
 
 
 @pytest.mark.parametrize("compress", ["bits7", "int8"])
-def test_a_store_that_compresses_keeps_what_is_written_to_it(tmp_path, compress):
+def test_a_compressing_store_keeps_what_the_code_says(tmp_path, compress):
     store = FeatureStore.create(tmp_path / "store", replace(WHOLE, compress=compress), clips_per_shard=4)
     fill(store, "a", 10)
     again = FeatureStore.open(tmp_path / "store")
     for flipped, maps in ((False, clips(3, 9)[0]), (True, companions(3, 9)[1])):
         read = again.read(Span("a", 3, 9), flipped)
         assert read.dtype == torch.float16
-        wanted = decode(encode(maps, compress), compress)
-        np.testing.assert_array_equal(read.numpy(), wanted)
-        assert 0 < np.linalg.norm((wanted - maps).astype(float)) < 0.01 * np.linalg.norm(maps.astype(float))
+        expected = decode(encode(maps, compress), compress)
+        np.testing.assert_array_equal(read.numpy(), expected)
+        assert 0 < np.linalg.norm((expected - maps).astype(float)) < 0.01 * np.linalg.norm(maps.astype(float))
     np.testing.assert_array_equal(again.read_flow(Span("a", 3, 9)).numpy(), companions(3, 9)[0])
     assert check(again, "a") == []
 
 
-def test_the_loss_that_is_told_is_the_loss(tmp_path):
+def test_the_loss_that_is_reported_is_the_loss(tmp_path):
     source = FeatureStore.create(tmp_path / "store", WHOLE, clips_per_shard=4)
     for video, count in (("a", 10), ("b", 3)):
         fill(source, video, count)
     for compress in ("bits7", "int8"):
-        told = quantize(source, tmp_path / compress, compress)
+        losses = quantize(source, tmp_path / compress, compress)
         store = FeatureStore.open(tmp_path / compress)
         assert store.videos() == ["a", "b"]
         assert store.spec == replace(WHOLE, compress=compress)
-        was = np.concatenate([clips(0, 10)[0], companions(0, 10)[1]]).astype(np.float64)
+        original = np.concatenate([clips(0, 10)[0], companions(0, 10)[1]]).astype(np.float64)
         span = Span("a", 0, 10)
-        read = torch.cat([store.read(span), store.read(span, flipped=True)]).double().numpy()
-        assert told["a"].relative == pytest.approx(np.linalg.norm(read - was) / np.linalg.norm(was), rel=1e-6)
-        assert told["a"].largest == pytest.approx(np.abs(read - was).max())
-        assert told["a"].largest_value == np.abs(was).max()
+        error = torch.cat([store.read(span), store.read(span, flipped=True)]).double().numpy() - original
+        assert losses["a"].relative == pytest.approx(np.linalg.norm(error) / np.linalg.norm(original), rel=1e-6)
+        assert losses["a"].largest == pytest.approx(np.abs(error).max())
+        assert losses["a"].largest_value == np.abs(original).max()
         np.testing.assert_array_equal(store.ticks("a"), source.ticks("a"))
         np.testing.assert_array_equal(store.read_flow(span), source.read_flow(span))
-        kept = {name: value for name, value in store.info("a").items() if name != "loss"}
-        assert kept == source.info("a")
+        notes = {name: value for name, value in store.info("a").items() if name != "loss"}
+        assert notes == source.info("a")
 
 
 def test_lossless_is_a_copy(tmp_path, store):
-    told = quantize(store, tmp_path / "copy", "lossless")
-    assert (told["a"].relative, told["a"].largest) == (0, 0)
+    losses = quantize(store, tmp_path / "copy", "lossless")
+    assert (losses["a"].relative, losses["a"].largest) == (0, 0)
     np.testing.assert_array_equal(FeatureStore.open(tmp_path / "copy").read(Span("a", 0, 10)), clips(0, 10)[0])
 
 
 def test_a_second_loss_is_refused(tmp_path, store):
     quantize(store, tmp_path / "smaller", "bits7")
-    with pytest.raises(ValueError, match="kept as bits7 already"):
+    with pytest.raises(ValueError, match="already kept as bits7"):
         quantize(FeatureStore.open(tmp_path / "smaller"), tmp_path / "again", "int8")
     with pytest.raises(LookupError, match="Choose one of lossless, bits7, int8"):
         quantize(store, tmp_path / "again", "int4")
@@ -125,7 +127,7 @@ def store(tmp_path) -> FeatureStore:
 
 @pytest.mark.parametrize("compress", list(CODES))
 @pytest.mark.parametrize("file_format", ["hdf5", "npz"])
-def test_there_and_back_every_file_is_equal_bit_for_bit(tmp_path, file_format, compress):
+def test_after_export_and_import_every_file_is_equal_bit_for_bit(tmp_path, file_format, compress):
     spec = replace(WHOLE, compress=compress)
     source = FeatureStore.create(tmp_path / "store", spec, clips_per_shard=4)
     for video, count in (("a", 10), ("b", 3), ("c", 8)):
@@ -145,7 +147,7 @@ def test_there_and_back_every_file_is_equal_bit_for_bit(tmp_path, file_format, c
     assert is_export(tmp_path / "file")
 
 
-def test_others_read_the_files_with_their_own_libraries(tmp_path, store):
+def test_other_libraries_can_read_the_files(tmp_path, store):
     export_features(store, tmp_path / "file.h5", "hdf5")
     export_features(store, tmp_path / "file.npz", "npz")
     features, ticks = clips(0, 10)
@@ -153,20 +155,20 @@ def test_others_read_the_files_with_their_own_libraries(tmp_path, store):
         np.testing.assert_array_equal(file["a/features"][:], features)
         assert file["a/features"].chunks == (1, *SHAPE)
         np.testing.assert_array_equal(file["a/ticks"][:], ticks)
-        assert json.loads(file[".stvr"][()])["spec"]["endpoint"] == "Mixed_4c"
+        assert json.loads(file[".stvr"][()])["spec"]["maps"] == {"Mixed_4c": {"stride": 16, "steps": 2, "channels": 5}}
     with np.load(tmp_path / "file.npz", allow_pickle=False) as file:
         np.testing.assert_array_equal(file["a/features"], features)
         np.testing.assert_array_equal(file["a/ticks"], ticks)
 
 
-def test_more_videos_come_to_a_store_of_their_kind_and_none_twice(tmp_path, store):
+def test_videos_are_imported_into_a_store_of_their_kind_and_none_twice(tmp_path, store):
     other = FeatureStore.create(tmp_path / "other", SPEC, clips_per_shard=4)
     fill(other, "b", 5)
     export_features(other, tmp_path / "file.h5", "hdf5")
     for _ in range(2):
         import_features(tmp_path / "file.h5", store.path)
     assert FeatureStore.open(store.path).videos() == ["a", "b"]
-    strange = FeatureStore.create(tmp_path / "strange", replace(SPEC, endpoint="Mixed_5c"))
+    strange = FeatureStore.create(tmp_path / "strange", replace(SPEC, maps=(MapSpec("Mixed_5c", 32, 1, 5),)))
     with pytest.raises(ValueError, match="endpoint is 'Mixed_5c', not 'Mixed_4c'"):
         import_features(tmp_path / "file.h5", strange.path)
 
@@ -179,15 +181,38 @@ def test_files_of_other_programs_are_refused(tmp_path, store):
     for name in ("other.h5", "other.npz", "text"):
         with pytest.raises(ValueError, match=rf"{name}: wanted .* `stvr store export` made"):
             import_features(tmp_path / name, tmp_path / "again")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="missing does not exist"):
         import_features(tmp_path / "missing", tmp_path / "again")
+    with pytest.raises(FileNotFoundError, match=r"store is a folder\. Name a file that `stvr store export` made"):
+        import_features(store.path, tmp_path / "again")
     with pytest.raises(LookupError, match="Choose one of hdf5, npz"):
         export_features(store, tmp_path / "file", "csv")
 
 
 @pytest.mark.parametrize("file_format", ["hdf5", "npz"])
+def test_a_damaged_file_is_refused_by_name(tmp_path, store, file_format):
+    export_features(store, tmp_path / "file", file_format)
+    if file_format == "hdf5":
+        with h5py.File(tmp_path / "file") as file:
+            chunk = file["a/features"].id.get_chunk_info(3)
+        place = chunk.byte_offset + chunk.size // 2
+    else:
+        with zipfile.ZipFile(tmp_path / "file") as file:
+            member = file.getinfo("a/features.npy")
+        place = member.header_offset + member.compress_size // 2
+    content = bytearray((tmp_path / "file").read_bytes())
+    content[place] ^= 0xFF
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match=r"file is damaged: a/features cannot be read \(.+\)\. Export the store again"):
+        import_features(tmp_path / "file", tmp_path / "again")
+    (tmp_path / "file").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"file( is damaged: .+ Export the store again|: wanted an HDF5 or npz file)"):
+        import_features(tmp_path / "file", tmp_path / "another")
+
+
+@pytest.mark.parametrize("file_format", ["hdf5", "npz"])
 def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, file_format):
-    """Peaks of Python's and NumPy's memory, for a video of 2 shards and one of 14, which has 2.4 MB more."""
+    """Peaks of Python's and NumPy's memory, for a video of 2 shards and one of 14, which is 2.4 MB larger."""
     peaks = []
     for shards in (2, 14):
         folder = tmp_path / str(shards)
@@ -207,27 +232,27 @@ def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, file_format):
 
 
 def test_a_head_of_lossless_features_reads_smaller_ones_and_says_so(tmp_path, caplog):
-    head = HeadOptions(**{**HEAD, "feature_channels": 16})
-    save_head(tmp_path / "head.safetensors", build_head(head), head, tiny.SPEC, {})
+    head = MatchingOptions(**HEAD)
+    save_head(tmp_path / "head.safetensors", build_head(head, tiny.SPEC), head, tiny.SPEC, {})
     pairs = write_tiny_pairs(tmp_path / "pairs.json", [tiny.pair("a", "b", "test"), tiny.pair("b", "a", "test")])
     for compress in ("lossless", "int8"):
         caplog.clear()
         store = write_store(tmp_path / compress, replace(tiny.SPEC, compress=compress), videos="ab")
         evaluate(tmp_path / "head.safetensors", store.path, pairs)
-        told = [line for line in caplog.messages if "keeps features as int8, the head was trained on lossless" in line]
-        assert len(told) == (compress == "int8")
+        notes = [line for line in caplog.messages if "keeps features as int8, the head was trained on lossless" in line]
+        assert len(notes) == (compress == "int8")
 
 
-def test_the_commands_tell_the_loss_and_what_a_file_holds(tmp_path, store, stvr):
-    ended = stvr("store", "quantize", store.path, "--out", tmp_path / "int8", "--compress", "int8")
-    assert ended.status == 0
+def test_the_commands_show_the_loss_and_what_a_file_holds(tmp_path, store, stvr):
+    result = stvr("store", "quantize", store.path, "--out", tmp_path / "int8", "--compress", "int8")
+    assert result.status == 0
     loss = FeatureStore.open(tmp_path / "int8").info("a")["loss"]
-    assert f"off by {loss['relative']:.1e} of its size, one value by {loss['largest']:.2g}" in ended.out
+    assert f"off by {loss['relative']:.1e} of its size, one value by {loss['largest']:.2g}" in result.out
     assert stvr("store", "export", tmp_path / "int8", "--out", tmp_path / "file.h5").status == 0
-    told = json.loads(stvr("info", tmp_path / "file.h5").out)
-    assert (told["kind"], told["videos"], told["clips"]) == ("exported store", 1, 10)
-    assert told["spec"]["compress"] == "int8"
+    info = json.loads(stvr("info", tmp_path / "file.h5").out)
+    assert (info["kind"], info["videos"], info["clips"]) == ("exported store", 1, 10)
+    assert info["spec"]["compress"] == "int8"
     assert stvr("store", "import", tmp_path / "file.h5", "--out", tmp_path / "again").status == 0
     assert FeatureStore.open(tmp_path / "again").videos() == ["a"]
-    ended = stvr("store", "import", store.path / "zarr.json", "--out", tmp_path / "more")
-    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    result = stvr("store", "import", store.path / "zarr.json", "--out", tmp_path / "more")
+    assert (result.status, result.err.count("\n")) == (2, 1)

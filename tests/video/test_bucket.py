@@ -1,4 +1,4 @@
-"""A store in a bucket is the store in a folder, bit for bit. Against moto, a server of S3 on this machine."""
+"""A store in a bucket equals one in a folder, bit for bit. Tested against moto, a local S3 server."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from stvr.video.source import BucketFile, fetched, files_at, sweep
 
 @pytest.fixture(scope="module")
 def server():
-    """A bucket called "bucket" that everybody on this machine can reach, with the variables that lead there."""
-    moto = pytest.importorskip("moto.server", reason="needs moto and flask, which are not here")
-    pytest.importorskip("obstore", reason="needs obstore, which is not here")
+    """A bucket called "bucket" on a local server, and the environment variables that lead to it."""
+    moto = pytest.importorskip("moto.server", reason="needs moto and flask, which are not installed")
+    pytest.importorskip("obstore", reason="needs obstore, which is not installed")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -60,7 +60,7 @@ def bucket_tree(url: str) -> dict[str, bytes]:
     return {key: place.read(key) for key in keys}
 
 
-def test_a_store_in_a_bucket_is_the_one_in_a_folder(tmp_path, url):
+def test_a_store_in_a_bucket_equals_the_one_in_a_folder(tmp_path, url):
     videos = write_clocks(tmp_path, [9, 5])
     run(videos, tmp_path / "folder", Reader())
     report = run(videos, url, Reader(tmp_path / "log"))
@@ -105,10 +105,10 @@ def test_a_lease_in_a_bucket_holds_until_it_runs_out(url):
     second = BucketClaim(objects, ".claims/a", 0.05)
     second.check()
     first.renew()
-    with pytest.raises(Claimed, match="another that took over"):
+    with pytest.raises(Claimed, match="another process, which took over"):
         first.check()
     first.release()
-    with pytest.raises(Claimed):  # what is another's was not removed
+    with pytest.raises(Claimed):  # the lease of the other was not removed
         BucketClaim(objects, ".claims/a", 60)
     second.release()
     with kept(BucketClaim(objects, ".claims/a", 0.4), 0.4) as third:
@@ -156,7 +156,7 @@ def test_the_commands_take_the_address_of_a_bucket(tmp_path, url, stvr):
 
 
 def put(url: str, *videos: Path) -> list[str]:
-    """Uploads, below a prefix of their own."""
+    """Uploads the videos below the prefix of `url`; their addresses."""
     root, _, prefix = url.removeprefix("s3://").partition("/")
     keys = [f"{prefix}/videos/{video.name}" for video in videos]
     for key, video in zip(keys, videos, strict=True):
@@ -165,7 +165,7 @@ def put(url: str, *videos: Path) -> list[str]:
 
 
 def without_origin(files: dict[str, bytes]) -> dict[str, bytes | dict]:
-    """As they are, but for where the video came from."""
+    """The same files without the record of where the video came from."""
     parsed = {name: json.loads(text) if name.endswith("zarr.json") else text for name, text in files.items()}
     for name in parsed:
         if name.endswith("zarr.json"):
@@ -181,7 +181,7 @@ def never(file):
     raise AssertionError(f"{file} was fetched")
 
 
-def test_videos_in_a_bucket_give_what_their_files_give(tmp_path, url, monkeypatch):
+def test_videos_in_a_bucket_give_the_same_store_as_local_files(tmp_path, url, monkeypatch):
     videos = write_clocks(tmp_path, [9, 5])
     put(url, *videos)
     bucket = f"{url}/made"
@@ -208,40 +208,40 @@ def test_another_object_of_the_same_name_is_refused(tmp_path, url):
     assert "made from another file" in run([name], tmp_path / "store", Reader()).failed["v00"]
 
 
-def test_an_object_that_is_missing_or_no_video_stops_no_other(tmp_path, url):
+def test_an_object_that_is_missing_or_not_a_video_does_not_stop_the_others(tmp_path, url):
     videos = write_clocks(tmp_path, [3])
     (tmp_path / "bad.mp4").write_text("no video")
     good, bad = put(url, *videos, tmp_path / "bad.mp4")
-    gone = f"{url}/videos/gone.mp4"
-    report = run([gone, bad, good], tmp_path / "store", Reader(), workers=2)
+    missing = f"{url}/videos/missing.mp4"
+    report = run([missing, bad, good], tmp_path / "store", Reader(), workers=2)
     assert report.done == ["v00"]
-    assert report.failed["gone"] == f"{gone} cannot be read: no such object or bucket."
+    assert report.failed["missing"] == f"{missing} cannot be read: no such object or bucket."
     assert report.failed["bad"].startswith(f"{bad} cannot be read as a video")
     store = FeatureStore.open(tmp_path / "store")
     assert store.failed() == {"bad": report.failed["bad"]}
     assert copies() == []
 
 
-def test_what_another_run_writes_is_not_fetched(tmp_path, url, monkeypatch):
+def test_a_video_that_another_run_is_writing_is_not_fetched(tmp_path, url, monkeypatch):
     (name,) = put(url, *write_clocks(tmp_path, [3]))
     run([tmp_path / "v00.mp4"], f"{url}/made", Reader())
     store = FeatureStore.open(f"{url}/made")
     store.reopen("v00")
-    theirs = store.place.claim("v00", 60)
+    claim = store.place.claim("v00", 60)
     monkeypatch.setattr("stvr.video.copies.fetched", never)
     (outcome,) = Extractor(store, Reader())(BucketFile(name))
     assert isinstance(outcome, Outcome)
     assert outcome.claimed
-    theirs.release()
+    claim.release()
 
 
-def test_a_copy_goes_however_its_process_ends(tmp_path, url):
+def test_a_copy_is_deleted_however_its_process_ends(tmp_path, url):
     (name,) = put(url, *write_clocks(tmp_path, [3]))
     copy = fetched(BucketFile(name))
     path, _ = copy.__enter__()
     assert path.read_bytes() == (tmp_path / "v00.mp4").read_bytes()
     sweep()
-    assert path.exists()  # we live
+    assert path.exists()  # its process, this one, still runs
     fault = RuntimeError("out of memory")
     assert not copy.__exit__(RuntimeError, fault, None)
     assert not path.parent.exists()
@@ -258,27 +258,27 @@ def test_the_command_takes_objects_prefixes_and_files_together(tmp_path, url, st
     put(url, one)
     put(f"{url}/more", two)
     words = ("--store", tmp_path / "store", "--image-size", 64, "--endpoint", "Conv3d_1a_7x7")
-    ended = stvr("extract", f"{url}/videos/", f"{url}/more/videos/b.mp4", three, *words)
-    assert (ended.status, "3 videos extracted" in ended.out) == (0, True), ended.err
-    ended = stvr("extract", f"{url}/videos/x.mp4", *words)
-    assert ended.status == 1
-    assert f"stvr: {url}/videos/x.mp4 cannot be read: no such object or bucket.\n" in ended.err
-    ended = stvr("extract", f"{url}/none/", *words)
-    assert (ended.status, ended.err.count("\n")) == (2, 1)
-    assert f"no video file in {url}/none/" in ended.err
+    result = stvr("extract", f"{url}/videos/", f"{url}/more/videos/b.mp4", three, *words)
+    assert (result.status, "3 videos extracted" in result.out) == (0, True), result.err
+    result = stvr("extract", f"{url}/videos/x.mp4", *words)
+    assert result.status == 1
+    assert f"stvr: {url}/videos/x.mp4 cannot be read: no such object or bucket.\n" in result.err
+    result = stvr("extract", f"{url}/none/", *words)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert f"no video file in {url}/none/" in result.err
     place_at(f"{tmp_path}/store").delete("a/features/c/0/0/0/0/0")
-    ended = stvr("repair", tmp_path / "store", f"{url}/videos/")
-    assert (ended.status, "1 videos repaired" in ended.out) == (0, True), ended.err
+    result = stvr("repair", tmp_path / "store", f"{url}/videos/")
+    assert (result.status, "1 videos repaired" in result.out) == (0, True), result.err
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    ended = stvr("extract", f"{url}/videos/", *words)
-    assert (ended.status, ended.err.count("\n")) == (2, 1)
-    assert f"stvr: {url}/videos/ cannot be listed: " in ended.err
+    result = stvr("extract", f"{url}/videos/", *words)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert f"stvr: {url}/videos/ cannot be listed: " in result.err
 
 
-def test_a_store_in_a_bucket_that_is_out_of_reach_is_one_line(stvr, url, monkeypatch):
+def test_a_bucket_that_is_out_of_reach_is_reported_in_one_line(stvr, url, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    ended = stvr("info", url)
-    assert ended.status == 2
-    assert len(ended.err.strip().splitlines()) == 1
-    assert ended.err.startswith("stvr: the bucket cannot be read or written: ")
-    assert "AWS_" in ended.err
+    result = stvr("info", url)
+    assert result.status == 2
+    assert len(result.err.strip().splitlines()) == 1
+    assert result.err.startswith("stvr: the bucket cannot be read or written: ")
+    assert "AWS_" in result.err

@@ -1,4 +1,4 @@
-"""The nearest frame stands at each instant, exactly."""
+"""The frame on screen at each instant is exactly the nearest one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_30_to_24_takes_the_earlier_of_two_as_near():
 
 
 def test_12_to_24_shows_every_frame_twice():
-    # by hand: the odd instants lie half way between two frames, and after the last there is only the last
+    # by hand: the odd instants lie half way between two frames, and after the last frame there is no other
     assert choose(np.arange(3), 1, Fraction(1, 12), 24).tolist() == [0, 0, 1, 1, 2, 2]
 
 
@@ -46,7 +46,7 @@ def test_every_instant_has_its_nearest_frame(intervals, tail, time_base, fps):
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=30), st.integers(1, 6), st.data())
-def test_of_frames_that_are_missing_the_neighbours_stand_in(intervals, tail, data):
+def test_the_neighbours_of_missing_frames_take_their_place(intervals, tail, data):
     ticks, time_base = np.cumsum([0, *intervals]).tolist(), Fraction(1, 60)
     left = sorted(data.draw(st.sets(st.sampled_from(ticks), min_size=1)))
     expected = [left[n] for n in nearest([t * time_base for t in left], (left[-1] + tail) * time_base, 24)]
@@ -62,7 +62,7 @@ def test_ticks_of_a_long_video_at_a_fine_time_base_do_not_overflow():
     assert [chosen[half], chosen[half + 1], len(chosen)] == [0, 1, 3600 * 300 + 1]
 
 
-def test_a_frame_that_does_not_come_later_is_passed_over():
+def test_a_frame_that_is_not_later_than_the_one_before_is_skipped():
     frames = [(0, "a"), (2, "b"), (2, "twin"), (1, "late"), (4, "c")]
     shown = [(frame, count) for _, frame, count in on_screen(frames, 2, Fraction(1, 24), 24)]
     assert shown == [("a", 2), ("b", 2), ("c", 2)]
@@ -72,11 +72,11 @@ def test_a_frame_that_does_not_come_later_is_passed_over():
     ("duration", "time_base", "expected"),
     [(0, Fraction(1, 24), 0), (24, Fraction(1, 24), 24), (1, Fraction(1, 1000), 1), (42, Fraction(1, 1000), 2)],
 )
-def test_instants_are_counted_from_zero_up_to_the_end_which_is_left_out(duration, time_base, expected):
+def test_instants_are_counted_from_zero_up_to_but_not_including_the_end(duration, time_base, expected):
     assert count_instants(duration, time_base, 24) == expected
 
 
-def test_the_last_frame_stays_as_its_packet_says_else_as_long_as_others():
+def test_the_last_frame_stays_as_long_as_its_packet_says_or_else_as_long_as_the_others():
     ticks = np.array([0, 10, 20, 60])
     assert tail_of(ticks, 7) == 7
     assert [tail_of(ticks, None), tail_of(ticks, 0)] == [10, 10]

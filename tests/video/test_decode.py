@@ -1,4 +1,4 @@
-"""Right frames, upright, in their right colours, or one clear error."""
+"""The right frames, upright and in their right colours, or one clear error."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_starting_later_gives_the_same_clips(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["stream.h264", "frames.avi"])
-def test_files_whose_timestamps_are_not_those_of_the_frames_are_counted(tmp_path, name):
-    # a raw stream has none; AVI numbers frames as they are stored, and B-frames are not stored as they are shown
+def test_frames_are_counted_where_the_timestamps_are_not_theirs(tmp_path, name):
+    # a raw stream has no timestamps; AVI numbers frames in the order they are stored, not shown, and B-frames differ
     path = write_video(tmp_path / name, range(50), Fraction(1, 25), 1, options={"bf": "2"})
     assert probe(path).counted
     assert numbers(path) == whole_clips(nearest([Fraction(n, 25) for n in range(50)], Fraction(2), 24))
 
 
-def test_what_cannot_be_decoded_is_counted_and_its_neighbours_stand_in(tmp_path):
+def test_frames_that_cannot_be_decoded_are_counted_and_their_neighbours_take_their_place(tmp_path):
     path = write_video(tmp_path / "video.mkv", range(0, 48 * 40, 40), Fraction(1, 1000), 40, codec="mjpeg")
     broken = [0, 1, 10, 11, 12, 30]
     blank_packets(path, broken)
@@ -82,7 +82,7 @@ def test_what_cannot_be_decoded_is_counted_and_its_neighbours_stand_in(tmp_path)
     assert len(errors) == len(broken)
 
 
-def test_a_file_that_ends_early_gives_fewer_clips_of_right_frames(tmp_path):
+def test_a_file_that_ends_early_gives_fewer_clips_of_the_right_frames(tmp_path):
     path = write_video(tmp_path / "video.mkv", range(0, 90 * 40, 40), Fraction(1, 1000), 40, codec="mjpeg")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     num_frames = len(probe(path).ticks)
@@ -99,7 +99,7 @@ def test_packets_that_do_not_decode_at_the_end_give_fewer_clips(tmp_path):
     assert numbers(path) == whole_clips(nearest([Fraction(n, 25) for n in range(24)], Fraction(24, 25), 24))
 
 
-def test_full_range_bt709_has_the_colours_the_standard_says(shared):
+def test_full_range_bt709_has_the_colours_of_the_standard(shared):
     path = shared / "data/videos/odd/torchcodec_bt709_full_range.mp4"
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
@@ -116,7 +116,7 @@ def test_full_range_bt709_has_the_colours_the_standard_says(shared):
 
 
 @pytest.mark.parametrize(("degrees", "size"), [(0, (568, 320)), (90, (320, 568)), (180, (568, 320))])
-def test_a_phone_held_otherwise_gives_upright_frames(shared, degrees, size):
+def test_a_phone_held_sideways_gives_upright_frames(shared, degrees, size):
     path = shared / f"data/videos/odd/decord_video_{degrees}.mov"
     info = probe(path)
     assert (info.width, info.height) == size
@@ -128,17 +128,17 @@ def test_a_phone_held_otherwise_gives_upright_frames(shared, degrees, size):
         180: coded[::-1, ::-1],
     }[degrees]
     _, frames, _ = next(decode_clips(path, ClipSpec(fps=30, frames_per_clip=3, image_size=80)))
-    assert np.abs(frames[0].astype(float) - upright).mean() < 5  # 40 when turned otherwise
+    assert np.abs(frames[0].astype(float) - upright).mean() < 5  # 40 when turned any other way
 
 
-def test_of_two_video_streams_the_better_is_read(shared):
+def test_the_better_of_two_video_streams_is_read(shared):
     info = probe(shared / "data/videos/open/nasa_13013_two_video_streams.mp4")
     assert (info.width, info.height, len(info.ticks)) == (480, 270, 390)  # as ffprobe counts them
     assert info.duration == Fraction(390 * 1001, 30000)
 
 
 @pytest.mark.parametrize("name", ["odd/torchcodec_h265_video.mp4", "open/imageio_hand_wave_vfr.webm"])
-def test_odd_files_give_the_clips_their_duration_promises(shared, name):
+def test_odd_files_give_as_many_clips_as_their_duration_promises(shared, name):
     path = shared / "data/videos" / name
     expected = {"odd/torchcodec_h265_video.mp4": 3, "open/imageio_hand_wave_vfr.webm": 9}  # 1.0 s and 3.137 s at 3 a s
     clips = list(decode_clips(path, SMALL))
@@ -176,7 +176,7 @@ def the_index_cut_off(folder):
     return path
 
 
-def no_frame_whole(folder):
+def every_frame_blank(folder):
     path = write_video(folder / "zeros.mkv", range(0, 48 * 40, 40), Fraction(1, 1000), 40, codec="mjpeg")
     blank_packets(path, range(48))
     return path
@@ -188,10 +188,10 @@ def no_frame_whole(folder):
         (a_text, "cannot be read as a video: Invalid data"),
         (nothing_in_it, "cannot be read as a video: Invalid data"),
         (sound_alone, "no video stream, only audio"),
-        (seven_frames, "lasts 0.292 s, shorter than one clip of 8 frames at 24"),
+        (seven_frames, "lasts 0.292 s, less than one clip of 8 frames at 24"),
         (the_index_cut_off, "cannot be read as a video: Invalid data"),
-        (no_frame_whole, "decodes to nothing"),
-        (lambda folder: folder / "missing.mp4", "is not there"),
+        (every_frame_blank, "not one frame of it can be decoded"),
+        (lambda folder: folder / "missing.mp4", "does not exist"),
         (lambda folder: folder, "is a folder"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -222,7 +222,7 @@ def test_a_cover_picture_is_not_taken_for_the_video(tmp_path):
 
 
 def blank_packets(path, which):
-    """Fills these packets of a file with zeros, where they lie."""
+    """Overwrites these packets of a file with zeros, in place."""
     with av.open(str(path)) as container:
         packets = [(packet.pos, bytes(packet)) for packet in container.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
@@ -233,7 +233,7 @@ def blank_packets(path, which):
 
 
 def test_frames_are_resized_as_tensorflow_1_did(tmp_path):
-    """By its formula, written out: pixel i of 20 is read at i * 48 / 20 between whole pixels, the last one repeated."""
+    """Its formula written out: pixel i of 20 is read at i * 48 / 20 between whole pixels, the last one repeated."""
     noise = np.random.default_rng(2).integers(0, 256, (48, 64), dtype=np.uint8)
     with av.open(str(tmp_path / "grey.mkv"), "w") as container:
         stream = container.add_stream("ffv1", rate=24)
@@ -253,4 +253,4 @@ def test_frames_are_resized_as_tensorflow_1_did(tmp_path):
             expected[row, column] = upper * (1 - y % 1) + lower * (y % 1)
     assert np.abs(frames[0] - expected[:, :, None]).max() <= 0.51
     ((_, whole, _),) = decode_clips(tmp_path / "grey.mkv", ClipSpec(image_size=20))
-    assert np.abs(whole[0].astype(int) - frames[0]).max() > 20  # the other way averages what it skips
+    assert np.abs(whole[0].astype(int) - frames[0]).max() > 20  # "bilinear" averages the pixels it skips

@@ -1,4 +1,4 @@
-"""TensorFlow 1's bilinear resize: values that TensorFlow computed, and what follows from its rule by hand."""
+"""TensorFlow 1's bilinear resize: against values that TensorFlow computed, and against its rule worked by hand."""
 
 import numpy as np
 import pytest
@@ -34,6 +34,6 @@ def test_every_frame_of_a_batch_is_resized_alone():
     torch.testing.assert_close(resize_tf1(frames, (4, 13))[1, 2], resize_tf1(frames[1, 2], (4, 13)))
 
 
-def test_no_size_at_all_is_refused():
+def test_a_size_of_zero_is_refused():
     with pytest.raises(ValueError, match="at least 1 x 1"):
         resize_tf1(torch.zeros(8, 8, 3), (0, 4))

@@ -1,4 +1,4 @@
-"""Promises of scenes.csv: what the dials came to, measured, and pairs binned by it."""
+"""Promises of scenes.csv: the dials as measured, and pairs binned by them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -47,21 +47,22 @@ def test_speed_is_measured_from_clip_to_clip_and_occlusion_in_whole_clips():
 def test_pairs_fall_into_the_bins_of_their_reference():
     pairs = [asking("slow", 12), asking("fast", 36), asking("slow", 15)]
     bins = bins_of_pairs(pairs, {"slow": SLOW, "fast": FAST})
-    told = {name: [(each.low, each.high, each.pairs) for each in some] for name, some in bins.items()}
-    assert told["speed"] == [(0, 0.25, (0, 2)), (1.5, 2, (1,))]
-    assert told["occlusion"] == [(0, 1 / 3, (0, 2)), (1, 2, (1,))]
-    assert told["length"] == [(0, 5, (0,)), (5, 10, (2,)), (10, 20, (1,))]  # 4, 5 and 12 seconds
+    contents = {name: [(each.low, each.high, each.pairs) for each in some] for name, some in bins.items()}
+    assert contents["speed"] == [(0, 0.25, (0, 2)), (1.5, 2, (1,))]
+    assert contents["occlusion"] == [(0, 1 / 3, (0, 2)), (1, 2, (1,))]
+    assert contents["length"] == [(0, 5, (0,)), (5, 10, (2,)), (10, 20, (1,))]  # 4, 5 and 12 seconds
 
 
-def test_a_video_that_nobody_told_of_is_named():
+def test_a_video_without_dials_is_named():
     with pytest.raises(LookupError, match="'fast'"):
         bins_of_pairs([asking("fast", 3)], {"slow": SLOW})
 
 
-@pytest.mark.parametrize(("text", "says"), [
+@pytest.mark.parametrize(("text", "message"), [
     ("video,seconds\nv,1\n", "no column actors"),
-    ("video,seconds,actors,clutter,speed,occlusion,speed_dial,occlusion_dial\nv,1,2,0,x,0,0,0\n", "line 2")])
-def test_another_table_is_refused_with_its_line(tmp_path: Path, text: str, says: str):
+    ("video,seconds,actors,clutter,speed,occlusion,speed_dial,occlusion_dial\nv,1,2,0,x,0,0,0\n", "line 2"),
+    ("video,seconds,actors,clutter,speed,occlusion,speed_dial,occlusion_dial\nv,1,inf,0,1,0,0,0\n", "line 2")])
+def test_another_table_is_refused_with_its_line(tmp_path: Path, text: str, message: str):
     (tmp_path / "scenes.csv").write_text(text)
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         read_dials(tmp_path)

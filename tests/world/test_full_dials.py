@@ -53,17 +53,17 @@ def test_every_box_is_the_extent_of_its_mask_to_the_pixel(world: Path):
     assert checked > 400
 
 
-def test_seen_masks_do_not_overlap_and_lie_in_the_whole_ones(world: Path):
+def test_visible_masks_do_not_overlap_and_lie_in_the_whole_ones(world: Path):
     for path in (world / "masks").iterdir():
         visible, amodal = read_masks(path)
         assert visible.shape == amodal.shape
         assert visible.shape[1:] == (96, 96, 96)
         assert visible.sum(0).max() == 1
         assert (visible <= amodal).all()
-        assert not visible.any((2, 3)).all()  # somebody is hidden wholly for some time
+        assert not visible.any((2, 3)).all()  # somebody is completely hidden for some time
 
 
-def test_a_person_has_two_labels_at_a_time_a_motion_and_a_path(world: Path):
+def test_a_person_always_has_two_labels_a_motion_and_a_path(world: Path):
     moments: dict[tuple[str, ...], set[int]] = {}
     for line in (world / "train.csv").read_text().splitlines():
         video, second, *_, action, person = line.split(",")
@@ -85,25 +85,25 @@ def test_the_same_dials_give_the_same_bytes(world: Path, tmp_path: Path):
 
 def test_prepare_check_finds_nothing_wrong(world: Path, stvr):
     tables = [world / "train.csv", world / "val.csv", world / "test.csv"]
-    ended = stvr("prepare", "check", *tables, "--labels", world / "actions.pbtxt", "--videos", world / "videos")
-    assert ended.status == 0, ended.out
-    assert "no fault found" in ended.out
-    ended = stvr("prepare", "check", world / "tracks.csv", "--videos", world / "videos")
-    assert ended.status == 0, ended.out
-    assert "looked at" in ended.out
+    result = stvr("prepare", "check", *tables, "--labels", world / "actions.pbtxt", "--videos", world / "videos")
+    assert result.status == 0, result.out
+    assert "no fault found" in result.out
+    result = stvr("prepare", "check", world / "tracks.csv", "--videos", world / "videos")
+    assert result.status == 0, result.out
+    assert "checked" in result.out
 
 
 @pytest.mark.parametrize("kind", ["ava", "table"])
-def test_prepare_holds_out_what_training_never_shows(world: Path, tmp_path: Path, stvr, kind: str):
+def test_prepare_holds_out_the_actions_that_training_never_shows(world: Path, tmp_path: Path, stvr, kind: str):
     out = tmp_path / "pairs.json"
     if kind == "ava":
         tables = [world / f"{split}.csv" for split in ("train", "val", "test")]
-        ended = stvr("prepare", "ava", *tables, "--labels", world / "actions.pbtxt", "--videos", world / "videos",
-                     "--held-out", world / "held_out.txt", "--out", out)
+        result = stvr("prepare", "ava", *tables, "--labels", world / "actions.pbtxt", "--videos", world / "videos",
+                      "--held-out", world / "held_out.txt", "--out", out)
     else:
-        ended = stvr("prepare", "table", world / "tracks.csv", "--videos", world / "videos",
-                     "--held-out", world / "held_out_names.txt", "--out", out)
-    assert ended.status == 0, ended.err
+        result = stvr("prepare", "table", world / "tracks.csv", "--videos", world / "videos",
+                      "--held-out", world / "held_out_names.txt", "--out", out)
+    assert result.status == 0, result.err
     pairs, _ = read_pairs(out)
     for pair in pairs:
         videos = {pair.query.span.video, pair.reference.video}
@@ -112,7 +112,7 @@ def test_prepare_holds_out_what_training_never_shows(world: Path, tmp_path: Path
     assert {pair.split for pair in pairs} == {"train", "val", "test"}
 
 
-def test_scenes_csv_tells_what_each_video_drew(world: Path):
+def test_scenes_csv_has_what_each_video_drew(world: Path):
     dials = read_dials(world)
     assert list(dials) == [f"{split}_{n:04d}" for split, count in (("train", 4), ("test", 2), ("val", 2))
                            for n in range(count)]
@@ -126,9 +126,9 @@ def test_scenes_csv_tells_what_each_video_drew(world: Path):
         assert each.actors == len(visible)
 
 
-def test_tubelets_without_files_are_those_of_the_files(world: Path):
+def test_tubelets_without_files_equal_those_of_the_files(world: Path):
     options = world_options("tiny", {**DIALS, "exact_boxes": True})
-    annotations = read_table(world / "tracks.csv")
+    annotations = read_table(world / "tracks.csv").checked()
     linked = trim(link_annotations(annotations), {video: Span(video, 0, 12) for video in options.names()})  # 4 seconds
     for video in ("train_0000", "test_0001"):
         own = [(label, tubelet) for label, tubelet in tubelets(build_scene(options, video), video, ClipSpec(24, 8, 96))]
@@ -141,7 +141,7 @@ def test_tubelets_without_files_are_those_of_the_files(world: Path):
             np.testing.assert_allclose(tubelet.boxes, each.tubelet.boxes, atol=1e-4)
 
 
-def test_features_without_files_are_those_of_the_clips(world: Path):
+def test_features_without_files_equal_those_of_the_clips(world: Path):
     """The backbone here is the mean of each 16 x 16 cell over a clip; the video files differ by what H.264 loses."""
     options = world_options("tiny", {**DIALS, "exact_boxes": True})
 
@@ -160,11 +160,11 @@ def test_features_without_files_are_those_of_the_clips(world: Path):
 
 
 def test_the_command_takes_the_dials(tmp_path: Path, stvr):
-    ended = stvr("synth", tmp_path / "world", "--size", "tiny", "--actors", "1", "--speed", "1,2", "--occlusion", "0.5",
-                 "--clutter", "1,2", "--seconds", "2", "--styles", "outlined", "--image-size", "64", "--combined",
-                 "--train-videos", "1", "--test-videos", "1", "--workers", "1")
-    assert ended.status == 0, ended.err
-    assert "2 videos" in ended.out
+    result = stvr("synth", tmp_path / "world", "--size", "tiny", "--actors", "1", "--speed", "1,2",
+                  "--occlusion", "0.5", "--clutter", "1,2", "--seconds", "2", "--styles", "outlined",
+                  "--image-size", "64", "--combined", "--train-videos", "1", "--test-videos", "1", "--workers", "1")
+    assert result.status == 0, result.err
+    assert "2 videos" in result.out
     options = json.loads((tmp_path / "world" / "world.json").read_text())["options"]
     assert (options["speed"], options["occlusion"], options["clutter"]) == ([1.0, 2.0], [0.5, 0.5], [1, 2])
     assert (options["actors"], options["seconds"], options["styles"]) == ([1, 1], [2, 2], ["outlined"])
@@ -174,12 +174,12 @@ def test_the_command_takes_the_dials(tmp_path: Path, stvr):
     assert (width, height) == (8 * 66, 2 * 66)
 
 
-@pytest.mark.parametrize(("flags", "says"), [
+@pytest.mark.parametrize(("flags", "message"), [
     (("--speed", "fast"), "--speed wants"), (("--actors", "1,2,3"), "--actors wants"), (("--combined",), "speed"),
     (("--size", "huge"), "tiny, small, full"), (("--styles", "oil"), "plain, outlined, striped")])
-def test_a_dial_that_cannot_be_is_one_line_and_status_2(tmp_path: Path, stvr, flags: tuple[str, ...], says: str):
-    ended = stvr("synth", tmp_path / "world", *flags)
-    assert ended.status == 2
-    assert says in ended.err
-    assert ended.err.count("\n") == 1
+def test_a_dial_that_does_not_fit_is_one_line_and_status_2(tmp_path: Path, stvr, flags: tuple[str, ...], message: str):
+    result = stvr("synth", tmp_path / "world", *flags)
+    assert result.status == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
     assert not (tmp_path / "world").exists()

@@ -1,4 +1,4 @@
-"""On the world's annotations, what ranks without the query gains under the authors' protocol and nothing under ours."""
+"""Ranking without looking at the query gains under the authors' protocol and nothing under ours: on the world."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS, NUM_VIDEOS, NUM_PAIRS = 30, 16, 100
 
 @pytest.fixture(scope="module", params=[0, 1])
 def annotated(request) -> list[AnnotatedTubelet]:
-    """Two or three actors a video, each with one action after the other for 2 to 4 s; no picture is drawn."""
+    """Two or three actors a video, each doing one action after another for 2 to 4 s each; no picture is drawn."""
     options = WorldOptions(seed=request.param, num_test_videos=NUM_VIDEOS, image_size=32, seconds=(SECONDS, SECONDS))
     found = []
     for video in options.names()[-NUM_VIDEOS:]:
@@ -66,7 +66,7 @@ def test_the_centre_is_within_its_interval_of_random_where_the_target_is_anywher
 
 
 def test_a_target_is_in_the_middle_third_under_released_and_anywhere_under_debiased(annotated):
-    """Counted by hand: the share of clips in each third that hold a target."""
+    """Counted by hand: in each third of the reference, the share of clips with a target."""
     thirds = {}
     for protocol in ("released", "debiased"):
         counts, totals = np.zeros(3), np.zeros(3)

@@ -1,4 +1,4 @@
-"""Promises of the synthetic world without files: torch and numpy are enough to train on it."""
+"""The synthetic world without files: torch and numpy are enough to train on it."""
 
 import subprocess
 import sys
@@ -45,12 +45,12 @@ for name in names:
         samples.append(maps)
         labels.append(label[0])
 kinds = sorted(set(labels))
-inputs, wanted = torch.stack(samples), torch.tensor([kinds.index(label) for label in labels])
+inputs, targets = torch.stack(samples), torch.tensor([kinds.index(label) for label in labels])
 inputs = (inputs - inputs.mean(0)) / (inputs.std(0) + 1e-6)
 weight = torch.zeros(inputs.shape[1], len(kinds), requires_grad=True)
 losses = []
 for _ in range(60):
-    loss = torch.nn.functional.cross_entropy(inputs @ weight, wanted)
+    loss = torch.nn.functional.cross_entropy(inputs @ weight, targets)
     (step,) = torch.autograd.grad(loss, weight)
     with torch.no_grad():
         weight -= 0.001 * step
@@ -62,9 +62,9 @@ print(losses[0], losses[-1])
 
 
 def test_torch_and_numpy_are_enough_to_train_on_it():
-    ended = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 0, ended.stderr
-    first, last = map(float, ended.stdout.split())
+    result = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    first, last = map(float, result.stdout.split())
     assert last < first / 2
 
 
@@ -77,7 +77,7 @@ def test_clips_are_the_frames_eight_by_eight():
     assert torch.equal(joined.flatten(0, 1), torch.from_numpy(scene.frames()))
 
 
-def test_they_are_read_as_a_store_is():
+def test_rendered_features_are_read_like_a_store():
     features = rendered_features(OPTIONS, lambda clips: clips[:, ::4, ::16, ::16].float(), batch_size=3)
     assert features.videos() == ["test_0000", "train_0000", "train_0001"]
     assert "train_0001" in features
@@ -100,6 +100,6 @@ def test_clips_that_were_not_rendered_are_refused():
         features.read(Span("v", 0, 1), flipped=True)
 
 
-def test_another_cut_than_the_worlds_is_refused():
-    with pytest.raises(ValueError, match="32 px, the clips want 24 of 64 px"):
+def test_clips_cut_differently_from_the_world_are_refused():
+    with pytest.raises(ValueError, match="24 frames a second at 64 px, got a world of 24 at 32 px"):
         next(rendered_clips(build_scene(OPTIONS, "train_0000"), ClipSpec(24, 8, 64)))

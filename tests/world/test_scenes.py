@@ -50,7 +50,7 @@ def test_a_slanted_mask_has_the_pixels_whose_middle_is_within_the_radius():
             assert mask[0, y, x] == (away <= radius), (x, y, away)
 
 
-def test_what_hides_an_actor_is_out_of_what_is_seen_and_not_of_the_whole():
+def test_a_board_over_an_actor_is_cut_from_the_visible_mask_but_not_from_the_whole():
     """A board over columns 5 to 8 of rows 0 to 7 hides 1, 3, 3 and three times 4 pixels of the post."""
     board = Board(np.zeros((8, 4, 3), np.float32), np.array([5]), 0)
     visible, amodal = a_scene(a_post(), board).masks()
@@ -62,7 +62,7 @@ def test_what_hides_an_actor_is_out_of_what_is_seen_and_not_of_the_whole():
     assert shares.tolist() == [[80 / 99]]
 
 
-def test_of_two_actors_at_one_pixel_the_later_is_seen():
+def test_where_two_actors_share_a_pixel_the_later_one_is_visible():
     aside = Body(STANDING + np.array([4, 0]), np.array([3.0]), np.zeros((1, 3)), np.zeros((1, 3)))
     visible, amodal = a_scene(a_post(), aside).masks()
     assert amodal.sum((1, 2, 3)).tolist() == [99, 99]
@@ -71,7 +71,7 @@ def test_of_two_actors_at_one_pixel_the_later_is_seen():
     assert visible[0].sum() == 99 - (amodal[0] & amodal[1]).sum()
 
 
-def test_a_board_that_sticks_out_covers_what_is_in_the_picture():
+def test_a_board_that_sticks_out_of_the_picture_covers_what_it_can():
     columns = np.arange(200, 206, dtype=np.float32)
     board = Board(np.broadcast_to(columns[:, None], (40, 6, 3)), np.array([-4]), 30)  # two columns of two rows
     frame = a_scene(a_post(), board).frames()[0]
@@ -80,7 +80,7 @@ def test_a_board_that_sticks_out_covers_what_is_in_the_picture():
     assert a_scene(a_post(), Board(board.texture, np.array([50]), 3)).masks()[0].sum() == 99
 
 
-def test_a_pixel_of_the_mask_is_painted_at_least_by_half():
+def test_a_pixel_of_the_mask_is_painted_by_at_least_half():
     scene = a_scene(a_post())
     green = scene.frames()[0, :, :, 1].astype(int)  # 100 over 60
     inside = scene.masks()[1][0, 0]
@@ -97,14 +97,14 @@ def test_an_outlined_limb_has_a_dark_edge_and_a_striped_one_two_stripes():
     assert stripes == [False, False, True, True, False, False, True, True, False, False, False]
 
 
-def test_a_stripe_of_a_point_is_none():
+def test_a_limb_shrunk_to_a_point_has_no_stripe():
     frames = np.zeros((1, 9, 9, 3), np.float32)
     paint_capsule(frames, np.full((1, 2, 2), 4.0), 2.0, np.full(3, 90.0), np.full(3, 10.0))
     assert frames[0, 4, 4].tolist() == [90, 90, 90]
 
 
 @pytest.mark.parametrize("name", ["train_0001", "val_0000", "test_0000"])
-def test_frames_and_masks_do_not_depend_on_which_others_are_asked_for(name: str):
+def test_frames_and_masks_do_not_depend_on_which_others_are_drawn(name: str):
     options = replace(DIALS, image_size=64, speed=(1, 2), occlusion=(0.5, 1), clutter=(2, 2), styles=STYLES,
                       combined=True, num_val_videos=2)
     scene = build_scene(options, name)
@@ -117,7 +117,7 @@ def test_frames_and_masks_do_not_depend_on_which_others_are_asked_for(name: str)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_the_speed_is_so_many_cells_a_clip_on_every_path(path: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_speed_in_cells_a_clip_is_kept_on_every_path(path: str, monkeypatch: pytest.MonkeyPatch):
     """1.5 cells of 16 pixels in 8 frames: 3 pixels a frame; a dash is 6 and 0 in turn. Turns shorten single steps."""
     monkeypatch.setattr("stvr.world.staging.deeds", lambda split, **_: [("walk", path), ("kick", path)])
     scene = build_scene(replace(DIALS, image_size=160, speed=(1.5, 1.5), combined=True, seconds=(8, 8)), "train_0002")
@@ -132,7 +132,7 @@ def test_the_speed_is_so_many_cells_a_clip_on_every_path(path: str, monkeypatch:
         assert actor.feet[:, 0].max() <= 0.85 * 160 + 1e-6
 
 
-def test_without_the_dial_an_action_travels_as_it_does():
+def test_without_the_speed_dial_an_action_travels_at_its_own_speed():
     options = WorldOptions(image_size=96, seconds=(4, 4), num_test_videos=20)
     seen = set()
     for number in range(12):
@@ -144,7 +144,7 @@ def test_without_the_dial_an_action_travels_as_it_does():
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.5])
-def test_a_board_hides_an_actor_wholly_for_as_long_as_the_dial_says(seconds: float):
+def test_a_board_hides_an_actor_completely_for_as_long_as_the_dial_says(seconds: float):
     options = replace(DIALS, actors=(1, 1), occlusion=(seconds, seconds), speed=(0.5, 0.5))
     for number in range(4):
         visible, amodal = build_scene(options, f"train_{number:04d}").masks()
@@ -153,7 +153,7 @@ def test_a_board_hides_an_actor_wholly_for_as_long_as_the_dial_says(seconds: flo
         for each in seen:
             hidden = 0 if each else hidden + 1
             longest = max(longest, hidden)
-        assert round(24 * seconds) <= longest <= round(24 * seconds) + 12, number  # it is also there when it comes
+        assert round(24 * seconds) <= longest <= round(24 * seconds) + 12, number  # plus the time it takes to pass
         assert amodal[0].any((1, 2)).all()
         assert seen.mean() > 0.35
 
@@ -163,7 +163,7 @@ def test_an_occlusion_is_at_most_half_of_the_video():
     assert visible[0].any((1, 2)).mean() > 0.2
 
 
-def test_clutter_is_painted_and_is_nobodys():
+def test_clutter_is_painted_and_belongs_to_no_actor():
     plain, full = (build_scene(replace(DIALS, clutter=(n, n)), "train_0000") for n in (0, 5))
     assert len(full.layers) == len(plain.layers) + 5
     assert [owner for _, owner in full.layers if owner is not None] == list(range(len(plain.actors)))
@@ -171,12 +171,12 @@ def test_clutter_is_painted_and_is_nobodys():
     assert (full.frames(0, 9) != plain.frames(0, 9)).any()
 
 
-def test_actors_are_as_many_as_the_dial_says():
+def test_there_are_as_many_actors_as_the_dial_says():
     counts = {len(build_scene(replace(DIALS, actors=(1, 5)), f"train_{n:04d}").actors) for n in range(30)}
     assert counts == {1, 2, 3, 4, 5}
 
 
-def test_the_three_splits_share_no_motion_so_no_action_is_anothers_on_another_path():
+def test_the_three_splits_share_no_motion_not_even_on_another_path():
     limbs = {}
     for split in ("train", "val", "test"):
         known = deeds(split, combined=True, validation=True)
@@ -184,7 +184,7 @@ def test_the_three_splits_share_no_motion_so_no_action_is_anothers_on_another_pa
         assert len(known) == 4 * len(motions)
         limbs[split] = {(frozenset((ACTIONS[m].left_arm, ACTIONS[m].right_arm)), ACTIONS[m].legs, ACTIONS[m].trunk)
                         for m in motions}
-        assert len(limbs[split]) == len(motions)  # what is left without the path and the mirror still differs
+        assert len(limbs[split]) == len(motions)  # they differ even without the path and the mirror
     assert [len(each) for each in limbs.values()] == [12, 4, 8]
     assert not limbs["train"] & limbs["test"]
     assert not limbs["train"] & limbs["val"]
@@ -203,9 +203,9 @@ def test_every_combined_label_is_in_two_videos_and_neighbours_differ():
         videos: dict[tuple[str, str], set[int]] = {}
         for number in range(count):
             for actor in build_scene(options, f"{split}_{number:04d}").actors:
-                done = [segment.deed for segment in actor.timeline]
-                assert all(a != b for a, b in pairwise(done))
-                for deed in done:
+                sequence = [segment.deed for segment in actor.timeline]
+                assert all(a != b for a, b in pairwise(sequence))
+                for deed in sequence:
                     videos.setdefault(deed, set()).add(number)
         assert len(videos) == count
         assert min(map(len, videos.values())) >= 2
@@ -224,14 +224,14 @@ def test_the_full_world_turns_every_dial():
 
 
 def test_a_name_that_no_video_has_is_refused():
-    with pytest.raises(LookupError, match="like train_0003"):
+    with pytest.raises(LookupError, match="look like train_0003"):
         build_scene(DIALS, "holiday_7")
 
 
-@pytest.mark.parametrize(("dials", "says"), [
+@pytest.mark.parametrize(("dials", "message"), [
     ({"speed": (2, 1)}, "speed"), ({"occlusion": (-1, 1)}, "occlusion"), ({"combined": True}, "speed"),
     ({"styles": ("oil",)}, "striped"), ({"clutter": (0.5, 2)}, "whole numbers"), ({"num_val_videos": -1}, "num_val")])
-def test_a_dial_that_cannot_be_is_refused_in_one_line(dials: dict, says: str):
-    with pytest.raises(ValueError, match=says) as refused:
+def test_a_dial_that_does_not_fit_is_refused_in_one_line(dials: dict, message: str):
+    with pytest.raises(ValueError, match=message) as error:
         world_options("small", dials)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Promises of the synthetic world."""
+"""Promises of the synthetic world: its bytes, its boxes, its splits."""
 
 import hashlib
 import json
@@ -126,7 +126,7 @@ def test_a_capsule_covers_its_middle_and_nothing_far_away():
 def test_an_actor_stands_on_the_floor_and_is_about_one_height_tall(name: str):
     capsules = pose(ACTIONS[name], np.linspace(0, 2 * np.pi, 48))
     lowest = capsules[:, :, :, 1].max((1, 2))
-    assert lowest.max() == pytest.approx(0, abs=0.25)  # a bow may let the hands hang, never far below the feet
+    assert lowest.max() == pytest.approx(0, abs=0.25)  # in a bow the hands may hang, but never far below the feet
     assert lowest.min() >= -0.25
     assert 0.4 < -capsules[:, 5, 0, 1].min() < 1.2  # the head
 
@@ -145,7 +145,7 @@ def test_a_world_already_written_is_left_alone_and_any_other_folder_refused(worl
     before = (world / "world.json").stat().st_mtime_ns
     write_world(world, size="tiny", workers=1, **SMALL)
     assert (world / "world.json").stat().st_mtime_ns == before
-    with pytest.raises(FileExistsError, match="holds another world or none"):
+    with pytest.raises(FileExistsError, match="what it holds is not this world"):
         write_world(world, size="tiny", workers=1, seed=9)
 
 
@@ -156,11 +156,11 @@ def test_the_record_says_how_the_world_was_made(world: Path):
     assert record["options"]["image_size"] == 64
 
 
-@pytest.mark.parametrize(("dials", "says"), [
+@pytest.mark.parametrize(("dials", "message"), [
     ({"size": "huge"}, "tiny"), ({"seconds": (0, 4)}, "seconds"), ({"actors": (3, 2)}, "actors"),
     ({"image_size": 33}, "image_size"), ({"colour": 3}, "colour")])
-def test_a_dial_that_cannot_be_is_refused_by_name(tmp_path: Path, dials: dict, says: str):
-    with pytest.raises(ValueError, match=says):
+def test_a_dial_that_does_not_fit_is_refused_by_name(tmp_path: Path, dials: dict, message: str):
+    with pytest.raises(ValueError, match=message):
         write_world(tmp_path, **dials)
 
 

@@ -1,4 +1,4 @@
-"""Weights of I3D in any form become our safetensors, after being told apart and checked."""
+"""Recognise, check and describe weights of I3D in any form, and convert them to our safetensors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ DIGESTED = ("Mixed_4c", "Mixed_4f", "Mixed_5c", "Logits")  # endpoints that feat
 
 
 def convert(source: Path, out: Path, endpoint: str = "Logits") -> dict[str, Any]:
-    """Writes what `source` holds of I3D up to `endpoint` to `out` (.safetensors), and gives `describe_weights(out)`.
+    """Writes the weights of I3D up to `endpoint` in `source` to `out` (.safetensors); returns `describe_weights(out)`.
 
-    source: what `read_state` takes. Raises FileNotFoundError; LookupError for an endpoint that is none; ValueError
-    that counts and names the variables that are missing, left over or of another shape.
+    source: what `read_state` takes. Raises FileNotFoundError; LookupError for an unknown endpoint; ValueError that
+    counts and names the variables that are missing, left over or of another shape.
     """
     if out.suffix != ".safetensors":
-        raise ValueError(f"{out}: wanted a name that ends in .safetensors, came another. Rename --out.")
+        raise ValueError(f"{out}: wanted a file name that ends in .safetensors. Rename --out.")
     if out.resolve() == source.resolve():
-        raise ValueError(f"{out}: wanted another file than the source, came the source. Rename --out.")
+        raise ValueError(f"{out} is the source itself. Give another file with --out.")
     state = read_state(source)
     model = I3D(endpoint, *sizes(state))
     load_state(model, state, str(source))
@@ -38,7 +38,7 @@ def describe_weights(path: Path) -> dict[str, Any]:
     """What a file of weights holds, as JSON values.
 
     variables: tensors in the file. parameters: learned numbers among them (no statistics, no momentum).
-    digests: of the network cut at each usual endpoint that the file reaches; a store made with it has the same.
+    digests: of the network cut at each usual endpoint that the file reaches, as in a store made with it.
     misfits: every name that does not fit the whole of I3D, by kind. Raises ValueError for a file with nothing of I3D.
     """
     state = read_state(path)
@@ -47,7 +47,7 @@ def describe_weights(path: Path) -> dict[str, Any]:
         whole = I3D("Logits", in_channels, num_classes)
         cuts = [I3D(endpoint, in_channels, num_classes) for endpoint in DIGESTED]
     if not any(name in state for name in whole.state_dict()):
-        raise ValueError(f"{path}: wanted weights of I3D, came {len(state)} tensors of another network. "
+        raise ValueError(f"{path}: wanted weights of I3D, got {len(state)} tensors of another network. "
                          "Give a file of I3D.")
     learned = [name for name, value in whole.named_parameters() if value.requires_grad]
     return {
@@ -74,6 +74,6 @@ def fits(state: Mapping[str, Tensor], model: I3D) -> bool:
 
 
 def digest_of(state: Mapping[str, Tensor], model: I3D) -> str:
-    """The digest that `model` has once it is filled, whatever precision the file has."""
+    """The digest that `model` has once it is filled, whatever the precision of the file."""
     return digest({name: state[name].to(value.dtype) for name, value in model.state_dict().items()
                    if not name.endswith(COUNTER)})  # fmt: skip

@@ -1,4 +1,4 @@
-"""Weights of I3D in every form: read and checked by name and shape, saved, digested."""
+"""Weights of I3D: read from any form, checked by name and shape, saved, digested."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from stvr.files import whole
 
 State = dict[str, Tensor]
 
-COUNTER = "num_batches_tracked"  # of training alone: may be absent, and is no part of a digest
-SLOT = "/Momentum"  # of TensorFlow's training alone
-SHOWN = 4  # names of each kind that one line of error shows
+COUNTER = "num_batches_tracked"  # for training only: may be absent, and is no part of a digest
+SLOT = "/Momentum"  # for TensorFlow's training only
+SHOWN = 4  # how many names of each kind an error shows
 
-BRANCHES = {  # between TensorFlow's layer and leaf, and ours
+BRANCHES = {  # the part of a name between layer and leaf: TensorFlow's, ours
     None: (),
     "Conv3d_0c_1x1": (),  # in Logits
     "Branch_0/Conv3d_0a_1x1": ("b0",),
@@ -32,7 +32,7 @@ BRANCHES = {  # between TensorFlow's layer and leaf, and ours
     "Branch_1/Conv3d_0b_3x3": ("b1b",),
     "Branch_2/Conv3d_0a_1x1": ("b2a",),
     "Branch_2/Conv3d_0b_3x3": ("b2b",),
-    "Branch_2/Conv3d_0a_3x3": ("b2b",),  # so named in Mixed_5b alone
+    "Branch_2/Conv3d_0a_3x3": ("b2b",),  # its name in Mixed_5b only
     "Branch_3/Conv3d_0b_1x1": ("b3b",),
 }
 LEAVES = {
@@ -52,7 +52,7 @@ def load_weights(model: I3D, path: Path) -> None:
     """Fills `model` from any form that `read_state` takes. Code in a file is never run.
 
     The file may hold more of I3D than `model` does, and batch counters may be absent. Raises FileNotFoundError, or
-    ValueError in one line: not such a file, or the names that are missing, left over or of another shape.
+    ValueError in one line: that it is not such a file, or which names are missing, left over or of another shape.
     """
     load_state(model, read_state(path), str(path))
 
@@ -61,30 +61,30 @@ def load_state(model: I3D, state: Mapping[str, Tensor], source: str = "the given
     """Fills `model`, after the check that `load_weights` promises; `source` is named in its error."""
     misfits = compare(state, model)
     if any(misfits.values()):
-        told = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in misfits.items() if names)
-        raise ValueError(f"{source}: wanted the weights of I3D up to {model.endpoint}, came {told}. "
+        details = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in misfits.items() if names)
+        raise ValueError(f"{source}: wanted the weights of I3D up to {model.endpoint}, got {details}. "
                          "Give weights of that network, or an endpoint that they reach.")
     model.load_state_dict({name: state.get(name, value) for name, value in model.state_dict().items()})
 
 
 def compare(state: Mapping[str, Tensor], model: I3D) -> dict[str, list[str]]:
     """Names of `state` that do not fit `model`: "missing", "left over" (in no layer of I3D), "of another shape"."""
-    wanted = model.state_dict()
+    needed = model.state_dict()
     with torch.device("meta"):
         whole = I3D("Logits", model.in_channels, model.num_classes).state_dict()
     return {
-        "missing": [name for name in wanted if name not in state and not name.endswith(COUNTER)],
+        "missing": [name for name in needed if name not in state and not name.endswith(COUNTER)],
         "left over": [name for name in state if name not in whole],
         "of another shape": [
-            f"{name} {tuple(state[name].shape)} instead of {tuple(wanted[name].shape)}"
-            for name in wanted
-            if name in state and state[name].shape != wanted[name].shape
+            f"{name} {tuple(state[name].shape)} instead of {tuple(needed[name].shape)}"
+            for name in needed
+            if name in state and state[name].shape != needed[name].shape
         ],
     }
 
 
 def sizes(state: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Channels that the first layer of `state` reads, classes that its last one tells; the published ones if absent."""
+    """Input channels of the first layer in `state`, classes of its last; the published numbers for an absent layer."""
     first, last = state.get("Conv3d_1a_7x7.conv3d.weight"), state.get("logits.conv3d.bias")
     return (first.shape[1] if first is not None and first.ndim == 5 else 3,
             len(last) if last is not None and last.ndim == 1 else NUM_CLASSES)
@@ -99,7 +99,7 @@ def read_state(path: Path) -> State:
     if is_checkpoint(path):
         return read_tensorflow(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: wanted a file of I3D weights, found none. Check the path.")
+        raise FileNotFoundError(f"{path}: wanted a file of weights, but there is none. Check the path.")
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
@@ -107,17 +107,17 @@ def read_state(path: Path) -> State:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # the readers raise whatever a broken file leads them to
-        raise ValueError(f"{path}: wanted .safetensors or a PyTorch file that holds tensors alone, came something "
-                         f"else ({type(error).__name__}). Give such a file, or TensorFlow's .index.") from None
+    except Exception as error:  # on a broken file the readers may raise anything
+        raise ValueError(f"{path}: wanted .safetensors or a PyTorch file with nothing but tensors, got something else "
+                         f"({type(error).__name__}). Give such a file, or TensorFlow's .index.") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path}: wanted a state dict, a flat dict of names and tensors. "
+        raise ValueError(f"{path}: wanted a state dict, a flat dict of names and tensors, got something else. "
                          "Save `model.state_dict()` and give that file.")
     return state
 
 
 def read_tensorflow(path: Path) -> State:
-    """A checkpoint of TensorFlow under our names; its momentum is not read."""
+    """A TensorFlow checkpoint under our names; its momentum is not read."""
     try:
         return from_tensorflow(read_checkpoint(path, [name for name in read_index(path) if not name.endswith(SLOT)]))
     except NotOurs as error:
@@ -125,25 +125,25 @@ def read_tensorflow(path: Path) -> State:
 
 
 class NotOurs(ValueError):
-    """Variables that are not those of one I3D."""
+    """Variables that do not belong to one I3D."""
 
 
 def read_config(path: Path) -> dict[str, str | int]:
-    """What our safetensors file says of itself: backbone, endpoint, in_channels, num_classes, digest."""
+    """What our safetensors file says about itself: backbone, endpoint, in_channels, num_classes, digest."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
     except SafetensorError:
-        raise ValueError(f"{path}: wanted a .safetensors file, came something else.") from None
+        raise ValueError(f"{path}: wanted a .safetensors file, got something else.") from None
     if "stvr" not in header:
-        raise ValueError(f"{path}: wanted weights saved by stvr, came safetensors of another program. "
+        raise ValueError(f"{path}: wanted weights saved by stvr, got safetensors of another program. "
                          "Run `stvr weights convert` on it.")
     config: dict[str, str | int] = json.loads(header["stvr"])
     return config
 
 
 def save_weights(model: I3D, path: Path) -> None:
-    """Writes safetensors whose header carries what `read_config` gives, all at once or not at all."""
+    """Writes safetensors whose header carries what `read_config` gives; the file appears whole or not at all."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     config = {"backbone": "i3d", "endpoint": model.endpoint, "in_channels": model.in_channels,
               "num_classes": model.num_classes, "digest": digest(state)}
@@ -168,9 +168,9 @@ def digest(state: Mapping[str, Tensor]) -> str:
 def from_tensorflow(variables: Mapping[str, np.ndarray]) -> State:
     """I3D's variables under the names TensorFlow gave them -> a state for `load_state`.
 
-    Any prefix is dropped (`RGB/inception_i3d/`, none, or the released detector's). Convolutions come as
-    [kT, kH, kW, in, out], batch norm as [C] or [1, 1, 1, 1, C], without a gain; momentum slots are skipped.
-    Raises ValueError when a name is no part of I3D or two names mean the same tensor.
+    Any prefix is dropped (`RGB/inception_i3d/`, none, or the released detector's). Convolutions are
+    [kT, kH, kW, in, out], batch norms [C] or [1, 1, 1, 1, C] without a gain; momentum slots are skipped.
+    Raises ValueError when a name is not part of I3D or two names mean the same tensor.
     """
     state: State = {}
     for name, value in variables.items():
@@ -178,9 +178,9 @@ def from_tensorflow(variables: Mapping[str, np.ndarray]) -> State:
             continue
         ours = translated(name)
         if ours in state:
-            raise NotOurs(f"{name!r}: {ours} came twice. Give the variables of one network (RGB or Flow) at a time.")
+            raise NotOurs(f"{name!r}: {ours} is there twice. Give the variables of one network, RGB or Flow.")
         tensor = torch.from_numpy(np.ascontiguousarray(value, np.float32))
-        is_filter = ours.endswith("conv3d.weight") and tensor.ndim == 5  # else its shape is told to be wrong
+        is_filter = ours.endswith("conv3d.weight") and tensor.ndim == 5  # else it is left for the check of shapes
         state[ours] = tensor.permute(4, 3, 0, 1, 2).contiguous() if is_filter else tensor.flatten()
         if ours.endswith("bn.bias"):
             state[ours.replace("bn.bias", "bn.weight")] = torch.ones(tensor.numel())
@@ -190,11 +190,11 @@ def from_tensorflow(variables: Mapping[str, np.ndarray]) -> State:
 
 def translated(name: str) -> str:
     """`RGB/inception_i3d/Mixed_3b/Branch_1/Conv3d_0b_3x3/conv_3d/w` -> `Mixed_3b.b1b.conv3d.weight`."""
-    found = TENSORFLOW_NAME.fullmatch(name)
-    if found is None or found["branch"] not in BRANCHES or found["leaf"] not in LEAVES:
-        raise NotOurs(f"{name!r} is no variable of I3D. Leave out what belongs to other networks.")
-    layer = "logits" if found["layer"] == "Logits" else found["layer"]
-    return ".".join((layer, *BRANCHES[found["branch"]], LEAVES[found["leaf"]]))
+    match = TENSORFLOW_NAME.fullmatch(name)
+    if match is None or match["branch"] not in BRANCHES or match["leaf"] not in LEAVES:
+        raise NotOurs(f"{name!r} is not a variable of I3D. Leave out what belongs to other networks.")
+    layer = "logits" if match["layer"] == "Logits" else match["layer"]
+    return ".".join((layer, *BRANCHES[match["branch"]], LEAVES[match["leaf"]]))
 
 
 def listed(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints (model.ckpt.index beside model.ckpt.data-00000-of-00001), read without TensorFlow.
+"""Read TensorFlow's checkpoints (model.ckpt.index beside model.ckpt.data-00000-of-00001) without TensorFlow.
 
 The index is a table of sorted keys in blocks, as LevelDB writes it, and its values are protocol buffers. Source:
 tensorflow/core/lib/io/format.cc, tensorflow/core/util/tensor_bundle/ and tensorflow/core/protobuf/tensor_bundle.proto.
@@ -18,7 +18,7 @@ import numpy as np
 from google_crc32c import value as crc32c
 
 MAGIC = 0xDB4775248B80FB57
-FOOTER = 48  # bytes: the places of the meta index and of the index, padded; MAGIC
+FOOTER = 48  # bytes: where the meta index and the index lie, padded; then MAGIC
 DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64", 10: "bool",
           17: "uint16", 19: "float16", 22: "uint32", 23: "uint64"}  # fmt: skip
 PART = re.compile(r"\.index$|\.data-\d{5}-of-\d{5}$")  # after the prefix
@@ -41,7 +41,7 @@ class Entry:
 
 
 def read_index(path: Path) -> dict[str, Entry]:
-    """Every variable of a checkpoint by name. `path` is what `prefix_of` takes; the data files need not be there."""
+    """Every variable of a checkpoint by name. `path` is what `prefix_of` takes; the data files may be missing."""
     return read_table(prefix_of(path))[1]
 
 
@@ -49,13 +49,13 @@ def read_checkpoint(path: Path, names: Collection[str] | None = None) -> dict[st
     """The values of `names`, or of every variable, each checked against its checksum.
 
     path: the prefix (model.ckpt), one of the checkpoint's files, or a folder with one checkpoint. Raises
-    FileNotFoundError for a file of it that is not there, LookupError for a name that it lacks, ValueError for what
-    is damaged, cut short or of no numeric type.
+    FileNotFoundError for a missing file, LookupError for a missing variable, ValueError for data that is damaged, cut
+    short or not numeric.
     """
     prefix = prefix_of(path)
     num_shards, entries = read_table(prefix)
     if absent := [name for name in names or () if name not in entries]:
-        raise LookupError(f"{prefix}: wanted the variable {absent[0]!r}, came {len(entries)} others.")
+        raise LookupError(f"{prefix}: wanted the variable {absent[0]!r}, got {len(entries)} others.")
     chosen = {name: entries[name] for name in (entries if names is None else names)}
     files = {shard: Path(f"{prefix}.data-{shard:05d}-of-{num_shards:05d}")
              for shard in {entry.shard for entry in chosen.values()}}  # fmt: skip
@@ -65,22 +65,22 @@ def read_checkpoint(path: Path, names: Collection[str] | None = None) -> dict[st
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether `path` asks for a checkpoint: a folder, one of its files, or a prefix whose index is there."""
+    """Whether `path` means a checkpoint: a folder, one of its files, or a prefix whose index exists."""
     return path.is_dir() or bool(PART.search(path.name)) or (not path.is_file() and index_of(path).is_file())
 
 
 def prefix_of(path: Path) -> Path:
-    """`path` without .index or .data-00000-of-00001; of a folder, the one checkpoint in it; else `path` itself."""
+    """`path` without .index or .data-00000-of-00001; for a folder, the one checkpoint in it; else `path` itself."""
     if path.is_dir():
         found = sorted(path.glob("*.index"))
         if len(found) != 1:
-            raise FileNotFoundError(f"{path}: wanted a folder with one TensorFlow checkpoint, came one with "
-                                    f"{len(found)} .index files. Name the .index file.")
+            raise FileNotFoundError(f"{path}: wanted a file of weights, or a folder with one TensorFlow checkpoint, "
+                                    f"got a folder with {len(found)} .index files. Name the file.")
         path = found[0]
     prefix = path.with_name(PART.sub("", path.name))
     if not index_of(prefix).is_file():
         raise FileNotFoundError(f"{index_of(prefix)}: wanted the index of a TensorFlow checkpoint, found no such file. "
-                                "Put it beside the data, or name another.")
+                                "Put it beside the data, or name another checkpoint.")
     return prefix
 
 
@@ -97,20 +97,20 @@ def open_shard(file: Path) -> np.ndarray:
 
 
 def tensor(shard: np.ndarray, entry: Entry, source: str) -> np.ndarray:
-    """An own copy of one variable."""
+    """A copy of one variable, checked against its checksum."""
     if entry.sliced or entry.dtype not in DTYPES.values():
-        came = "one kept in slices" if entry.sliced else f"TensorFlow's {entry.dtype}"
-        raise ValueError(f"{source}: wanted a whole variable of numbers, came {came}. Read the others by name.")
+        kind = "one kept in slices" if entry.sliced else f"TensorFlow's {entry.dtype}"
+        raise ValueError(f"{source}: wanted a whole variable of numbers, got {kind}. Read the others by name.")
     dtype = np.dtype(entry.dtype).newbyteorder("<")
     if math.prod(entry.shape) * dtype.itemsize != entry.size:
-        raise ValueError(f"{source}: wanted {entry.dtype} {entry.shape}, came {entry.size} bytes. The index is wrong.")
+        raise ValueError(f"{source}: wanted {entry.dtype} {entry.shape}, got {entry.size} bytes. The index is wrong.")
     data = shard[entry.offset : entry.offset + entry.size].tobytes()
     if len(data) < entry.size:
-        raise ValueError(f"{source}: wanted {entry.size} bytes from {entry.offset}, came {len(data)}: the file is cut "
+        raise ValueError(f"{source}: wanted {entry.size} bytes from {entry.offset}, got {len(data)}: the file is cut "
                          "short. Copy or download it again.")
     if masked_crc(data) != entry.crc:
-        raise ValueError(f"{source}: wanted bytes of the index's checksum, came others: the file is damaged or of "
-                         "another checkpoint. Copy or download it again.")
+        raise ValueError(f"{source}: the bytes do not match their checksum in the index: the file is damaged or "
+                         "belongs to another checkpoint. Copy or download it again.")
     return np.frombuffer(data, dtype).reshape(entry.shape).copy()
 
 
@@ -125,17 +125,17 @@ def read_table(prefix: Path) -> tuple[int, dict[str, Entry]]:
         return int(header[1][0]), {key.decode(): parsed_entry(value) for key, value in rows.items()}
     except OSError:
         raise
-    except (Refused, *WILD) as error:
-        came = error if isinstance(error, Refused) else "a damaged one"
-        raise ValueError(f"{file}: wanted the index of a TensorFlow checkpoint (V2), came {came}. "
+    except (Refused, *PARSING_ERRORS) as error:
+        kind = error if isinstance(error, Refused) else "a damaged one"
+        raise ValueError(f"{file}: wanted the index of a TensorFlow checkpoint (V2), got {kind}. "
                          "Copy or download it again.") from None
 
 
-WILD = (ValueError, LookupError, TypeError, OverflowError, struct.error)  # what parsing damaged bytes leads to
+PARSING_ERRORS = (ValueError, LookupError, TypeError, OverflowError, struct.error)  # what damaged bytes can lead to
 
 
 class Refused(Exception):
-    """What came instead of an index."""
+    """Not an index; the message says what it is instead."""
 
 
 def table_rows(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -150,7 +150,7 @@ def table_rows(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def block_rows(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of one block; a key is told as its difference from the one before."""
+    """Keys and values of one block; a key is stored as its difference from the one before."""
     compression, crc = struct.unpack_from("<BI", data, offset + size)
     if masked_crc(data[offset : offset + size + 1]) != crc:
         raise Refused(f"a damaged one (checksum of the block at {offset})")
@@ -168,14 +168,14 @@ def block_rows(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, byt
 
 
 def handle(data: bytes, at: int) -> tuple[int, int, int]:
-    """Offset and size of a block, and where the next one's are told."""
+    """Offset and size of a block, and the position after them."""
     offset, at = varint(data, at)
     size, at = varint(data, at)
     return offset, size, at
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """A whole number, seven bits a byte, lowest first; and where the next begins."""
+    """A whole number, seven bits a byte, lowest first; and the position after it."""
     value = shift = 0
     while data[at] >= 128:
         value |= (data[at] & 127) << shift
@@ -185,14 +185,14 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
 
 def parsed_entry(data: bytes) -> Entry:
     """BundleEntryProto."""
-    told = message(data)
-    sizes = tuple(message(dim).get(1, [0])[0] for shape in told.get(2, []) for dim in message(shape).get(2, []))
-    dtype, shard, offset, size, crc = (told.get(field, [0])[0] for field in (1, 3, 4, 5, 6))
-    return Entry(DTYPES.get(dtype, f"type {dtype}"), sizes, shard, offset, size, crc, sliced=7 in told)
+    fields = message(data)
+    sizes = tuple(message(dim).get(1, [0])[0] for shape in fields.get(2, []) for dim in message(shape).get(2, []))
+    dtype, shard, offset, size, crc = (fields.get(number, [0])[0] for number in (1, 3, 4, 5, 6))
+    return Entry(DTYPES.get(dtype, f"type {dtype}"), sizes, shard, offset, size, crc, sliced=7 in fields)
 
 
 def message(data: bytes) -> dict[int, list[Any]]:
-    """A protocol buffer: whole numbers and byte strings by the number of their field."""
+    """A protocol buffer: whole numbers and byte strings by field number."""
     fields: dict[int, list[Any]] = {}
     at = 0
     while at < len(data):
@@ -212,6 +212,6 @@ def message(data: bytes) -> dict[int, list[Any]]:
 
 
 def masked_crc(data: bytes) -> int:
-    """CRC-32C turned by 15 bits and shifted, as LevelDB stores it."""
+    """CRC-32C rotated by 15 bits plus a constant, as LevelDB stores it."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -1,6 +1,6 @@
 """The fused pointwise part as torch.library operators: autograd, torch.compile and torch.export see them whole.
 
-They can be differentiated once, and not vmapped: they take a batch already.
+They can be differentiated once. They do not support vmap: their inputs have a batch dimension already.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from stvr.kernels.lstm_gates import kernel
+from . import kernel
 
 FUSION = {"enable_fp_fusion": True}  # Triton 3.10 turns it off unless asked
 
@@ -41,7 +41,7 @@ def fused(
     batch, cells, channels = memory.shape
     gates, memory = gates.contiguous(), memory.contiguous()
     gate_gain, gate_bias, memory_gain, memory_bias = contiguous(gate_gain, gate_bias, memory_gain, memory_bias)
-    if x.stride()[1:] != (channels, 1):  # an item of a longer sequence is read where it stands
+    if x.stride()[1:] != (channels, 1):  # a clip of a longer sequence is read in place
         x = x.contiguous()
     sizes = kernel.tile_sizes(batch, cells, channels)
     num_tiles, once = sizes["T"], {name: sizes[name] for name in sizes if name != "TP"}
@@ -126,7 +126,7 @@ def backward(ctx: Any, dhidden: Tensor, dmemory: Tensor, *_: Any) -> tuple[Any, 
 
 def refuse_vmap(*_: Any) -> NoReturn:
     raise NotImplementedError(
-        "stvr's lstm_gates is not vmapped: its inputs have a batch already, (B, 4C, H, W). "
+        "stvr's lstm_gates does not support vmap: its inputs have a batch dimension already, (B, 4C, H, W). "
         "Fold the mapped dimension into B."
     )
 

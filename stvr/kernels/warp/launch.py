@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from stvr.kernels.warp import kernel
-from stvr.kernels.warp.kernel import MAX_FIXED, MAX_POINTS, MIN_PIVOT, OPTIONS, TILES, Tiles
-from stvr.kernels.warp.reduced import fixed_part
+from . import kernel
+from .kernel import MAX_FIXED, MAX_POINTS, MIN_PIVOT, OPTIONS, TILES, Tiles
+from .reduced import fixed_part
 
 
 def can_solve(num_points: int, num_boundary_points: int) -> bool:
@@ -79,7 +79,7 @@ def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
 
 
 def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
-    """Towards the states: each cell sums, in a fixed order, over those that read it."""
+    """The gradients of the states: each cell sums, in a fixed order, over the cells that read it."""
     grads = [channels_last(grad) for grad in grads]
     answers = [empty_like(grad) for grad in grads]
     flow = flow.contiguous()
@@ -95,7 +95,7 @@ def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
 
 
 def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: Tensor) -> Tensor:
-    """Towards the flow (B, H, W, 2), summed over the states."""
+    """The gradient of the flow (B, H, W, 2), summed over the states."""
     states, grads = [channels_last(state) for state in states], [channels_last(grad) for grad in grads]
     flow = flow.contiguous()
     answers = []
@@ -112,7 +112,7 @@ def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constants:
-    """The fixed part of the system in float32, filled up with zeros, and the sizes that kernels are compiled for."""
+    """The fixed part of the system in float32, padded with zeros, and the sizes that kernels are compiled for."""
 
     border: Tensor  # (K, 2)
     inverse: Tensor  # (MAX_FIXED, MAX_FIXED)
@@ -122,7 +122,7 @@ class Constants:
 
 @lru_cache(maxsize=64)
 def constants(height: int, width: int, order: int, num_boundary_points: int, device: torch.device) -> Constants:
-    """Made at the first call, so make one before a CUDA graph is captured."""
+    """Made at the first call, which must therefore come before a CUDA graph is captured."""
     fixed = fixed_part(height, width, order, num_boundary_points, device)
     missing = MAX_FIXED - len(fixed.inverse)
     with torch.inference_mode(False), torch.no_grad():
@@ -148,7 +148,7 @@ def launches(maps: Sequence[Tensor]) -> Iterator[tuple[int, int, Tiles, dict[str
 
 
 def pairs(maps: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """Places of two maps that share a launch; a map without a second of its kind is paired with itself."""
+    """Places of two maps that share a launch; a map without a partner of its kind is paired with itself."""
     found, place = [], 0
     while place < len(maps):
         after = place + 1
@@ -159,7 +159,7 @@ def pairs(maps: Sequence[Tensor]) -> list[tuple[int, int]]:
 
 
 def channels_last(maps: Tensor) -> Tensor:
-    """Memory as (B, H, W, C), which `contiguous` does not promise where a size is 1."""
+    """In memory (B, H, W, C), which torch's channels_last does not promise where a size is 1."""
     return maps.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 

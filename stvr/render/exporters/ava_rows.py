@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stvr.annotations.ava import ava_rows
+from stvr.annotations.ava import read_ava
 from stvr.annotations.rows import EDGES
 from stvr.render.exporters.records import CLIP, DECIMALS, Found, runs
 
@@ -44,7 +44,7 @@ def seconds_of(found: Found) -> Iterator[tuple[int, np.ndarray]]:
 def import_ava(path: Path, size: tuple[int, int]) -> list[Found]:
     """A tubelet for each run of seconds of a person; all clips of a second get its box. Scores are 1."""
     found = []
-    rows = ava_rows(path).table.drop_duplicates(["video", "person", "start"])
+    rows = read_ava(path).table.drop_duplicates(["video", "person", "start"])
     for (video, _), group in rows.groupby(["video", "person"], sort=False):
         group = group.sort_values("start")
         seconds = group["start"].to_numpy()

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from stvr.store import FeatureSpec, FeatureStore
+from stvr.store import FeatureSpec, FeatureStore, as_maps
 from stvr.structures import LABEL_NONE, Batch, Pair, Span
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.tasks.pairs.file import clip_spec, read_pairs
@@ -77,8 +77,8 @@ def lacking(pairs: Sequence[Pair], store: HasClips) -> dict[int, str]:
 
 
 def read_maps(store: FeatureStore, span: Span, flipped: bool = False) -> Tensor:
-    """Feature maps (T, H, W, time * C) float32: time is folded into the channels, time-major."""
-    return (store.read(span, flipped=True) if flipped else store.read(span)).flatten(-2).float()
+    """Feature maps (T, H, W, C) float32, as heads read them."""
+    return as_maps(store.read(span, flipped=True) if flipped else store.read(span))
 
 
 def read_item(store: FeatureStore, pair: Pair, flip_reference: bool = False, flip_query: bool = False) -> Item:

@@ -1,4 +1,4 @@
-"""Can the truth find itself? Annotations, given as detections, must score AP 1 on the pairs made of them."""
+"""Do pairs match their annotations? Scored as detections, the annotations must reach AP 1 on the pairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stvr.metrics import ClipRecord, PairRecord, frame_map, match_clip
 from stvr.structures import ClipSpec, Pair
 from stvr.tasks.pairs.truth import targets_by_clip
 
-PAIRS_A_LABEL = 50  # asked of each label, spread over its pairs
+PAIRS_A_LABEL = 50  # checked of each label, spread over its pairs
 THRESHOLD = 0.5
 
 
@@ -27,11 +27,11 @@ def failing_labels(pairs: Sequence[Pair], annotations: Annotations, spec: ClipSp
     found = frame_map(records.values(), (THRESHOLD,))
     lines = {}
     for label, table in found.per_label.items():
-        asked = [pair for pair in chosen if pair.label == label]
-        clips = [clip for pair in asked for clip in records[id(pair)].clips]
+        labelled = [pair for pair in chosen if pair.label == label]
+        clips = [clip for pair in labelled for clip in records[id(pair)].clips]
         more = sum(len(clip.boxes) for clip in clips) - sum(len(clip.truth) for clip in clips)
         if more or (found.boxes[label] and table[THRESHOLD] < 1 - 1e-9):
-            where = next(filter(None, (first_odd(pair, records[id(pair)]) for pair in asked)))
+            where = next(filter(None, (first_mismatch(pair, records[id(pair)]) for pair in labelled)))
             lines[label] = f"label {label}: AP {table[THRESHOLD]:.4f}, first in {where}"
     return lines
 
@@ -60,8 +60,8 @@ def record(pair: Pair, moments: Moments, spec: ClipSpec) -> PairRecord:
     return PairRecord(pair.label, clips)
 
 
-def first_odd(pair: Pair, found: PairRecord) -> str:
-    """Where a pair's truth and its detections first part; empty where they never do."""
+def first_mismatch(pair: Pair, found: PairRecord) -> str:
+    """The first clip in which a pair's targets and the detections differ; empty where there is none."""
     for offset, clip in enumerate(found.clips):
         matched = match_clip(clip.boxes, clip.scores, clip.truth, (THRESHOLD,)).sum()
         if not len(clip.boxes) == len(clip.truth) == matched:
@@ -71,7 +71,7 @@ def first_odd(pair: Pair, found: PairRecord) -> str:
 
 
 def spread(pairs: Sequence[Pair]) -> list[Pair]:
-    """At most so many pairs of each label, evenly over the file."""
+    """At most PAIRS_A_LABEL pairs of each label, evenly over the file."""
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(pair.label, []).append(pair)

@@ -1,4 +1,4 @@
-"""Converting weights: every form of I3D becomes the same safetensors, and what does not fit is named."""
+"""Converting weights: every form of I3D becomes the same safetensors, and whatever does not fit is named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REACHED = ["Mixed_4c", "Mixed_4f", "Mixed_5c", "Logits"]
 
 @pytest.fixture(scope="module")
 def made(shared, tmp_path_factory):
-    """Makes a checkpoint with the names and shapes of one of DeepMind's: (its prefix, its variables)."""
+    """A function that makes a checkpoint, with names and shapes of one of DeepMind's: (prefix, variables)."""
     listed = json.loads((shared / "data/reference_values/i3d/deepmind_checkpoint_variables.json").read_text())
     folder = tmp_path_factory.mktemp("made")
 
@@ -68,7 +68,7 @@ def test_each_of_deepminds_forms_becomes_ours_with_nothing_left_over(
         np.testing.assert_array_equal(file.get_tensor("logits.conv3d.bias"), bias)
 
 
-def test_a_checkpoint_of_tensorflow_is_given_to_a_backbone_as_it_is(made):
+def test_a_backbone_takes_a_tensorflow_checkpoint_as_it_is(made):
     source, _ = made("rgb_imagenet")
     backbone = load_backbone(weights=source, endpoint="Mixed_4c", precision="float32")
     assert backbone.weights_digest == describe_weights(source.parent)["digests"]["Mixed_4c"]
@@ -96,7 +96,7 @@ def test_the_published_pytorch_layout_converts_whole(shared, tmp_path):
     shutil.rmtree(tmp_path)
 
 
-def test_safetensors_of_another_program_become_ours_cut_at_an_endpoint(tmp_path):
+def test_safetensors_of_another_program_can_be_cut_at_an_endpoint(tmp_path):
     model = I3D("Mixed_3b")
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, tmp_path / "theirs.safetensors")
     convert(tmp_path / "theirs.safetensors", tmp_path / "ours.safetensors", "conv3d_2c_3x3")
@@ -106,7 +106,7 @@ def test_safetensors_of_another_program_become_ours_cut_at_an_endpoint(tmp_path)
     assert (config["endpoint"], config["digest"]) == ("Conv3d_2c_3x3", digest(cut.state_dict()))
 
 
-def test_half_precision_has_the_digest_of_what_is_loaded(tmp_path):
+def test_weights_in_half_precision_have_the_digest_of_what_is_loaded(tmp_path):
     model = I3D("Mixed_4c").half()
     torch.save(model.state_dict(), tmp_path / "half.pt")
     assert describe_weights(tmp_path / "half.pt")["digests"] == {"Mixed_4c": digest(model.float().state_dict())}
@@ -123,46 +123,46 @@ def test_info_lists_every_name_that_is_missing(tmp_path):
                                      if name.endswith(("conv3d.weight", "bn.bias")))
 
 
-def test_what_a_checkpoint_lacks_or_has_besides_is_told(tmp_path):
+def test_missing_and_surplus_variables_of_a_checkpoint_are_named(tmp_path):
     unit = {"conv_3d/w": np.zeros((7, 7, 7, 3, 64), np.float32)} | {
         f"batch_norm/{leaf}": np.zeros(64, np.float32) for leaf in ("beta", "moving_mean", "moving_variance")}
     first = {f"Conv3d_1a_7x7/{leaf}": value for leaf, value in unit.items()}
     write_bundle(tmp_path / "ok", first)
     convert(tmp_path / "ok", tmp_path / "ok.safetensors", "Conv3d_1a_7x7")
-    with pytest.raises(ValueError, match=r"ok: wanted .* up to Conv3d_2b_1x1, came 5 missing: Conv3d_2b_1x1"):
+    with pytest.raises(ValueError, match=r"ok: wanted .* up to Conv3d_2b_1x1, got 5 missing: Conv3d_2b_1x1"):
         convert(tmp_path / "ok", tmp_path / "no.safetensors", "Conv3d_2b_1x1")
     write_bundle(tmp_path / "flat", first | {"Conv3d_1a_7x7/conv_3d/w": np.zeros((3, 64), np.float32)})
     with pytest.raises(ValueError, match=r"1 of another shape: Conv3d_1a_7x7.conv3d.weight \(192,\) instead of"):
         convert(tmp_path / "flat", tmp_path / "no.safetensors", "Conv3d_1a_7x7")
     write_bundle(tmp_path / "more", first | {"rnn/kernel": np.zeros(3, np.float32)})
-    with pytest.raises(ValueError, match=r"more: 'rnn/kernel' is no variable of I3D"):
+    with pytest.raises(ValueError, match=r"more: 'rnn/kernel' is not a variable of I3D"):
         convert(tmp_path / "more", tmp_path / "no.safetensors")
     assert not (tmp_path / "no.safetensors").exists()
 
 
-def test_the_commands_say_what_they_hold(stvr, tmp_path):
+def test_the_commands_show_what_a_file_holds(stvr, tmp_path):
     save_weights(I3D("Mixed_4c"), tmp_path / "a.safetensors")
-    ended = stvr("weights", "convert", tmp_path / "a.safetensors", "--out", tmp_path / "b.safetensors", "--endpoint",
-                 "Mixed_4c")
-    assert ended.status == 0, ended.err
-    told = json.loads(stvr("weights", "info", tmp_path / "b.safetensors").out)
-    assert ended.out.splitlines()[0] == f"Mixed_4c {told['digests']['Mixed_4c']}"
-    assert told["digests"]["Mixed_4c"] == read_config(tmp_path / "b.safetensors")["digest"]
-    assert (told["form"], told["in_channels"], told["classes"]) == ("safetensors", 3, None)
+    result = stvr("weights", "convert", tmp_path / "a.safetensors", "--out", tmp_path / "b.safetensors", "--endpoint",
+                  "Mixed_4c")
+    assert result.status == 0, result.err
+    info = json.loads(stvr("weights", "info", tmp_path / "b.safetensors").out)
+    assert result.out.splitlines()[0] == f"Mixed_4c {info['digests']['Mixed_4c']}"
+    assert info["digests"]["Mixed_4c"] == read_config(tmp_path / "b.safetensors")["digest"]
+    assert (info["form"], info["in_channels"], info["classes"]) == ("safetensors", 3, None)
 
 
-@pytest.mark.parametrize(("command", "says"), [
-    ("info {p}/nowhere.pt", "found none"), ("info {p}/text.pt", "came something else"),
+@pytest.mark.parametrize(("command", "message"), [
+    ("info {p}/nowhere.pt", "there is none"), ("info {p}/text.pt", "got something else"),
     ("info {p}/text.index", "does not end in 0xdb4775248b80fb57"), ("info {p}/head.safetensors", "another network"),
     ("info {p}/no.index", "found no such file"), ("info {p}/folder", "with 0 .index files"),
     ("info {p}/bare", "bare.data-00000-of-00001: wanted the data"),
     ("convert {p}/short.safetensors --out {p}/new.safetensors", "missing: Conv3d_2b_1x1.conv3d.weight"),
     ("convert {p}/short.safetensors --out {p}/new.safetensors --endpoint Mixed_9", "no endpoint 'Mixed_9'"),
     ("convert {p}/short.safetensors --out {p}/new.pt", "ends in .safetensors"),
-    ("convert {p}/short.safetensors --out {p}/short.safetensors", "another file than the source"),
+    ("convert {p}/short.safetensors --out {p}/short.safetensors", "short.safetensors is the source itself"),
     ("convert {p}/short.safetensors", "Missing option '--out'"),
 ])
-def test_a_fault_is_one_line_and_status_2(stvr, tmp_path, command, says):
+def test_a_fault_is_one_line_and_status_2(stvr, tmp_path, command, message):
     for name in ("text.pt", "text.index"):
         (tmp_path / name).write_text("not weights, but longer than the forty-eight bytes of a footer")
     (tmp_path / "folder").mkdir()
@@ -170,8 +170,8 @@ def test_a_fault_is_one_line_and_status_2(stvr, tmp_path, command, says):
     save_weights(I3D("Conv3d_1a_7x7"), tmp_path / "short.safetensors")
     write_bundle(tmp_path / "bare", {"w": np.zeros(2, np.float32)})
     (tmp_path / "bare.data-00000-of-00001").unlink()
-    ended = stvr("weights", *command.format(p=tmp_path).split())
-    assert (ended.status, len(ended.err.splitlines())) == (2, 1)
-    assert says in ended.err
-    assert ended.err.startswith("stvr: ")
+    result = stvr("weights", *command.format(p=tmp_path).split())
+    assert (result.status, len(result.err.splitlines())) == (2, 1)
+    assert message in result.err
+    assert result.err.startswith("stvr: ")
     assert not list(tmp_path.glob("new*"))

@@ -41,15 +41,15 @@ def test_deepminds_index_files_hold_the_names_and_shapes_that_tensorflow_lists(s
     entries = read_index(folder / checkpoint / "model.ckpt")
     assert len(entries) == count
     assert {name: {"shape": list(entry.shape), "dtype": entry.dtype} for name, entry in entries.items()} == listed
-    ends = 0  # and the variables lie one after another, whole
+    end = 0  # and the variables lie whole, one after another
     for entry in sorted(entries.values(), key=lambda entry: entry.offset):
-        assert (entry.shard, entry.offset, entry.size) == (0, ends, 4 * math.prod(entry.shape))
-        ends += entry.size
+        assert (entry.shard, entry.offset, entry.size) == (0, end, 4 * math.prod(entry.shape))
+        end += entry.size
 
 
 @pytest.mark.parametrize("num_shards", [1, 3])
 @pytest.mark.parametrize(("rows_a_block", "restart"), [(1, 1), (2, 16), (100, 3)])
-def test_every_value_comes_back_from_any_blocks_and_shards(tmp_path, rows_a_block, restart, num_shards):
+def test_every_value_is_read_back_from_any_blocks_and_shards(tmp_path, rows_a_block, restart, num_shards):
     write_bundle(tmp_path / "m", FIVE, rows_a_block, restart, num_shards)
     read = read_checkpoint(tmp_path / "m")
     assert sorted(read) == sorted(FIVE)
@@ -59,18 +59,18 @@ def test_every_value_comes_back_from_any_blocks_and_shards(tmp_path, rows_a_bloc
 
 
 @pytest.mark.parametrize("path", ["model.ckpt", "model.ckpt.index", "model.ckpt.data-00000-of-00001", ""])
-def test_the_prefix_a_file_of_it_or_its_folder_name_a_checkpoint(five, path):
+def test_a_checkpoint_is_named_by_its_prefix_one_of_its_files_or_its_folder(five, path):
     assert is_checkpoint(five.parent / path)
     assert read_checkpoint(five.parent / path, ["RGB/b"]).keys() == {"RGB/b"}
 
 
-def test_a_file_of_another_kind_is_no_checkpoint(tmp_path):
+def test_a_file_of_another_kind_is_not_a_checkpoint(tmp_path):
     (tmp_path / "rgb.pt").write_bytes(b"x")
     assert not is_checkpoint(tmp_path / "rgb.pt")
     assert not is_checkpoint(tmp_path / "nowhere")
 
 
-def test_only_the_data_of_asked_variables_is_opened(five):
+def test_only_the_data_of_the_variables_asked_for_is_opened(five):
     write_bundle(five, FIVE, num_shards=5)  # RGB/a/b lies in the first
     (five.parent / "model.ckpt.data-00004-of-00005").unlink()
     assert read_checkpoint(five, ["RGB/a/b"])["RGB/a/b"].tolist() == [1.5, -2.5]
@@ -78,18 +78,18 @@ def test_only_the_data_of_asked_variables_is_opened(five):
         read_checkpoint(five)
 
 
-def test_values_may_be_written_to(five):
+def test_the_values_are_writable(five):
     read_checkpoint(five)["RGB/a/w"][0] = 7
 
 
 def test_no_changed_byte_of_the_index_goes_unseen(five):
     file = five.with_name("model.ckpt.index")
-    data, wanted = file.read_bytes(), read_index(five)
+    data, expected = file.read_bytes(), read_index(five)
     refused = []
     for place in range(len(data)):
         file.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
         try:
-            assert read_index(five) == wanted  # in the place of the meta index or the padding, which say nothing
+            assert read_index(five) == expected  # the byte is of the meta index or the padding, which carry nothing
         except ValueError as error:
             refused.append(str(error))
     assert len(refused) > len(data) - 60
@@ -104,14 +104,14 @@ def test_an_index_cut_short_is_refused_in_one_line(five, length):
         read_index(five)
 
 
-@pytest.mark.parametrize(("change", "says"), [
+@pytest.mark.parametrize(("change", "message"), [
     (lambda data: data[:-1], "cut short"), (lambda data: b"", "cut short"),
-    (lambda data: data[:20] + b"\x99" + data[21:], "damaged or of another checkpoint"),
+    (lambda data: data[:20] + b"\x99" + data[21:], "damaged or belongs to another checkpoint"),
 ])
-def test_data_cut_short_or_changed_is_refused(five, change, says):
+def test_data_cut_short_or_changed_is_refused(five, change, message):
     file = five.with_name("model.ckpt.data-00000-of-00001")
     file.write_bytes(change(file.read_bytes()))
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         read_checkpoint(five)
 
 
@@ -119,30 +119,30 @@ def test_compressed_blocks_are_refused(five, monkeypatch):
     plain = bundle.sealed
     monkeypatch.setattr(bundle, "sealed", lambda content: plain(content, compression=1))
     write_bundle(five, FIVE)
-    with pytest.raises(ValueError, match="came one with compressed blocks"):
+    with pytest.raises(ValueError, match="got one with compressed blocks"):
         read_index(five)
 
 
-def test_another_order_of_bytes_is_refused(five):
+def test_another_byte_order_is_refused(five):
     write_bundle(five, FIVE, endianness=1)
     with pytest.raises(ValueError, match="numbers in big-endian order"):
         read_index(five)
 
 
-def test_a_variable_of_no_number_is_listed_and_not_read(five):
+def test_a_variable_that_is_not_numeric_is_listed_but_not_read(five):
     write_bundle(five, {**FIVE, "words": np.array([b"abc"])})
     assert read_index(five)["words"].dtype == "type 7"
     assert read_checkpoint(five, ["half"])["half"].tolist() == [0.5, 65504]
-    with pytest.raises(ValueError, match="words: wanted a whole variable of numbers, came TensorFlow's type 7"):
+    with pytest.raises(ValueError, match="words: wanted a whole variable of numbers, got TensorFlow's type 7"):
         read_checkpoint(five)
 
 
-def test_a_name_that_is_not_there_is_told(five):
-    with pytest.raises(LookupError, match="wanted the variable 'RGB/c', came 5 others"):
+def test_a_missing_variable_is_named(five):
+    with pytest.raises(LookupError, match="wanted the variable 'RGB/c', got 5 others"):
         read_checkpoint(five, ["RGB/b", "RGB/c"])
 
 
-def test_a_folder_with_two_checkpoints_is_not_guessed_at(five):
+def test_a_folder_with_two_checkpoints_is_refused(five):
     write_bundle(five.parent / "other.ckpt", FIVE)
     with pytest.raises(FileNotFoundError, match=r"with 2 \.index files"):
         read_index(five.parent)

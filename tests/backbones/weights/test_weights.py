@@ -1,4 +1,4 @@
-"""Weights: one network from any file, and a fault told in one line."""
+"""Weights: the same network from any form of file, and a fault reported in one line."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_digest_does_not_see_the_memory_layout():
     assert digest({"w": weight}) == digest({"w": weight.contiguous(memory_format=torch.channels_last_3d)})
 
 
-def test_our_file_says_what_it_holds(tmp_path):
+def test_our_file_describes_itself(tmp_path):
     model = I3D("Conv3d_2b_1x1", num_classes=7)
     save_weights(model, tmp_path / "w.safetensors")
     assert read_config(tmp_path / "w.safetensors") == {
@@ -64,11 +64,11 @@ def test_our_file_says_what_it_holds(tmp_path):
     }
 
 
-def test_weights_that_stop_too_early_are_named_missing(tmp_path):
+def test_the_missing_names_of_weights_that_stop_too_early_are_given(tmp_path):
     save_weights(I3D("Conv3d_2b_1x1"), tmp_path / "short.safetensors")
-    with pytest.raises(ValueError, match=r"short.*to Conv3d_2c_3x3.*5 missing: Conv3d_2c_3x3.conv3d.weight,") as told:
+    with pytest.raises(ValueError, match=r"short.*to Conv3d_2c_3x3.*5 missing: Conv3d_2c_3x3.conv3d.weight,") as error:
         load_weights(I3D("Conv3d_2c_3x3"), tmp_path / "short.safetensors")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 def test_foreign_names_and_other_shapes_are_named():
@@ -94,13 +94,13 @@ class Trap:
 ])
 def test_a_file_of_anything_else_is_refused_and_never_unpickled(tmp_path, capsys, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name}: wanted") as told:
+    with pytest.raises(ValueError, match=f"{name}: wanted") as error:
         load_weights(I3D("Conv3d_1a_7x7"), tmp_path / name)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     assert capsys.readouterr().out == ""
 
 
-def test_a_file_that_is_not_there_says_so(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"):
         load_weights(I3D("Conv3d_1a_7x7"), tmp_path / "nowhere.pt")
 
@@ -115,11 +115,11 @@ def test_every_variable_of_deepminds_checkpoints_finds_its_place(shared, checkpo
     assert sum(not name.endswith("/Momentum") for name in variables) == 230
     state = from_tensorflow(variables)
     with torch.device("meta"):
-        wanted = I3D("Logits", in_channels, num_classes).state_dict()
-    assert {name: value.shape for name, value in state.items()} == {n: value.shape for n, value in wanted.items()}
+        expected = I3D("Logits", in_channels, num_classes).state_dict()
+    assert {name: value.shape for name, value in state.items()} == {n: value.shape for n, value in expected.items()}
 
 
-def test_a_convolution_is_turned_from_tensorflows_order():
+def test_a_convolution_is_permuted_from_tensorflows_order():
     values = np.arange(2 * 3 * 4 * 5 * 6, dtype=np.float32).reshape(2, 3, 4, 5, 6)  # [kT, kH, kW, in, out]
     state = from_tensorflow({"RGB/inception_i3d/Mixed_5b/Branch_2/Conv3d_0a_3x3/conv_3d/w": values})
     weight = state["Mixed_5b.b2b.conv3d.weight"]
@@ -127,7 +127,7 @@ def test_a_convolution_is_turned_from_tensorflows_order():
     assert weight[5, 4, 1, 0, 2] == values[1, 0, 2, 4, 5]
 
 
-def test_batch_norm_without_a_gain_gets_one():
+def test_batch_norm_without_a_gain_gets_a_gain_of_one():
     shifts = np.array([0.5, -1.0], np.float32).reshape(1, 1, 1, 1, 2)
     state = from_tensorflow({"Mixed_3b/Branch_0/Conv3d_0a_1x1/batch_norm/beta": shifts,
                              "Mixed_3b/Branch_0/Conv3d_0a_1x1/batch_norm/beta/Momentum": shifts})
@@ -146,5 +146,5 @@ def test_a_variable_of_another_network_is_named(name):
 
 def test_two_networks_at_once_are_refused():
     name = "inception_i3d/Conv3d_1a_7x7/batch_norm/beta"
-    with pytest.raises(ValueError, match="came twice"):
+    with pytest.raises(ValueError, match="is there twice"):
         from_tensorflow({f"RGB/{name}": np.zeros(64), f"Flow/{name}": np.zeros(64)})
