@@ -12,7 +12,7 @@ from stvr.commands import Seed, done
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
-    size: Annotated[str, typer.Option(help="Of the world: tiny, small or full.")] = "tiny",
+    size: Annotated[str, typer.Option(help="tiny: minutes on two cores; small: longer; full: for a GPU.")] = "tiny",
     steps: Annotated[int | None, typer.Option(min=1, help="Of training; fitted to the size if not given.")] = None,
     seed: Seed = 0,
 ) -> None:
