@@ -24,7 +24,7 @@ def test_the_page_of_the_demo(tmp_path):
     results = {
         "evaluated": "2 of 2 pairs", "labels": {"1": "nod", "2": "wave"},
         "checkpoint": {"train": {"head": {"width": 8}, "steps": 2}},
-        "store_spec": {"backbone": "i3d", "endpoint": "Mixed_4c", "weights": "analytic", "clip": {"image_size": 160}},
+        "store_spec": {"backbone": "i3d", "weights": "analytic", "clip": {"image_size": 160}, "maps": {"Mixed_4c": {}}},
         **score([answered("1", BOX), answered("2", FAR)], ClipSpec()),
     }  # fmt: skip
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LOG))
