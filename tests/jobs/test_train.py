@@ -261,7 +261,7 @@ def test_features_of_another_endpoint_are_refused(pairs, tmp_path):
         train(store.path, pairs, tmp_path / "run", tiny_options())
 
 
-@pytest.mark.parametrize(("flags", "says"), [({"propagation": "wind"}, "'wind' is no propagation"),
+@pytest.mark.parametrize(("flags", "says"), [({"propagation": "wind"}, "there is no propagation 'wind'"),
                                              ({"name": "hydra"}, "'hydra' is no head")])
 def test_a_head_that_is_on_no_menu_leaves_no_folder(flags, says, store, pairs, tmp_path):
     with pytest.raises(LookupError, match=says):
