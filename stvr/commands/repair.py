@@ -1,4 +1,4 @@
-"""stvr repair: compute what is broken in a store again."""
+"""stvr repair: recompute what is broken in a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def repair(
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the cores, or the GPUs.")] = 1,
     device: Device = "cpu",
 ) -> None:
-    """Compute what `stvr verify` finds broken again, from the videos; what is whole is not touched."""
+    """Recompute what `stvr verify` finds broken from the videos; what is whole is not touched."""
     from stvr import progress
     from stvr.backbones import load_backbone
     from stvr.extract.flow import flow_of

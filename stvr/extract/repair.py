@@ -1,4 +1,4 @@
-"""Compute what is broken in a store again, from the videos; what is whole is not touched."""
+"""Recompute what is broken in a store from the videos; what is whole is not touched."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def repair(
     flow: Flow | None = None,
     workers: int = 1,
 ) -> ExtractReport:
-    """Computes what `found` says is broken again, shard by shard, as before: same spec, precision and batches.
+    """Recomputes what `found` says is broken, shard by shard, as it was made: same spec, precision and batches.
 
     videos: files; only those that are needed are read. load: precision -> backbone.
     A video whose file is missing or has changed stays as it is, and is reported. ValueError for another backbone.

@@ -20,7 +20,7 @@ from stvr.files import whole
 
 State = dict[str, Tensor]
 
-COUNTER = "num_batches_tracked"  # for training only: may be absent, and is no part of a digest
+COUNTER = "num_batches_tracked"  # for training only: may be absent, and is not part of a digest
 SLOT = "/Momentum"  # for TensorFlow's training only
 SHOWN = 4  # how many names of each kind an error shows
 
