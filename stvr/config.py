@@ -60,5 +60,5 @@ def describe(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"{where!r} is no option. The options are: {', '.join(model.model_fields)}."
-    return f"option {where!r}: {first['msg']}; came {first['input']!r}."
+        return f"there is no option {where!r}. The options are: {', '.join(model.model_fields)}."
+    return f"option {where!r}: {first['msg']}; got {first['input']!r}."

@@ -72,7 +72,7 @@ FAULTS = [
     (TRAIN + " --optimizer lion", "option 'optimizer'"),
     (TRAIN + " --lr -1", "option 'lr'"),
     (TRAIN + " --config {p}/nowhere.toml", "wanted a TOML file"),
-    (TRAIN + " --config {p}/options.toml", "'colour' is no option"),
+    (TRAIN + " --config {p}/options.toml", "there is no option 'colour'"),
     (TRAIN + " --device abacus", "the device 'abacus' cannot be used here"),
     (EVAL + " --videos {p}/world/videos", "--videos puts pictures into the report. Say with --out"),
     (EVAL + " --videos {p}/nowhere --out {p}/new", "--videos wants a folder of video files"),
