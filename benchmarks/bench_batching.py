@@ -13,9 +13,10 @@ import time
 import numpy as np
 import torch
 
-from stvr.heads import PRESETS, HeadOptions, build_head
-from stvr.jobs.train import HeadLosses
-from stvr.structures import Batch, Pair, Span, Tubelet
+from stvr.heads import build_head
+from stvr.jobs.train import HeadLosses, train_options
+from stvr.store import FeatureSpec
+from stvr.structures import Batch, ClipSpec, MapSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.dataset import Item, collate
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.training.loop import LoopOptions, build_optimizer, train_step
@@ -48,7 +49,7 @@ def seconds_a_step(trainee: HeadLosses, batches: list[Batch], options: LoopOptio
     optimizer = build_optimizer(trainee, options)
     start = time.perf_counter()
     for step, batch in enumerate(batches):
-        train_step(trainee, optimizer, batch, options, step)
+        train_step(trainee, optimizer, batch, options, step, "cpu")
     return (time.perf_counter() - start) / len(batches)
 
 
@@ -61,7 +62,8 @@ def main() -> None:
     side, size = SIDES[chosen.preset]
     size = max(size, 4)
     options = LoopOptions(lr=1e-5)
-    trainee = HeadLosses(build_head(HeadOptions(**PRESETS[chosen.preset])).train())
+    spec = FeatureSpec("i3d", "made", "00", (MapSpec("Mixed_4c", 16, 2, 512),), ClipSpec(image_size=16 * side))
+    trainee = HeadLosses(build_head(train_options(chosen.preset).head, spec).train())
     batches, padding = {}, {}
     for how in ("mixed", "by_length"):
         draws = Draws(made_pairs(64 * size), batch_size=size, window=6, max_query=30, seed=0, batching=how)

@@ -8,9 +8,7 @@ The three take turns, so that a busy machine slows all of them alike; ratios are
 from __future__ import annotations
 
 import argparse
-import platform
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter
 
 import torch
@@ -20,6 +18,7 @@ from stvr.backbones.analytic import analytic_state
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D
 from stvr.backbones.weights.load import load_state
+from stvr.machine import processor
 
 
 def build_variants() -> dict[str, Callable[[Tensor], Tensor]]:
@@ -46,19 +45,13 @@ def seconds_a_clip(variants: dict[str, Callable[[Tensor], Tensor]], clips: Tenso
     return best
 
 
-def cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", type=int, nargs="+", default=[320, 160])
     options = parser.parse_args()
     variants = build_variants()
-    print(f"{cpu_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+    print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
           f"native bfloat16: {'yes' if torch.cpu._is_avx512_bf16_supported() else 'no'}\n")
     print("| image size | clips at once | network | s / clip | against plain |\n|---|---|---|---|---|")
     for size in options.sizes:

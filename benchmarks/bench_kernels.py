@@ -11,90 +11,33 @@ rest goes on; the exit status is then 1.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import Bench, Row, table, write
+from paper_layers import PaperLayers
 from rivals import PortedCell, gates_port, sparse_image_warp
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D
 from stvr.kernels import lstm_gates, spline_warp
 from stvr.kernels.lstm_gates import reference as gates_reference
 from stvr.kernels.warp import reference as warp_reference
-from stvr.propagation import Recurrent, WarpLSTMCell
-from stvr.propagation.warp_lstm import control_points
+from stvr.propagation import Recurrent
+from stvr.propagation.aligners import SplineAligner, control_points
+from stvr.propagation.cell import Cell
+from stvr.propagation.gates import BottleneckGates
 
 CELLS = (20, 20)
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
 ROTATED = 300 << 20  # bytes of inputs used in turn: far more than any cache on a chip
 NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure. bytes: the least that must move; share: of the measured copy rate; error: relative to float64."""
-
-    part: str
-    size: str
-    variant: str
-    milliseconds: float | None = None
-    bytes: int | None = None
-    share: float | None = None
-    error: float | None = None
-    note: str = ""
-
-
-class Bench:
-    """The device, the timing, and the results so far."""
-
-    def __init__(self, device: str, small: bool) -> None:
-        self.device, self.small, self.rows = torch.device(device), small, list[Row]()
-        self.copy_rate = float("nan")  # bytes a second, read and written
-
-    @property
-    def cuda(self) -> bool:
-        return self.device.type == "cuda"
-
-    def race(self, variants: dict[str, Callable[[], Any]]) -> dict[str, float]:
-        """Median milliseconds of each. On a CPU they take turns, so that a busy machine slows all of them alike."""
-        if self.cuda:
-            from triton.testing import do_bench
-
-            return {name: do_bench(run, warmup=50, rep=200, return_mode="median") for name, run in variants.items()}
-        times: dict[str, list[float]] = {name: [] for name in variants}
-        for round_ in range(4 if self.small else 8):
-            for name, run in variants.items():
-                start = self.clock()
-                run()
-                if round_:  # the first warms up
-                    times[name].append(1e3 * (self.clock() - start))
-        return {name: sorted(spent)[len(spent) // 2] for name, spent in times.items()}
-
-    def milliseconds(self, function: Callable[[], Any]) -> float:
-        return self.race({"": function})[""]
-
-    @staticmethod
-    def clock() -> float:
-        """For a single thread the processor's clock, which stands still while other processes run."""
-        return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
-
-    def add(self, part: str, size: str, variant: str, milliseconds: float, moved: int = 0, **rest: Any) -> None:
-        share = moved / (1e-3 * milliseconds) / self.copy_rate if moved else None
-        self.rows.append(Row(part, size, variant, milliseconds, moved or None, share, **rest))
-        print(f"  {part}, {size}, {variant}: {milliseconds:.3f} ms", flush=True)
-
-    def maps(self, *size: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return torch.randn(size, device=self.device).to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def ceilings(bench: Bench) -> None:
@@ -215,7 +158,7 @@ def recurrent(bench: Bench) -> None:
     """The whole step and the loop over six clips: the authors' cell ported, ours, ours compiled."""
     channels, clips = (64, 2) if bench.small else (1024, 6)
     torch.manual_seed(0)
-    cell = WarpLSTMCell(channels).to(bench.device)
+    cell = warp_lstm_cell(channels).to(bench.device)
     for dtype in (torch.bfloat16, torch.float32) if bench.cuda else (torch.float32,):
         cell = cell.to(dtype)
         variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
@@ -228,6 +171,10 @@ def recurrent(bench: Bench) -> None:
                 whole = bench.maps(batch * length, channels, *CELLS, dtype=dtype)
                 features = whole.permute(0, 2, 3, 1).unflatten(0, (batch, length))
                 compare(bench, variants, features)
+
+
+def warp_lstm_cell(channels: int) -> Cell:
+    return Cell(SplineAligner(channels), BottleneckGates(channels))
 
 
 def compare(bench: Bench, variants: dict[str, Recurrent], features: Tensor) -> None:
@@ -246,38 +193,6 @@ def compare(bench: Bench, variants: dict[str, Recurrent], features: Tensor) -> N
         bench.add(f"{part}, forward and backward", size, variant, spent)
 
 
-class PaperLayers(nn.Module):
-    """The costly layers of the paper's head: propagation, proposal network, block4 on 16 regions a clip.
-
-    The regions and the losses over them are made up: choosing regions takes little arithmetic, and needs torchvision.
-    """
-
-    def __init__(self, propagation: nn.Module, channels: int) -> None:
-        super().__init__()
-        self.propagation = propagation
-        self.proposals = nn.Sequential(
-            nn.Conv2d(channels, channels // 2, 3, padding=1), nn.ReLU6(), nn.Conv2d(channels // 2, 72, 1)
-        )
-        self.units = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(2 * channels, channels // 2, 1), nn.ReLU(),
-                nn.Conv2d(channels // 2, channels // 2, 3, padding=1), nn.ReLU(),
-                nn.Conv2d(channels // 2, 2 * channels, 1),
-            )
-            for _ in range(3)
-        )  # fmt: skip
-
-    def forward(self, features: Tensor, grid: Tensor, query: Tensor) -> Tensor:
-        """features (B, T, H, W, C), grid (B T, 16 * 14, 14, 2), query (B T 16, C, 7, 7) -> a loss."""
-        maps = self.propagation(features).flatten(0, 1).permute(0, 3, 1, 2)
-        crops = F.max_pool2d(F.grid_sample(maps, grid.to(maps.dtype), align_corners=True), 2)
-        regions = crops.unflatten(2, (16, 7)).transpose(1, 2).flatten(0, 1)
-        hidden = torch.cat([regions, query.to(regions.dtype)], 1)
-        for unit in self.units:
-            hidden = F.relu(hidden + unit(hidden))
-        return self.proposals(maps).square().mean() + hidden.mean((2, 3)).square().mean()
-
-
 def training_step(bench: Bench) -> None:
     """Forward, backward, SGD with momentum: B 8, T 6 (fewer on a CPU), bfloat16 autocast on CUDA."""
     batch, length, channels = (8, 6, 1024) if bench.cuda else (1, 2, 1024)
@@ -285,7 +200,7 @@ def training_step(bench: Bench) -> None:
     features = torch.randn(batch, length, *CELLS, channels, device=bench.device)
     grid = torch.rand(batch * length, 16 * 14, 14, 2, device=bench.device) * 2 - 1
     query = torch.randn(batch * length * 16, channels, 7, 7, device=bench.device)
-    cell = WarpLSTMCell(channels)
+    cell = warp_lstm_cell(channels)
     variants = {"port, eager": Recurrent(PortedCell(cell)), "ours, eager": Recurrent(cell)}
     if bench.cuda:
         variants["ours, compiled"] = Recurrent(cell, compiled=True)
@@ -350,40 +265,6 @@ def run(bench: Bench, seconds: float, out: Path) -> None:
             reason = (str(fault).splitlines() or [""])[0][:150]
             bench.rows.append(Row(name, "", "", note=f"failed: {type(fault).__name__}: {reason}"))
         write(bench, out)
-
-
-def write(bench: Bench, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    stem = f"kernels_{bench.device.type}{'_small' if bench.small else ''}"
-    about = {"machine": machine(bench.device), "torch": torch.__version__, "rows": [asdict(row) for row in bench.rows]}
-    (out / f"{stem}.json").write_text(json.dumps(about, indent=1) + "\n")
-    (out / f"{stem}.md").write_text("\n".join(table(bench)) + "\n")
-
-
-def table(bench: Bench) -> Iterator[str]:
-    yield f"# Kernels on {machine(bench.device)}\n"
-    processor = " of processor time" if bench.device.type == "cpu" and torch.get_num_threads() == 1 else ""
-    small = " --small" if bench.small else ""
-    yield f"`python benchmarks/bench_kernels.py --device {bench.device.type}{small}`, " \
-          f"torch {torch.__version__}, {time.strftime('%Y-%m-%d')}. Medians{processor}; GB/s of what must move.\n"
-    yield "| part | size | variant | ms | GB/s | share of copy | error | |\n|---|---|---|---|---|---|---|---|"
-    for row in bench.rows:
-        rate = f"{row.bytes / row.milliseconds / 1e6:.0f}" if row.bytes and row.milliseconds else ""
-        cells = (row.part, row.size, row.variant, shown(row.milliseconds, ".3f"), rate, shown(row.share, ".0%"),
-                 shown(row.error, ".1e"), row.note)  # fmt: skip
-        yield f"| {' | '.join(cells)} |"
-
-
-def shown(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
-def machine(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} thread(s), no CUDA"
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from stvr.store import FeatureSpec, FeatureStore
-from stvr.structures import ClipSpec, Span
+from stvr.structures import ClipSpec, MapSpec, Span
 
 OPEN_SECONDS, LIST_SECONDS = 1.0, 2.0
 SHAPE = (2, 2, 2, 8)  # row, column, time, channel
@@ -68,8 +68,8 @@ def measure(path: Path) -> tuple[float, float, float]:
 
 
 def write_many(path: Path, num_videos: int) -> None:
-    """Writes one video, and links its files for the others."""
-    spec = FeatureSpec("bench", "none", "00", "none", ClipSpec(image_size=32))
+    """One video through the writer; its files are linked for the others."""
+    spec = FeatureSpec("bench", "none", "00", (MapSpec("none", 32, 1, 1),), ClipSpec(image_size=32))
     store = FeatureStore.create(path, spec)
     with store.write("video000000", 2, SHAPE, {"digest": "0", "source": "0.mp4"}) as writer:
         writer.append(np.ones((2, *SHAPE), np.float16), np.zeros((2, 8), np.int64))

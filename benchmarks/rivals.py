@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stvr.propagation import WarpLSTMCell
-from stvr.propagation.conv_lstm import LSTMState
-from stvr.propagation.warp_lstm import control_points
+from stvr.propagation.aligners import control_points
+from stvr.propagation.cell import Cell, LSTMState
 
 BOUNDARY = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -81,25 +80,25 @@ def gates_port(
 
 
 class PortedCell(nn.Module):
-    """conv_lstm_cell.py, a step at a time, with the parameters of a WarpLSTMCell."""
+    """conv_lstm_cell.py, a step at a time, with the parameters of a Warp LSTM cell."""
 
-    def __init__(self, cell: WarpLSTMCell) -> None:
+    def __init__(self, cell: Cell) -> None:
         super().__init__()
         self.cell = cell
 
     def forward(self, x: Tensor, state: LSTMState | None = None) -> tuple[Tensor, LSTMState]:
-        cell = self.cell
+        offsets, gates = self.cell.aligner.offsets, self.cell.gates
         hidden, memory = state or (torch.zeros_like(x), torch.zeros_like(x))
         points = control_points(*x.shape[-2:]).to(x.device)
         both = torch.cat([x, hidden], 1)
-        depthwise = F.conv2d(both, cell.offsets.depthwise[:, None, None, None], groups=both.shape[1])
-        moves = F.conv2d(depthwise, cell.offsets.pointwise.weight[:, :, None, None], cell.offsets.pointwise.bias)
+        depthwise = F.conv2d(both, offsets.depthwise[:, None, None, None], groups=both.shape[1])
+        moves = F.conv2d(depthwise, offsets.pointwise.weight[:, :, None, None], offsets.pointwise.bias)
         rows, columns = points.long().unbind(1)
         moves = moves[:, :, rows, columns].mT.float()
         hidden, memory = (
             sparse_image_warp(each.permute(0, 2, 3, 1), points, moves).permute(0, 3, 1, 2) for each in (hidden, memory)
         )
-        gates = cell.expand(cell.pointwise(cell.depthwise(torch.cat([x, hidden], 1))))
-        norms = (cell.gate_norm.weight, cell.gate_norm.bias, cell.memory_norm.weight, cell.memory_norm.bias)
-        hidden, memory = gates_port(gates, memory, x, *norms)
+        opened = gates.expand(gates.pointwise(gates.depthwise(torch.cat([x, hidden], 1))))
+        norms = (gates.gate_norm.weight, gates.gate_norm.bias, gates.memory_norm.weight, gates.memory_norm.bias)
+        hidden, memory = gates_port(opened, memory, x, *norms)
         return hidden, LSTMState(hidden, memory)

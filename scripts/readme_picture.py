@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvr.jobs.demo import IMAGE_SIZE, Places, choose_questions, title_of
+from stvr.jobs.demo import IMAGE_SIZE, Places, choose_questions
+from stvr.labels import label_name
 from stvr.render import still
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.build import read_pairs
 from stvr.tubelets import tube_iou
+from stvr.tubelets.by_clip import boxes_by_clip
 from stvr.video.encode import jpeg
 
 SIDE, GAP, LEFT, WIDTH = 112, 10, 20, 900
@@ -34,14 +36,14 @@ def main() -> None:
     questions = choose_questions(pairs, results)
     pair = max(questions, key=lambda pair: overlap(read_answer(places, pair, ClipSpec(image_size=IMAGE_SIZE)), pair))
     arguments.svg.parent.mkdir(parents=True, exist_ok=True)
-    arguments.svg.write_text(draw(places, pair, title_of(pair.label, header["labels"])))
+    arguments.svg.write_text(draw(places, pair, label_name(pair.label, header["labels"])))
 
 
 def draw(places: Places, pair: Pair, name: str) -> str:
     spec, span = ClipSpec(image_size=IMAGE_SIZE), pair.reference
     clips = [span.start + (2 * n + 1) * len(span) // (2 * NUM_CLIPS) for n in range(NUM_CLIPS)]
     video = places.videos / f"{span.video}.mp4"
-    times = [spec.seconds_at(clip) + 0.5 * spec.frames_per_clip / spec.fps for clip in clips]
+    times = [spec.middle_of(clip) for clip in clips]
     best, store, parts = read_answer(places, pair, spec), FeatureStore.open(places.store), []
     parts.append(words(LEFT, 24, "Stage one: videos -> I3D -> feature store (once)", "head"))
     for column, (clip, seconds) in enumerate(zip(clips, times, strict=True)):
@@ -91,8 +93,8 @@ def overlap(best: Tubelet | None, pair: Pair) -> float:
 
 def answered(video: Path, seconds: float, moment: Span, best: Tubelet | None, pair: Pair) -> np.ndarray:
     answer = best.within(moment) if best else None
-    truth = [part.boxes[0].tolist() for target in pair.targets if (part := target.within(moment))]
-    boxes, titles = ([answer.boxes[0].tolist()], [f"{answer.score:.2f}"]) if answer else ([], [])
+    truth = boxes_by_clip(pair.targets, moment.start, 1)[0].boxes
+    boxes, titles = (answer.boxes, [f"{answer.score:.2f}"]) if answer else ((), ())
     return still(video, seconds, boxes, truth=truth, titles=titles)
 
 

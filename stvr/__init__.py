@@ -3,30 +3,33 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stvr.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from stvr.heads.checkpoint import load_head as load_head
     from stvr.jobs.locate import locate as locate
-    from stvr.store import FeatureSpec as FeatureSpec
+    from stvr.session import Answer as Answer
+    from stvr.session import Session as Session
     from stvr.store import FeatureStore as FeatureStore
-    from stvr.structures import Batch, ClipSpec, Detections, Pair, Query, Span, Tubelet
+    from stvr.structures import Batch, ClipSpec, Detections, Features, FeatureSpec, MapSpec, Pair, Query, Span, Tubelet
 
-__version__ = "0.1.0"
-
-_HOMES = {
+NOUNS = ("Batch", "ClipSpec", "Detections", "FeatureSpec", "Features", "MapSpec", "Pair", "Query", "Span", "Tubelet")
+HOMES = {  # no module of ours is called as one of these names: importing it would take the name's place
     "load_head": "stvr.heads.checkpoint",
     "locate": "stvr.jobs.locate",
-    "FeatureSpec": "stvr.store",
+    "Answer": "stvr.session",
+    "Session": "stvr.session",
     "FeatureStore": "stvr.store",
-    **dict.fromkeys(("Batch", "ClipSpec", "Detections", "Pair", "Query", "Span", "Tubelet"), "stvr.structures"),
+    **dict.fromkeys(NOUNS, "stvr.structures"),
 }
 __all__ = [
-    "Batch", "ClipSpec", "Detections", "FeatureSpec", "FeatureStore", "Pair", "Query", "Span", "Tubelet",
-    "load_head", "locate",
+    "Answer", "Batch", "ClipSpec", "Detections", "FeatureSpec", "FeatureStore", "Features", "MapSpec", "Pair", "Query",
+    "Session", "Span", "Tubelet", "load_head", "locate",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Loads a name when it is first asked for, so that `stvr --help` loads no torch."""
-    if name not in _HOMES:
+    if name not in HOMES:
         raise AttributeError(f"module 'stvr' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(HOMES[name]), name)

@@ -24,8 +24,11 @@ def fill(
     preset: Mapping[str, Any] | None = None,
     file: Path | None = None,
     flags: Mapping[str, Any] | None = None,
+    where: str = "",
 ) -> AnyOptions:
     """Builds `model` from `preset`, then `file` (TOML), then `flags`; a flag that is None was not given.
+
+    where: the table that these options stand in, as messages name it.
 
     Raises ValueError, one line that names the option, when a value or a name does not fit.
     """
@@ -36,16 +39,23 @@ def fill(
     try:
         return model(**values)
     except ValidationError as error:
-        raise ValueError(describe(error, model)) from None
+        raise ValueError(describe(error, model, where)) from None
 
 
 def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """`upper` over `lower`; nested tables are merged, not replaced."""
+    """`upper` over `lower`; nested tables are merged, unless they name another thing than the lower one did."""
     merged = dict(lower)
     for name, value in upper.items():
-        both_tables = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = merge(merged[name], value) if both_tables else value
+        below = merged.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and not renamed(below, value):
+            value = merge(below, value)
+        merged[name] = value
     return merged
+
+
+def renamed(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> bool:
+    """Whether a table of options chooses something else, to which the lower table's options do not belong."""
+    return "name" in upper and "name" in lower and upper["name"] != lower["name"]
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -56,9 +66,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: wanted a TOML file of options, but it cannot be read: {reason}.") from None
 
 
-def describe(error: ValidationError, model: type[BaseModel]) -> str:
+def describe(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    place = ".".join(str(part) for part in ([where] if where else []) + list(first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"there is no option {where!r}. The options are: {', '.join(model.model_fields)}."
-    return f"option {where!r}: {first['msg']}; got {first['input']!r}."
+        return f"there is no option {place!r}. The options are: {', '.join(model.model_fields)}."
+    if first["type"] == "value_error":  # a sentence of ours
+        return f"option {place!r}: {first['ctx']['error']}"
+    return f"option {place!r}: {first['msg']}; got {first['input']!r}."

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import HEAD, SPEC, tiny_options, write_store, write_tiny_pairs
+from tiny import HEAD, SPEC, spec_of, tiny_options, write_store, write_tiny_pairs
 
 from stvr.commands import edges, video_files
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, save_head
 from stvr.jobs.train import train
 from stvr.tasks.pairs.build import read_pairs
@@ -32,8 +33,8 @@ def place(tmp_path_factory) -> Path:
     (place / "text").write_text("not a checkpoint")
     (place / "empty").mkdir()
     train(place / "store", place / "pairs.json", place / "run", tiny_options(steps=1))
-    options = HeadOptions(**{**HEAD, "feature_channels": 1024})
-    save_head(place / "head.safetensors", build_head(options), options, replace(SPEC, weights_digest="?"), {})
+    options, spec = MatchingOptions(**HEAD), replace(spec_of(1024), weights_digest="?")
+    save_head(place / "head.safetensors", build_head(options, spec), options, spec, {})
     write_world(place / "world", size="tiny", workers=1, num_train_videos=2, num_test_videos=1)
     rows = [f"{video},{second},.1,.2,.5,.9,a,{label}\n" for video in "abcd"
             for second, label in ((0, "nod"), (1, "wave"), (2, "bow"))]
@@ -74,7 +75,7 @@ FAULTS = [
     (TRAIN + " --config {p}/nowhere.toml", "wanted a TOML file"),
     (TRAIN + " --config {p}/options.toml", "there is no option 'colour'"),
     (TRAIN + " --device abacus", "the device 'abacus' cannot be used here"),
-    (EVAL + " --videos {p}/world/videos", "--videos puts pictures into the report. Say with --out"),
+    (EVAL + " --videos {p}/world/videos", "--videos puts pictures into the report. Give --out"),
     (EVAL + " --videos {p}/nowhere --out {p}/new", "--videos wants a folder of video files"),
     (EVAL + " --videos {p}/empty --out {p}/new", "no video file in"),
     (EVAL + " --checkpoint {p}/text", "wanted a safetensors file of stvr"),

@@ -1,4 +1,4 @@
-"""Read boxes of AVA's keyframes as its official evaluator does: ground truth and anybody's detections alike."""
+"""Read boxes of AVA's keyframes as its official evaluator does: ground truth and detections alike."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def read_ava_boxes(path: Path, classes: Container[int], max_per_frame: int = 0) 
     """Reads `video,second,x1,y1,x2,y2,action_id[,score]`, no header; a row without a score has 1.
 
     Rows of other classes are left out. Of each keyframe the `max_per_frame` best rows are kept, 0 keeps all. Keyframes
-    come as they first appear, their rows best score first; equal scores stand as in the evaluator's own heap.
-    Raises: ValueError with the line of whatever does not fit.
+    are in the order of their first row, their rows from the best score down; equal scores are in the order of the
+    evaluator's own heap.
+    Raises: ValueError with the line of the first fault.
     """
     frames: dict[tuple[str, int], list[Entry]] = defaultdict(list)
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -37,7 +38,7 @@ def read_ava_boxes(path: Path, classes: Container[int], max_per_frame: int = 0) 
 
 
 def keep_best(rows: list[Entry], entry: Entry, capacity: int) -> None:
-    """Puts the entry on the heap; a full heap gives up its worst for a better score."""
+    """Puts the entry on the heap; in a full heap it replaces the worst, if its score is better."""
     if capacity < 1 or len(rows) < capacity:
         heapq.heappush(rows, entry)
     elif entry[0] > rows[0][0]:
@@ -54,6 +55,6 @@ def read_row(row: list[str], where: str) -> tuple[tuple[str, int], Entry]:
     except ValueError:
         second, label, x1, y1, x2, y2, score = 0, 0, *[math.nan] * 5
     if not all(map(math.isfinite, (x1, y1, x2, y2, score))):
-        raise ValueError(f"{where}: wanted numbers after the video, second and action id whole, came "
+        raise ValueError(f"{where}: wanted numbers after the video, with a whole second and action id, not "
                          f"{','.join(row[1:])!r}.")
     return (row[0], second), (score, label, y1, x1, y2, x2)

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import NoReturn
 from xml.parsers import expat
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
-from stvr.annotations.frame_counts import frame_rows, rate_of, video_name
-from stvr.annotations.rows import Annotations, Rows
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, rate_of, video_name
+from stvr.annotations.reader import Reader
+from stvr.annotations.rows import Rows, stack
 
 CORNERS = ("xtl", "ytl", "xbr", "ybr")
 
 
+class CvatOptions(FrameOptions):
+    fps: float | None = Field(None, description="Frames a second of the videos, if there is no --videos.")
+    attribute: str | None = Field(
+        None, description="The attribute that names the action, if the label only says who does it."
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
-    """One track: frames (T,) it is seen in, boxes (T, 4) xyxy in pixels, and its attributes' values in each frame."""
+    """One track: frames (T,) that show it, boxes (T, 4) xyxy in pixels, and its attributes' values in each frame."""
 
     id: str
     label: str
@@ -32,7 +41,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CvatFile:
-    """source: the video's file name; size: its pixels; num_frames: where the task stops; None: it does not say."""
+    """source: the video's file name; size: (width, height) in pixels; num_frames: where the task ends, if known."""
 
     source: str
     size: tuple[int, int]
@@ -40,54 +49,48 @@ class CvatFile:
     tracks: list[Track]
 
 
-def read_cvat(path: Path, frame_rates: Mapping[str, float] | float, *, attribute: str | None = None) -> Annotations:
-    """Reads one task's tracks; a box stands while its frame is on screen.
+def read_cvat(path: Path, frame_rates: FrameRates, *, attribute: str | None = None) -> Rows:
+    """Reads one task's tracks; a box stands while its frame is on screen. `line` is the frame.
 
     Label ids count the labels in sorted order from 1.
 
     Args:
-        frame_rates: frames a second, which CVAT's file does not say: of all videos, or by video name.
+        frame_rates: frames a second, which are not in CVAT's file: of all videos, or by video name.
         attribute: the attribute whose value is the action, where a track's label only says "person"; a comma or +
             between several. None: the track's label is the action.
-    Raises: ValueError for what is not CVAT's, LookupError for a video whose rate is not known.
+    Raises: ValueError for a file that is not CVAT's, LookupError for a video whose rate is not known.
     """
-    return cvat_rows(path, frame_rates, attribute=attribute).checked()
-
-
-def cvat_rows(path: Path, frame_rates: Mapping[str, float] | float, *, attribute: str | None = None) -> Rows:
-    """The rows of `read_cvat` as they stand; `line` is the frame."""
     file = read_cvat_file(path)
     video = video_name(file.source)
     rate = rate_of(video, frame_rates)
     if rate is None:
         raise LookupError(f"{path.name} annotates {file.source!r}, whose frame rate is not known. Give --videos with "
                           "that file in it, or --fps.")
-    named = [(track, words) for track in file.tracks if (words := actions_of(track, attribute))]
-    names = dict(enumerate(sorted({word for _, words in named for words_now in words for word in words_now}), start=1))
-    ids = {name: index for index, name in names.items()}
+    actions = [(track, actions_of(track, attribute)) for track in file.tracks]
+    names = dict(enumerate(sorted({name for _, frames in actions for frame in frames for name in frame}), start=1))
     parts = []
-    for track, words in named:
-        for word in sorted({word for words_now in words for word in words_now}):
-            does = np.array([word in words_now for words_now in words])
-            parts.append(frame_rows(video, track.id, ids[word], track.frames[does], track.boxes[does], rate, file.size))
+    for track, frames in actions:
+        for index, name in names.items():
+            at = np.flatnonzero([name in frame for frame in frames])
+            if len(at):
+                parts.append(frame_rows(video, track.id, index, track.frames[at], track.boxes[at], rate, file.size))
     if not parts:
         raise ValueError(f"{path.name} holds no track{f' with the attribute {attribute!r}' if attribute else ''}. "
                          "Annotate in CVAT's track mode and export as `CVAT for video 1.1`.")
     extents = {} if file.num_frames is None else {video: (0.0, file.num_frames / rate)}
-    return Rows(path.name, pd.concat(parts, ignore_index=True), names, extents)
+    return Rows(path.name, stack(parts), names, extents)
 
 
 def actions_of(track: Track, attribute: str | None) -> list[tuple[str, ...]]:
-    """What the track's person does in each of its frames; empty where nobody says."""
+    """The names of the actions in each of the track's frames."""
     if attribute is None:
         return [(track.label,)] * len(track.frames)
-    words = [values.get(attribute, "").replace("+", ",").split(",") for values in track.attributes]
-    said = [tuple(word.strip() for word in now if word.strip()) for now in words]
-    return said if any(said) else []
+    texts = [values.get(attribute, "").replace("+", ",") for values in track.attributes]
+    return [tuple(name.strip() for name in text.split(",") if name.strip()) for text in texts]
 
 
 def read_cvat_file(path: Path) -> CvatFile:
-    """Every track, with the boxes between keyframes as CVAT puts them. ValueError, one line, for anything else."""
+    """Every track, with the boxes that CVAT draws between keyframes. ValueError, one line, for any other file."""
     try:
         root = parse(path)
         if root.tag != "annotations" or root.find("meta") is None:
@@ -105,7 +108,7 @@ def read_cvat_file(path: Path) -> CvatFile:
 
 
 def parse(path: Path) -> ET.Element:
-    """The tree; a document type is refused, so that no entity can be declared and none expands."""
+    """The tree. A document type is refused: it could declare entities that expand."""
     def refuse(*_: object) -> NoReturn:
         raise ValueError("it declares a document type, which could expand without end")
 
@@ -120,10 +123,10 @@ def read_task(root: ET.Element, task: ET.Element, path: Path) -> CvatFile:
     size = root.find("meta/original_size")
     size = task.find("original_size") if size is None else size
     if size is None:
-        raise ValueError("<meta> has no <original_size>, so its pixels say nothing")
+        raise ValueError("<meta> has no <original_size>, so its pixels cannot be read as shares of the picture")
     width, height = (int(size.findtext(side) or 0) for side in ("width", "height"))
     if min(width, height) < 1:
-        raise ValueError(f"<original_size> is {width} x {height}")
+        raise ValueError(f"<original_size> is {width} x {height}, wanted at least 1 x 1")
     source = root.findtext("meta/source") or task.findtext("source") or task.findtext("name") or path.stem
     step, first = frame_step(task), int(task.findtext("start_frame") or 0)
     count = int(task.findtext("size") or 0)
@@ -133,24 +136,24 @@ def read_task(root: ET.Element, task: ET.Element, path: Path) -> CvatFile:
 
 
 def frame_step(task: ET.Element) -> int:
-    """Frames of the video from one annotated frame to the next: <frame_filter>step=5</frame_filter>."""
+    """How many frames of the video lie between annotated frames: 5 for <frame_filter>step=5</frame_filter>."""
     text = (task.findtext("frame_filter") or "").replace(" ", "")
     return max(int(text.removeprefix("step=")), 1) if text.startswith("step=") else 1
 
 
 def read_track(track: ET.Element, number: int, stop: int | None) -> Track:
-    """Frames between two keyframes, in a straight line; after a keyframe that is outside, nothing."""
+    """The frames from keyframe to keyframe, boxes on a straight line; none after a keyframe that is outside."""
     name = track.get("id", str(number))
     keys = sorted((read_key(box, name) for box in track.iterfind("box")), key=lambda key: key.frame)
     seen = list(between(keys, stop))
     frames = np.array([frame for frame, _, _ in seen], np.int64)
     boxes = np.array([box for _, box, _ in seen], np.float64).reshape(-1, 4)
-    return Track(name, track.get("label") or "", frames, boxes, carried(track, [values for *_, values in seen]))
+    return Track(name, track.get("label") or "", frames, boxes, carry_on(track, [values for *_, values in seen]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """A box as it stands in the file."""
+    """A keyframe's box, as the file has it."""
 
     frame: int
     box: NDArray[np.float64]
@@ -165,29 +168,40 @@ def read_key(box: ET.Element, track: str) -> Key:
     except (KeyError, ValueError) as error:
         raise ValueError(f"track {track}: a box without frame and {', '.join(CORNERS)} as numbers ({error})") from None
     if turned % 360:
-        raise ValueError(f"track {track}, frame {frame}: the box is turned by {turned:g} degrees, wanted upright ones")
+        raise ValueError(f"track {track}, frame {frame}: the box is turned by {turned:g} degrees, wanted upright boxes")
     if frame < 0 or not np.isfinite(corners).all():
-        raise ValueError(f"track {track}, frame {frame}: wanted a frame from 0 on and finite corners")
-    values = {each.get("name") or "": (each.text or "").strip() for each in box.iterfind("attribute")}
-    return Key(frame, corners, box.get("outside") == "1", values)
+        raise ValueError(f"track {track}, frame {frame}: wanted a frame number of 0 or more, and finite corners")
+    return Key(frame, corners, box.get("outside") == "1", attributes_of(box))
 
 
 def between(keys: list[Key], stop: int | None) -> Iterator[tuple[int, NDArray[np.float64], dict[str, str]]]:
-    """Every frame in which the track is seen; the last keyframe holds until the task stops."""
+    """Every frame that shows the track; the last keyframe holds until the task ends."""
     for key, after in zip(keys, [*keys[1:], None], strict=True):
         if key.outside:
             continue
         end = after.frame if after else max(key.frame + 1, stop or 0)
-        towards = key.box if after is None or after.outside else after.box  # nothing to go to: it holds
+        target = key.box if after is None or after.outside else after.box  # with no box to move to, it stays
         for frame in range(key.frame, end):
-            yield frame, key.box + (towards - key.box) * (frame - key.frame) / (end - key.frame), key.attributes
+            yield frame, key.box + (target - key.box) * (frame - key.frame) / (end - key.frame), key.attributes
 
 
-def carried(track: ET.Element, values: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Attributes of the whole track, and those of a box until another box says otherwise."""
-    now = {each.get("name") or "": (each.text or "").strip() for each in track.iterfind("attribute")}
-    said = []
-    for each in values:
-        now = now | each
-        said.append(now)
-    return said
+def carry_on(track: ET.Element, changes: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The attributes in each frame: those of the whole track, and those of a box until another box changes them."""
+    whole = attributes_of(track)
+    return list(accumulate(changes, lambda values, change: values | change, initial=whole))[1:]
+
+
+def attributes_of(element: ET.Element) -> dict[str, str]:
+    return {each.get("name") or "": (each.text or "").strip() for each in element.iterfind("attribute")}
+
+
+def read(path: Path, options: CvatOptions) -> Rows:
+    return read_cvat(path, options.rates(), attribute=options.attribute)
+
+
+CVAT = Reader(
+    read, options=CvatOptions, argument="xmls", argument_help="`CVAT for video 1.1`, one file a video.", several=True,
+    help="Your own tracks, drawn in CVAT; give --videos or --fps for their frame rate. Without --held-out, nothing is "
+         "held out.",
+    recognises=lambda path, first_line: path.suffix.lower() == ".xml", numbers_labels=True,
+)  # fmt: skip

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stvr.annotations.labelled import Label
+from stvr.annotations.rows import Annotations, Label
 
 HeldOut = Mapping[str, Collection[Label]]  # "val" and "test" -> labels
-VAL = "val:"  # before a label in a text of them
+VAL = "val:"  # marks a label that is held out for validation
 HELD_OUT_SHARE = 5 / 24  # of the labels for val, and as many for test (Feng et al. 2019 split UCF101-24 14 / 5 / 5)
 
 
 def released_labels() -> dict[str, set[Label]]:
-    """The combined labels that the authors hold out of AVA: {"val": 27, "test": 27}."""
+    """The combined labels of AVA that the authors hold out: {"val": 27 labels, "test": 27 labels}."""
     lists = json.loads(Path(__file__).with_name("released_labels.json").read_text())
     return {split: {tuple(label) for label in lists[split]} for split in ("val", "test")}
 
 
 def parse_held_out(text: str, names: Mapping[int, str] | None = None) -> dict[str, set[Label]]:
-    """{"test": labels} of a text: labels with ; between them, or a file with one a line; "none" holds out none.
+    """Reads what --held-out takes: labels with ; between them, a file with one label a line, or "none" for no label.
 
-    A label with "val:" before it is held out for validation.
+    Labels are held out for testing, those with "val:" in front for validation: {"test": labels, "val": labels}.
     """
     if text.strip() == "none":
         return {}
@@ -35,13 +36,13 @@ def parse_held_out(text: str, names: Mapping[int, str] | None = None) -> dict[st
 
 
 def parse_labels(text: str, names: Mapping[int, str] | None = None, split: str = "test") -> set[Label]:
-    """Labels with ; between them, each as in `parse_label`; those of the split."""
+    """The labels of one split, from labels with ; between them, each as in `parse_label`."""
     parts = [(part.strip().removeprefix(VAL), part.strip().startswith(VAL)) for part in text.split(";") if part.strip()]
     return {parse_label(label, names) for label, is_val in parts if is_val == (split == "val")}
 
 
 def read_labels(path: Path, names: Mapping[int, str] | None = None, split: str = "test") -> set[Label]:
-    """One label a line, each as in `parse_label`; those of the split."""
+    """The labels of one split, from a file with one label a line, each as in `parse_label`."""
     labels = set()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
@@ -52,9 +53,9 @@ def read_labels(path: Path, names: Mapping[int, str] | None = None, split: str =
 
 
 def parse_label(text: str, names: Mapping[int, str] | None = None) -> Label:
-    """A name or id, or several with , or + between them for what one person does all at once: "12,79", "stand + walk".
+    """A name or an id, or several with , or + between them for actions done at the same time: "12,79", "stand + walk".
 
-    Raises ValueError for a name that nobody has.
+    Raises ValueError for a name that no action has.
     """
     ids = {name: index for index, name in (names or {}).items()}
     if text.strip() in ids:  # a name may hold a comma
@@ -62,9 +63,24 @@ def parse_label(text: str, names: Mapping[int, str] | None = None) -> Label:
     parts = [part.strip() for part in text.replace("+", ",").split(",")]
     for part in parts:
         if part not in ids and not part.isdecimal():
-            known = f" The actions are: {listed(list(ids))}." if ids else " Give ids where there are no names."
+            known = f" The actions are: {listed(list(ids))}." if ids else " Give ids, the annotations have no names."
             raise ValueError(f"no action is called {part!r}.{known}")
     return tuple(sorted({ids[part] if part in ids else int(part) for part in parts}))
+
+
+def hold_out_nothing(annotations: Annotations, options: Any, seed: int) -> HeldOut:
+    """The rule of sources of which nothing is held out by itself."""
+    return {}
+
+
+def draw_if_whole(num_classes: int) -> Callable[[Annotations, Any, int], HeldOut]:
+    """The rule of published sets: labels drawn by the seed where all the classes are there, else none."""
+
+    def rule(annotations: Annotations, options: Any, seed: int) -> HeldOut:
+        labels = set(annotations.boxes["labels"])
+        return draw_held_out(labels, seed) if len(labels) >= num_classes else {}
+
+    return rule
 
 
 def draw_held_out(labels: Collection[Label], seed: int) -> dict[str, set[Label]]:

@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.io import loadmat
+from pydantic import Field
 
-from stvr.annotations.frame_counts import frame_rows, rate_of, video_name
-from stvr.annotations.rows import Annotations, Rows
-from stvr.annotations.tubes_json import refuse_pickle, tube_rows
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, no_video_kept, rate_of, video_name
+from stvr.annotations.held_out import draw_if_whole
+from stvr.annotations.reader import Reader
+from stvr.annotations.rows import Rows, stack
+from stvr.annotations.tubes_json import read_tube_truth, refuse_pickle
 
+NUM_CLASSES = 21
 MASK = "part_mask"  # the variable in every puppet_mask.mat: (rows, columns, frames), above 0 where the actor is
 
 
-def read_jhmdb(folder: Path, frame_rates: Mapping[str, float] | float) -> Annotations:
+class JhmdbOptions(FrameOptions):
+    splits: Path | None = Field(None, description="The folder splits: the videos it lists for training only train.")
+    split: int = Field(1, ge=1, le=3, description="Which of the three splits, 1 to 3.")
+
+    def parts(self) -> dict[str, str] | None:
+        """Video -> "train" or "test"; None without the lists."""
+        return read_splits(self.splits, self.split) if self.splits else None
+
+
+def read_jhmdb(folder: Path, frame_rates: FrameRates) -> Rows:
     """Reads FOLDER/class/video/puppet_mask.mat: the box around the mask of each frame; a frame without one has none.
 
     A file instead of the folder is read as JHMDB-GT, written as JSON. Label ids count the classes, the folder's
-    subfolders, in alphabetical order from 1. One actor a video.
+    subfolders, in alphabetical order from 1. There is one actor in a video.
 
     Args:
         frame_rates: frames a second, of all videos or by video name; then only these videos are kept.
     Raises: ValueError for a file that holds no mask, FileNotFoundError and LookupError where there is nothing to read.
     """
-    return jhmdb_rows(folder, frame_rates).checked()
-
-
-def jhmdb_rows(folder: Path, frame_rates: Mapping[str, float] | float) -> Rows:
-    """The rows of `read_jhmdb` as they stand; `line` is the frame."""
     if folder.is_file():
         refuse_pickle(folder)
-        return tube_rows(folder, frame_rates)
+        return read_tube_truth(folder, frame_rates)
     files = sorted(folder.glob("*/*/puppet_mask.mat"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no class/video/puppet_mask.mat. Name the folder puppet_mask of "
+        raise FileNotFoundError(f"{folder} holds no class/video/puppet_mask.mat. Give the folder puppet_mask of "
                                 "JHMDB's puppet_mask.zip.")
     classes = sorted({file.parent.parent.name for file in files})
     parts, extents = [], {}
@@ -53,12 +58,14 @@ def jhmdb_rows(folder: Path, frame_rates: Mapping[str, float] | float) -> Rows:
         label = classes.index(file.parent.parent.name) + 1
         parts.append(frame_rows(video, "0", label, frames, boxes, rate, (width, height)))
     if not parts:
-        raise LookupError(f"{folder} holds masks of {len(files)} videos, none among those given.")
-    return Rows(folder.name, pd.concat(parts, ignore_index=True), dict(enumerate(classes, start=1)), extents)
+        raise no_video_kept(str(folder), len(files), frame_rates)
+    return Rows(folder.name, stack(parts), dict(enumerate(classes, start=1)), extents)
 
 
 def read_mask(file: Path) -> NDArray[np.bool_]:
     """(rows, columns, frames), True where the actor is."""
+    from scipy.io import loadmat
+
     try:
         mask = loadmat(file, variable_names=[MASK])[MASK]
     except OSError:
@@ -84,13 +91,14 @@ def mask_boxes(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.i
 
 
 def read_splits(folder: Path, number: int) -> dict[str, str]:
-    """Video -> "train" or "test" of the files *_test_split{number}.txt; videos of neither are left out.
+    """Video -> "train" or "test", from the files *_test_split{number}.txt; videos of neither are left out.
 
-    Raises FileNotFoundError where there is no such file, ValueError with the line that is no video and 0, 1 or 2.
+    Raises FileNotFoundError where there is no such file, ValueError with the first line that is not a video and a 0, 1
+    or 2.
     """
     files = sorted(folder.glob(f"*_test_split{number}.txt"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no file *_test_split{number}.txt. Name JHMDB's folder splits.")
+        raise FileNotFoundError(f"{folder} holds no file *_test_split{number}.txt. Give JHMDB's folder splits.")
     splits: dict[str, str] = {}
     for file in files:
         for count, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
@@ -100,3 +108,24 @@ def read_splits(folder: Path, number: int) -> dict[str, str]:
             if words and words[1] != "0":
                 splits[video_name(words[0])] = {"1": "train", "2": "test"}[words[1]]
     return splits
+
+
+def read(folder: Path, options: JhmdbOptions) -> Rows:
+    rates, parts = options.rates(), options.parts()
+    if parts is not None:
+        rates = {video: rate for video in parts if (rate := rate_of(video, rates)) is not None}
+    return read_jhmdb(folder, rates)
+
+
+def train_videos(options: JhmdbOptions) -> set[str] | None:
+    parts = options.parts()
+    return None if parts is None else {video for video, part in parts.items() if part == "train"}
+
+
+JHMDB = Reader(
+    read, options=JhmdbOptions, argument="masks", argument_help="The folder puppet_mask: class/video/puppet_mask.mat.",
+    help="JHMDB, the boxes around its puppet masks. Without --held-out, 4 + 4 classes are drawn if all "
+         f"{NUM_CLASSES} are there, else none.",
+    recognises=lambda path, first_line: path.is_dir(), needs_videos=True, held_out=draw_if_whole(NUM_CLASSES),
+    train_videos=train_videos,
+)  # fmt: skip

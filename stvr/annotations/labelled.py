@@ -9,16 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stvr.annotations.rows import EDGES, Annotations
+from stvr.annotations.rows import EDGES, Annotations, Label
 from stvr.structures import ClipSpec, Span, Tubelet
 
-Label = tuple[int, ...]  # sorted ids: the combined label of Feng et al. 2019
 Taken = Mapping[str, NDArray[np.bool_]]  # by video, which clips
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AnnotatedTubelet:
-    """A tubelet, the sorted ids of all that its person does in it, and the person's name in the video."""
+    """A tubelet, the sorted ids of everything its person does in it, and the person's name in the video."""
 
     tubelet: Tubelet
     label: Label
@@ -39,13 +38,13 @@ class AnnotatedTubelet:
 
 
 def link_annotations(annotations: Annotations, spec: ClipSpec | None = None) -> list[AnnotatedTubelet]:
-    """Maximal runs of clips through which a person keeps one label; a gap ends a run.
+    """The longest runs of clips through which a person keeps one label; a gap ends a run.
 
     A clip takes the box that stands at its middle. Sorted by video, person and time.
     """
     rows = annotations.boxes.sort_values(["video", "person", "start"], kind="stable")
     start, stop = _clip_edges(rows["start"].to_numpy(), rows["stop"].to_numpy(), spec or ClipSpec())
-    seen = stop > start  # the others fell between two middles
+    seen = stop > start  # the others fall between the middles of two clips
     rows, start, stop = rows[seen], start[seen], stop[seen]
     if not len(rows):
         return []
@@ -64,7 +63,7 @@ def link_annotations(annotations: Annotations, spec: ClipSpec | None = None) -> 
 
 
 def trim(tubelets: Iterable[AnnotatedTubelet], extents: Mapping[str, Span]) -> list[AnnotatedTubelet]:
-    """What lies within each video's extent; videos without one are dropped."""
+    """The parts of the tubelets within their video's extent; videos without an extent are dropped."""
     inside = (tubelet.within(extents[tubelet.video]) for tubelet in tubelets if tubelet.video in extents)
     return [tubelet for tubelet in inside if tubelet is not None]
 
@@ -79,7 +78,7 @@ def own_extents(tubelets: Iterable[AnnotatedTubelet]) -> dict[str, Span]:
 
 
 def cover(tubelets: Iterable[AnnotatedTubelet]) -> dict[str, NDArray[np.bool_]]:
-    """By video, the clips in which any of the tubelets is."""
+    """By video, the clips in which there is any of the tubelets."""
     spans: dict[str, list[Span]] = {}
     for tubelet in tubelets:
         spans.setdefault(tubelet.video, []).append(tubelet.span)
@@ -91,7 +90,7 @@ def cover(tubelets: Iterable[AnnotatedTubelet]) -> dict[str, NDArray[np.bool_]]:
 
 
 def free_runs(span: Span, taken: Taken) -> list[Span]:
-    """The maximal runs of clips in `span` that are not taken."""
+    """The longest runs of clips in `span` that are not taken."""
     blocked = np.ones(len(span) + 2, bool)  # a wall at both ends
     blocked[1:-1] = False
     part = taken.get(span.video, np.zeros(0, bool))[span.start : span.stop]
@@ -101,7 +100,7 @@ def free_runs(span: Span, taken: Taken) -> list[Span]:
 
 
 def cut(tubelets: Iterable[AnnotatedTubelet], taken: Taken) -> list[AnnotatedTubelet]:
-    """The tubelets without the clips that are taken, in as many pieces as that makes."""
+    """The tubelets without the taken clips, each in as many pieces as are left of it."""
     pieces = (tubelet.within(run) for tubelet in tubelets for run in free_runs(tubelet.span, taken))
     return [piece for piece in pieces if piece is not None]
 

@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from stvr.annotations.ava import read_cells, read_number, read_whole
-from stvr.annotations.frame_counts import rate_of, video_name
-from stvr.annotations.rows import EDGES, Annotations, Rows
-from stvr.annotations.tubes_json import FIRST_FRAME, refuse_pickle, tube_rows
+from stvr.annotations.ava import LabelOptions, read_cells, read_number, read_whole
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, no_video_kept, rate_of, video_name
+from stvr.annotations.held_out import draw_if_whole
+from stvr.annotations.reader import Reader
+from stvr.annotations.rows import EDGES, Rows
+from stvr.annotations.tubes_json import FIRST_FRAME, read_tube_truth, refuse_pickle
 
 RATE = 25.0  # frames a second of every MultiSports video
+NUM_CLASSES = 60  # the actions that are evaluated
 
 
-def read_multisports(path: Path, *, names: Mapping[int, str] | None = None,
-                     frame_rates: Mapping[str, float] | float = RATE) -> Annotations:
+class MultiSportsOptions(LabelOptions, FrameOptions):
+    fps: float | None = RATE
+
+
+def read_multisports(path: Path, *, names: Mapping[int, str] | None = None, frame_rates: FrameRates = RATE) -> Rows:
     """Reads `video,frame,x1,y1,x2,y2,action_id,entity_id` (shares, mmaction2's form) or the ground truth as JSON.
 
     Ids are the file's, from 0. Entities are counted anew for each action, so a person is "action.entity" here and
-    does one action alone. A box stands while its frame is on screen.
+    does only one action. A box stands while its frame is on screen.
 
     Args:
-        names: of the actions; the JSON form brings its own.
+        names: of the actions; the JSON form has them in the file.
         frame_rates: frames a second, of all videos or by video name; then only these videos are kept.
-    Raises: ValueError for what does not fit and for a pickle, LookupError where no video is among those given.
+    Raises: ValueError for a cell that is wrong and for a pickle, LookupError where no video is to be kept.
     """
-    return multisports_rows(path, names=names, frame_rates=frame_rates).checked()
+    import pandas as pd
 
-
-def multisports_rows(path: Path, *, names: Mapping[int, str] | None = None,
-                     frame_rates: Mapping[str, float] | float = RATE) -> Rows:
-    """The rows of `read_multisports` as they stand."""
     if path.suffix.lower() == ".json":
-        return tube_rows(path, frame_rates)
+        return read_tube_truth(path, frame_rates)
     refuse_pickle(path)
     table = read_cells(path)
     videos = table["video"].map({text: video_name(text) for text in table["video"].unique()})
@@ -42,7 +42,7 @@ def multisports_rows(path: Path, *, names: Mapping[int, str] | None = None,
     rates = videos.map({video: rate_of(video, frame_rates) for video in videos.unique()}).astype(float)
     frames = read_whole(table, "second", path) - FIRST_FRAME
     if (frames < 0).any():
-        raise ValueError(f"{path.name}, line {frames.index[frames < 0][0] + 1}: frames count from {FIRST_FRAME}.")
+        raise ValueError(f"{path.name}, line {frames.index[frames < 0][0] + 1}: frames are counted from {FIRST_FRAME}.")
     rows = pd.DataFrame({
         "line": table.index + 1, "video": videos, "label": label,
         "person": label.astype(str) + "." + table["person"].str.strip(),
@@ -51,5 +51,22 @@ def multisports_rows(path: Path, *, names: Mapping[int, str] | None = None,
     })  # fmt: skip
     kept = rows[rates.notna()]
     if not len(kept):
-        raise LookupError(f"{path.name} annotates {videos.nunique()} videos, none among those given.")
+        raise no_video_kept(path.name, videos.nunique(), frame_rates)
     return Rows(path.name, kept, dict(names or {}))
+
+
+def read(path: Path, options: MultiSportsOptions) -> Rows:
+    return read_multisports(path, names=options.names(), frame_rates=options.rates())
+
+
+def recognises(path: Path, first_line: str) -> bool:
+    return path.suffix.lower() == ".json" or first_line.split(",")[0].endswith((".mp4", ".avi", ".mkv"))
+
+
+MULTISPORTS = Reader(
+    read, options=MultiSportsOptions, several=True, train_files=True,
+    argument_help="CSV: video,frame,x1,y1,x2,y2,action,entity; or the ground truth as JSON.",
+    help=f"MultiSports, {RATE:g} frames a second. Without --held-out, labels are drawn if all {NUM_CLASSES} are there, "
+         "else none.",
+    recognises=recognises, held_out=draw_if_whole(NUM_CLASSES),
+)  # fmt: skip

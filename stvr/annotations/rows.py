@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Label = tuple[int, ...]  # sorted ids: the combined label of Feng et al. 2019
 EDGES = ["x1", "y1", "x2", "y2"]
 COLUMNS = ["video", "person", "start", "stop", "labels", *EDGES]
 
@@ -30,10 +34,11 @@ class Annotations:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """A file as it stands, before it is held against the picture: one row for each box and label.
+    """A file as it stands, before its boxes are checked against the picture: one row for each box and label.
 
     table has the columns line (in the file), video and person (str), start and stop (seconds), label (int id) and
-    x1 y1 x2 y2 (float64; shares of the picture if the file is right). source: what to call the file.
+    x1 y1 x2 y2 (float64; shares of the picture, if the file is right). source: the file's name, for messages.
+    names and extents: as in Annotations.
     """
 
     source: str
@@ -42,7 +47,7 @@ class Rows:
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def checked(self) -> Annotations:
-        """Boxes clipped, labels gathered. Raises ValueError, with the line, for the first row that does not fit."""
+        """Boxes clipped, labels gathered. Raises ValueError with the line of the first row that is wrong."""
         rows, num_clipped = clip_boxes(self.table, self.source)
         return Annotations(gather_labels(rows, self.source), dict(self.names), num_clipped, dict(self.extents))
 
@@ -53,6 +58,8 @@ def gather_labels(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     rows has the columns of Annotations.boxes with `label` (int) for `labels`, and `line`, the line in the file.
     Raises ValueError where a person has two boxes at once.
     """
+    import pandas as pd
+
     moment = ["video", "person", "start"]
     rows = rows.sort_values([*moment, "label", "line"], kind="stable").reset_index(drop=True)
     fresh = (rows[moment] != rows[moment].shift()).any(axis=1).to_numpy()
@@ -60,7 +67,7 @@ def gather_labels(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     if moved.any():
         first = rows.iloc[np.flatnonzero(moved)[0]]
         raise ValueError(f"{source}, line {first.line}: person {first.person} of {first.video!r} already has another "
-                         f"box at {first.start:g} s. Give one box for each person and moment, and one row a label.")
+                         f"box at {first.start:g} s. Give one box for each person and moment, and one row per label.")
     repeated = (rows[[*moment, "label"]] == rows[[*moment, "label"]].shift()).all(axis=1).to_numpy()
     labels, fresh = rows["label"].to_numpy()[~repeated].tolist(), fresh[~repeated]
     edges = [*np.flatnonzero(fresh).tolist(), len(labels)]
@@ -86,7 +93,7 @@ def clip_boxes(rows: pd.DataFrame, source: str) -> tuple[pd.DataFrame, int]:
     if empty.any():
         row = int(np.flatnonzero(empty)[0])
         box = ", ".join(f"{edge:g}" for edge in edges[row])
-        raise ValueError(f"{source}, line {rows['line'].iloc[row]}: the box ({box}) holds nothing of the picture, "
+        raise ValueError(f"{source}, line {rows['line'].iloc[row]}: the box ({box}) covers nothing of the picture, "
                          "wanted x1 < x2 and y1 < y2, in the order x1, y1, x2, y2.")
     rows = rows.copy()
     rows[EDGES] = clipped.astype(np.float32)
@@ -94,7 +101,7 @@ def clip_boxes(rows: pd.DataFrame, source: str) -> tuple[pd.DataFrame, int]:
 
 
 def merge(parts: list[Annotations]) -> Annotations:
-    """Several files as one. Raises ValueError where two name one label differently."""
+    """Several files as one. Raises ValueError where two give one label different names."""
     if not parts:
         raise ValueError("no annotation file was given, wanted at least one.")
     names: dict[int, str] = {}
@@ -102,13 +109,20 @@ def merge(parts: list[Annotations]) -> Annotations:
         for index, name in part.names.items():
             if names.setdefault(index, name) != name:
                 raise ValueError(f"label {index} is {names[index]!r} in one file and {name!r} in another.")
-    boxes = pd.concat([part.boxes for part in parts], ignore_index=True)
+    boxes = stack(part.boxes for part in parts)
     extents = {video: extent for part in parts for video, extent in part.extents.items()}
     return Annotations(boxes, names, sum(part.num_clipped for part in parts), extents)
 
 
+def stack(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One table under the other, numbered anew."""
+    import pandas as pd
+
+    return pd.concat(list(tables), ignore_index=True)
+
+
 def with_shared_names(parts: Sequence[Rows]) -> list[Rows]:
-    """Files that each count their labels by themselves: now ids count the names of all, in sorted order from 1."""
+    """Files that each number their labels for themselves: now the ids number all names, in sorted order from 1."""
     names = dict(enumerate(sorted({name for part in parts for name in part.names.values()}), start=1))
     ids = {name: index for index, name in names.items()}
     renamed = []

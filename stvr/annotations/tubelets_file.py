@@ -1,9 +1,9 @@
-"""Read labelled tubelets of anybody's from JSON, JSON Lines or CSV, for scoring without a model.
+"""Read labelled tubelets, whoever made them, from JSON, JSON Lines or CSV, to score them without a model.
 
 JSON: {"tubelets": [{"video": "v1", "label": "wave", "start": 12, "boxes": [[x1, y1, x2, y2], ...], "score": 0.9}, ...]}
-or the list alone; JSON Lines: one such object a line. `start` is the first frame (or clip) and `boxes` has one for each
-that follows; ground truth needs no score. CSV: video,label,tubelet,frame,x1,y1,x2,y2[,score] with that header, one row
-a box, `tubelet` telling apart those of one video and label; a tubelet's score is the mean of its rows'.
+or the list alone; JSON Lines: one such object a line. `start` is the first frame (or clip) and `boxes` has a box for it
+and each that follows; ground truth needs no score. CSV: video,label,tubelet,frame,x1,y1,x2,y2[,score] with that header,
+one row a box, where `tubelet` distinguishes those of one video and label; a tubelet's score is the mean of its rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEY = ["video", "label", "tubelet"]
 def read_labelled_tubelets(path: Path, inclusive: bool = False) -> list[LabelledTubelet]:
     """The tubelets of a file, in its order. inclusive: x2 and y2 are the last pixel, so 1 is added to both.
 
-    Raises ValueError with the place of whatever does not fit.
+    Raises ValueError with the place of the first fault.
     """
     if path.suffix.lower() == ".csv":
         return from_table(path, inclusive)
@@ -78,7 +78,8 @@ def from_table(path: Path, inclusive: bool) -> list[LabelledTubelet]:
         rows, where = rows.sort_values("frame"), f"{path.name}, tubelet {number} of {video!r}"
         frames = rows["frame"].to_numpy()
         if (np.diff(frames) != 1).any():
-            raise ValueError(f"{where}: frames must follow one another, a box each. Fill the gaps or part the tubelet.")
+            raise ValueError(f"{where}: wanted a box in every frame from its first to its last. Fill the gaps or split "
+                             "the tubelet.")
         score = float(rows["score"].mean()) if "score" in rows else 1.0
         read.append(tubelet(video, label, int(frames[0]), rows[EDGES].to_numpy(np.float64), score, where, inclusive))
     return read

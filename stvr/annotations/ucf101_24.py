@@ -5,13 +5,17 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from stvr.annotations.frame_counts import frame_rows, rate_of
-from stvr.annotations.rows import Annotations, Rows
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, no_video_kept, rate_of
+from stvr.annotations.held_out import draw_if_whole
+from stvr.annotations.reader import Reader
+from stvr.annotations.rows import Rows, stack
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CLASSES = (
     "Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving", "Fencing", "FloorGymnastics",
@@ -19,48 +23,43 @@ CLASSES = (
     "Skiing", "Skijet", "SoccerJuggling", "Surfing", "TennisSwing", "TrampolineJumping", "VolleyballSpiking",
     "WalkingWithDog",
 )  # fmt: skip
-PICTURE = (320, 240)  # the size all boxes refer to, whatever the file's
+PICTURE = (320, 240)  # the size that all boxes refer to, whatever the video file's
 
 
-def read_ucf101_24(path: Path, frame_rates: Mapping[str, float]) -> Annotations:
+def read_ucf101_24(path: Path, frame_rates: FrameRates) -> Rows:
     """Reads pyannot.pkl: frames [sf, ef) counted from 0, boxes x, y, width, height in a picture of 320 x 240.
 
     Label ids count the 24 classes in alphabetical order from 1. Each frame's box stands while the frame is on screen.
 
     Args:
-        frame_rates: frames a second by video name ("v_Biking_g01_c01"); only these videos are kept.
+        frame_rates: frames a second, of all videos or by video name ("v_Biking_g01_c01"); then only these videos are
+            kept.
     Raises: ValueError where the file is not what it should be, LookupError where it holds none of the videos.
     """
-    return ucf101_24_rows(path, frame_rates).checked()
-
-
-def ucf101_24_rows(path: Path, frame_rates: Mapping[str, float] | float) -> Rows:
-    """The rows of `read_ucf101_24` as they stand; `line` is the frame."""
     videos = read_tubes(path)
     rates = {video: rate for video in videos if (rate := rate_of(video, frame_rates)) is not None}
     if not rates:
-        count = len(frame_rates) if isinstance(frame_rates, Mapping) else 0
-        raise LookupError(f"{path.name} annotates {len(videos)} videos, none among the {count} given.")
+        raise no_video_kept(path.name, len(videos), frame_rates)
     parts, extents = [], {}
     for video, rate in rates.items():
         extents[video] = (0.0, int(videos[video]["numf"]) / rate)
         parts += [tube_rows(video, person, tube, rate) for person, tube in enumerate(videos[video]["annotations"])]
-    return Rows(path.name, pd.concat(parts, ignore_index=True), dict(enumerate(CLASSES, start=1)), extents)
+    return Rows(path.name, stack(parts), dict(enumerate(CLASSES, start=1)), extents)
 
 
 def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float) -> pd.DataFrame:
-    """One row a frame. Boxes are stored as uint8: they are widened before x + width can overflow."""
+    """One row a frame. Boxes are stored as uint8, and widened here before x + width can overflow."""
     boxes = np.asarray(tube["boxes"]).astype(np.int64)  # (T, 4) x, y, width, height
     frames = np.arange(int(tube["sf"]), int(tube["ef"]))
     if boxes.shape != (len(frames), 4) or not len(frames):
         raise ValueError(f"{video!r}, tube {person}: boxes {boxes.shape} for frames {tube['sf']} to {tube['ef']}, "
-                         "wanted one of 4 numbers for each.")
+                         "wanted a box of 4 numbers for each frame.")
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
     return frame_rows(video, str(person), int(tube["label"]) + 1, frames, corners, rate, PICTURE)
 
 
 def read_tubes(path: Path) -> dict[str, Any]:
-    """The file as it is, by video name: {"numf", "label", "annotations": [{"label", "sf", "ef", "boxes"}]}."""
+    """What the file holds, by video name: {"numf", "label", "annotations": [{"label", "sf", "ef", "boxes"}]}."""
     try:
         with path.open("rb") as file:
             videos = _Unpickler(file, encoding="latin1").load()
@@ -76,14 +75,14 @@ def read_tubes(path: Path) -> dict[str, Any]:
 
 
 def _plain_dtype(code: str, *flags: Any) -> np.dtype[Any]:
-    """numpy.dtype for numbers and text alone: no objects, no records."""
+    """numpy.dtype, but only for numbers and text: no objects, no records."""
     if not isinstance(code, str) or code[:1] not in "biufSU" or "," in code:
         raise pickle.UnpicklingError(f"it holds an array of {code!r}, wanted plain numbers")
     return np.dtype(code, *flags)
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes dicts, lists, numbers, text and numpy arrays of them; any other name in the file is refused."""
+    """Makes only dicts, lists, numbers, text and numpy arrays; whatever else the file asks for is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
         home = module.replace("numpy._core", "numpy.core")
@@ -100,3 +99,16 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): _plain_dtype,
 }
+
+
+def read(path: Path, options: FrameOptions) -> Rows:
+    return read_ucf101_24(path, options.rates())
+
+
+UCF101_24 = Reader(
+    read, options=FrameOptions, argument="annotations", argument_help="pyannot.pkl, read as plain data.",
+    help=f"UCF101-24, for the videos in the folder. Without --held-out, 5 + 5 classes are drawn if all {len(CLASSES)} "
+         "are there, else none.",
+    recognises=lambda path, first_line: path.suffix.lower() == ".pkl", needs_videos=True,
+    held_out=draw_if_whole(len(CLASSES)),
+)  # fmt: skip

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours; torchvision's weights need them
-TIME_STEPS = 2  # in a clip, as in I3D's Mixed_4c
+from stvr.backbones.backbone import Loaded
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours, as torchvision's weights want
+TIME_STEPS = 2  # of a clip, as I3D's Mixed_4c has
 
 IMAGE_BACKBONES = {  # where each is cut by default: the last map with a cell for 16 x 16 pixels
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"), "layer3"),
@@ -36,8 +38,8 @@ class ByFrame(nn.Module):
         return torch.stack([half.mean(1) for half in halves], 2)
 
 
-def load_image_network(name: str, weights: Path | None, endpoint: str | None) -> tuple[nn.Module, str, str]:
-    """A network that takes uint8 frames, its endpoint, and the digest of its weights.
+def load_image_network(name: str, weights: Path | None, endpoint: str | None) -> Loaded:
+    """The network of uint8 frames, its endpoint, the digest of its weights.
 
     endpoint: a node of the network as torchvision's `get_graph_node_names` lists them. LookupError when there is none.
     """
@@ -57,7 +59,7 @@ def load_image_network(name: str, weights: Path | None, endpoint: str | None) ->
                           f"Choose one of {', '.join(dict(whole.named_children()))} or a layer in them.") from None
     fill(cut, whole, weights)
     network = ByFrame(cut.requires_grad_(False)).to(memory_format=torch.channels_last)
-    return network.eval(), endpoint, digest(cut.state_dict())
+    return Loaded(network.eval(), endpoint, digest(cut.state_dict()))
 
 
 def fill(cut: nn.Module, whole: nn.Module, path: Path) -> None:

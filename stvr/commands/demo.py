@@ -11,10 +11,12 @@ from stvr.commands import Seed, done
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder for everything it makes.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    size: Annotated[str, typer.Option(help="Of the world: tiny, small or full.")] = "tiny",
+    steps: Annotated[int | None, typer.Option(min=1, help="Of training; fitted to the size if not given.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Run everything once on a synthetic world: synth, extract, train, eval, locate, and one HTML report."""
     from stvr.jobs.demo import demo as run_demo
 
-    done(run_demo(out, seed=seed), "open the report in a browser")
+    done(run_demo(out, seed=seed, size=size, steps=steps), "open the report in a browser")

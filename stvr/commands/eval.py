@@ -16,30 +16,33 @@ def evaluate(
     checkpoint: CheckpointFile,
     store: Store,
     pairs: Pairs,
-    split: Annotated[str | None, typer.Option(help="train, val or test; test if there is one, else all pairs.")] = None,
-    audit: Annotated[bool, typer.Option("--audit", help="Add rankings that never look at the query.")] = False,
-    dials: Annotated[
-        Path | None, typer.Option(help="scenes.csv of `stvr synth`: figures over speed, occlusion and length.")
+    split: Annotated[
+        str | None, typer.Option(help="train, val or test. Default: test if the pairs have it, else all.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many pairs, drawn by the seed.")] = None,
+    audit: Annotated[bool, typer.Option("--audit", help="Also score rankings that never look at the query.")] = False,
+    dials: Annotated[
+        Path | None, typer.Option(help="scenes.csv of `stvr synth`: adds figures over speed, occlusion and length.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only this many pairs, drawn by the seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for eval.json and report.html.")] = None,
     videos: Annotated[
-        Path | None, typer.Option(help="The folder of the video files: the report shows the pairs answered worst.")
+        Path | None, typer.Option(help="The folder of the video files; the report then shows the pairs answered worst.")
     ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
-    """Metrics, per label, with the shuffled-query probe beside them."""
-    from stvr.jobs.evaluate import evaluate, text_table
+    """Measure a head: metrics for every label, beside the same with a shuffled query."""
+    from stvr.jobs.evaluate import evaluate
     from stvr.progress import shown_steps
+    from stvr.render import text_table
 
     if videos is not None and out is None:
-        raise ValueError("--videos puts pictures into the report. Say with --out where it goes.")
+        raise ValueError("--videos puts pictures into the report. Give --out for the folder of the report.")
     files = None if videos is None else files_by_name(videos)
-    with shown_steps("evaluating") as tell:
+    with shown_steps("evaluating") as show:
         results = evaluate(
             checkpoint, store, pairs, split=split, out=out, seed=seed, limit=limit, audit=audit, dials=dials,
-            device=usable(device), report=lambda done, total: tell(done, total, {}),
+            device=usable(device), report=lambda done, total: show(done, total, {}),
         )  # fmt: skip
     print(text_table(results))
     if out:
@@ -47,23 +50,23 @@ def evaluate(
 
         done(out / "eval.json", results["evaluated"])
         worst = [] if files is None else shown_worst(results, files)
-        done(write_report(out / "report.html", evaluation_report(results, worst)), "the same to look at")
+        done(write_report(out / "report.html", evaluation_report(results, worst)), "the same as a page")
 
 
 def files_by_name(folder: Path) -> dict[str, Path]:
     """The video files of a folder and of the folders in it."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"--videos wants a folder of video files, {folder} is none.")
+        raise FileNotFoundError(f"--videos wants a folder of video files, and {folder} is not a folder.")
     return {file.stem: file for file in video_files([folder, *sorted(folder.glob("*/"))])}
 
 
 def shown_worst(results: Mapping[str, Any], files: Mapping[str, Path]) -> list[Any]:
-    """Stills of the pairs answered worst; one line tells of those that cannot be drawn."""
+    """Stills of the pairs answered worst; one line on standard error says which cannot be drawn."""
     from stvr.render import worst_answers
 
     worst, reasons = worst_answers(results, files)
     if reasons:
-        left = len(results["worst"]) - len(worst)
-        print(f"stvr: {left} of the {len(results['worst'])} pairs answered worst are not shown: {' '.join(reasons)}",
+        missing = len(results["worst"]) - len(worst)
+        print(f"stvr: {missing} of the {len(results['worst'])} pairs answered worst are not shown: {' '.join(reasons)}",
               file=sys.stderr)  # fmt: skip
     return worst

@@ -18,12 +18,12 @@ def export(
                      show_default=False),
     ],
     out: Annotated[
-        Path, typer.Option(help="The file; a folder for cvat, mot and webvtt of several videos.", show_default=False)
+        Path, typer.Option(help="A file; for cvat, mot and webvtt of several videos a folder.", show_default=False)
     ],
-    label: Annotated[str, typer.Option(help="What the tubelets show; AVA wants a number.")] = "1",
+    label: Annotated[str, typer.Option(help="What the tubelets show; for AVA the id of an action.")] = "1",
     fps: Fps = None,
 ) -> None:
-    """Tubelets for another tool. AVA holds a box a second; the others lose nothing."""
+    """Write tubelets for another tool. AVA keeps one box a second; the other formats lose nothing."""
     from stvr.render.exporters import export_file, read_found
 
     found = read_found(tubelets)

@@ -20,6 +20,13 @@ from stvr.commands import (
     video_files,
 )
 
+QuerySpan = Annotated[
+    str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
+]
+ReadStore = Annotated[
+    str | None, typer.Option(help="Read features from this store; references it lacks are extracted into it.")
+]
+
 
 def locate(
     references: Annotated[list[Path], typer.Argument(help="The videos to look in.", show_default=False)],
@@ -28,19 +35,19 @@ def locate(
     box: Annotated[str, typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].", show_default=False)],
     at: Annotated[float, typer.Option(help="When, in seconds.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder for tubelets.jsonl.", show_default=False)],
-    span: Annotated[
-        str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
-    ] = None,
+    span: QuerySpan = None,
+    store: ReadStore = None,
     weights: Weights = None,
     flow_weights: FlowWeights = None,
     render: Annotated[bool, typer.Option("--render", help="Write an annotated mp4 of each reference.")] = False,
     device: Device = "cpu",
 ) -> None:
     """Where and when: JSON Lines of tubelets in seconds and pixels, best first; annotated video."""
-    from stvr.jobs.locate import Answer, locate_files
+    from stvr.jobs.locate import locate_files
     from stvr.progress import shown_steps
+    from stvr.session import Answer
 
-    files = video_files(references)
+    files = video_files(references) if store is None else files_or_names(references)
     places = render_places(files, query, out) if render else {}
 
     def write_video(answer: Answer) -> None:
@@ -52,11 +59,16 @@ def locate(
     with shown_steps("locating") as tell:
         report = locate_files(
             checkpoint, query, edges(box, 4, "--box X1,Y1,X2,Y2"), at, files, out,
-            span=seconds_pair(span), weights=weights, flow_weights=flow_weights, device=usable(device),
+            span=seconds_pair(span), weights=weights, flow_weights=flow_weights, store=store, device=usable(device),
             on_answer=write_video, report=lambda path, done, total: tell(done, total, {}),
         )  # fmt: skip
     done(report.path, f"{report.num_tubelets} tubelets in {report.num_references} references")
     exit_telling(report.failed)
+
+
+def files_or_names(references: list[Path]) -> list[Path]:
+    """Video files, those of folders, and names of videos in the store, which need no file."""
+    return [each for path in references for each in (video_files([path]) if path.exists() else [path])]
 
 
 def render_places(references: list[Path], query: Path, out: Path) -> dict[Path, Path]:
@@ -64,6 +76,9 @@ def render_places(references: list[Path], query: Path, out: Path) -> dict[Path, 
     places: dict[Path, Path] = {}
     taken = {path.resolve() for path in (*references, query)}
     for reference in references:
+        if not reference.is_file():
+            raise ValueError(f"--render draws on a video file, but {reference} is a name in the store. "
+                             "Give the file, or leave out --render.")
         place = out / f"{reference.stem}_tubelets.mp4"
         if place.resolve() in taken:
             raise ValueError(f"--render would write {place} over another video. Choose another --out, or rename "

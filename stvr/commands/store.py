@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +27,9 @@ def quantize(
     from stvr.store import FeatureStore
     from stvr.store.quantize import quantize as run_quantize
 
-    losses = run_quantize(FeatureStore.open(store), out, compress).values()
+    source = FeatureStore.open(store)
+    with shown_videos("quantizing", len(source.videos())) as show:
+        losses = run_quantize(source, out, compress, show).values()
     relative, largest = (max((getattr(loss, name) for loss in losses), default=0.0) for name in ("relative", "largest"))
     done(out, f"{len(losses)} videos kept as {compress}; at worst a video is off by {relative:.1e} of its size, "
               f"one value by {largest:.2g}")
@@ -40,8 +45,9 @@ def export(
     from stvr.store import FeatureStore
     from stvr.store.exchange import export_features
 
-    count = export_features(FeatureStore.open(store), out, file_format)
-    done(out, f"{count} videos")
+    source = FeatureStore.open(store)
+    with shown_videos("exporting", len(source.videos())) as show:
+        done(out, f"{export_features(source, out, file_format, show)} videos")
 
 
 @app.command("import")
@@ -49,7 +55,18 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A file that `stvr store export` wrote.", show_default=False)],
     out: Annotated[str, typer.Option(help="A store, new or of the same kind.", show_default=False)],
 ) -> None:
-    """Read an exported file back into a store."""
-    from stvr.store.exchange import import_features
+    """Make a store of an exported file again."""
+    from stvr.store.exchange import describe_export, import_features
 
-    done(out, f"{len(import_features(file, out).videos())} videos")
+    with shown_videos("importing", describe_export(file)["videos"]) as show:
+        done(out, f"{len(import_features(file, out, show).videos())} videos")
+
+
+@contextmanager
+def shown_videos(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A function to call after each video, which shows how many of all are done."""
+    from stvr.progress import shown_steps
+
+    with shown_steps(what) as show:
+        number = count(1)
+        yield lambda video: show(next(number), total, {})

@@ -19,7 +19,8 @@ from stvr.extract.ahead import Hung, Pulse, ahead, patiently
 from stvr.extract.flow import Flow
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
-from stvr.store import Claimed, FeatureStore, SeveralStores
+from stvr.store import Claimed, FeatureStore, SeveralStores, as_stored
+from stvr.structures import ClipSpec, MapSpec
 from stvr.video.copies import local
 from stvr.video.decode import VideoError, VideoInfo, probe
 from stvr.video.reading import Clip, as_fed, read_clips
@@ -43,6 +44,7 @@ class Backbone(Protocol):
     def endpoint(self) -> str: ...
     @property
     def precision(self) -> str: ...
+    def map_specs(self, clip: ClipSpec, /) -> tuple[MapSpec, ...]: ...
     def __call__(self, frames: Tensor, /) -> Tensor: ...
 
 
@@ -208,7 +210,7 @@ class Extractor:
         return {name: self._as_kept(maps) for name, maps in zip(endpoints, several, strict=True)}
 
     def _as_kept(self, maps: Tensor) -> Tensor:
-        maps = maps.permute(0, 2, 3, 1, 4).to("cpu", torch.float16)
+        maps = as_stored(maps).to("cpu", torch.float16)
         if not maps.isfinite().all():
             raise ValueError(f"{self.backbone.name} gave features that are not finite in float16.")
         return maps

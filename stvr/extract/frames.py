@@ -17,8 +17,7 @@ from stvr.structures import Span
 from stvr.video.decode import VideoInfo, probe
 from stvr.video.reading import as_fed, read_clips
 
-ROOM = 2 << 30  # bytes of frames to keep
-STRIDE = 16  # pixels a cell of the feature map whose grid the flow is brought to
+ROOM = 2 << 30  # bytes of frames that are kept
 
 Kept = tuple[NDArray[np.uint8], NDArray[np.float16] | None]  # a clip's frames (F, S, S, 3), its flow (H, W, 2)
 
@@ -84,7 +83,7 @@ class FrameReader:
         if key in self._kept:
             self._kept.move_to_end(key)
             return
-        side = -(-self.spec.clip.image_size // STRIDE)
+        side = -(-self.spec.clip.image_size // self.spec.map.stride)  # cells of the map that flow is brought to
         self._kept[key] = frames, None if self.flow is None else self.flow(before, frames, (side, side))
         self._size += frames.nbytes
 

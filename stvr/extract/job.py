@@ -81,10 +81,10 @@ def extract(
     check_named("engine", engine, ENGINES)
     specs = [
         FeatureSpec(
-            backbone.name, backbone.weights, digest, endpoint, clip, colour_order, resize,
+            backbone.name, backbone.weights, digest, (each,), clip, colour_order, resize,
             flow=flow.spec if flow else "none", flipped=flip, compress=compress,
         )
-        for endpoint, digest in zip(backbone.endpoint.split(","), backbone.weights_digest.split(","), strict=True)
+        for each, digest in zip(backbone.map_specs(clip), backbone.weights_digest.split(","), strict=True)
     ]  # fmt: skip
     if flow and len(specs) > 1:
         raise ValueError("flow lies on the grid of one endpoint, got several. Extract them one at a time, "

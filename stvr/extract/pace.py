@@ -14,15 +14,6 @@ from stvr.video.source import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Of one video: clips computed so far, clips in the store, clips in all."""
-
-    computed: int
-    there: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """How far an extraction is: a video being extracted, clips computed so far, the share of all bytes done."""
 
@@ -37,6 +28,15 @@ class Step:
     def __str__(self) -> str:
         rate, left = self.clips / max(self.seconds, 1e-9), timedelta(seconds=round(self.seconds_left))
         return f"{self.number}/{self.num_videos} {self.video}  {self.clips} clips  {rate:.1f} clips/s  {left} left"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Of one video: clips computed so far, clips that are there, clips it has."""
+
+    computed: int
+    there: int
+    total: int
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def repair(
     for (precision, batch_size), names in groups.items():
         backbone = load(precision)
         asked = replace(spec, backbone=backbone.name, weights_digest=backbone.weights_digest,
-                        endpoint=backbone.endpoint, flow=flow.spec if flow else "none")  # fmt: skip
+                        maps=backbone.map_specs(spec.clip), flow=flow.spec if flow else "none")  # fmt: skip
         if lines := spec.differences(asked):
             raise ValueError(f"{store} holds other features: its {'; its '.join(lines)}. "
                              "Give the weights that this store was made with.")

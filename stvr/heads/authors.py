@@ -9,20 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from stvr.backbones import I3D
+from stvr.backbones.weights.load import digest, load_state
 from stvr.backbones.weights.load import from_tensorflow as backbone_from_tensorflow
-from stvr.backbones.weights.load import load_state
-from stvr.heads import HeadOptions, MatchingHead, build_head
-from stvr.heads.matching import MAX_DETECTIONS, MatchingOutputs, in_pixels
+from stvr.heads.assembly import MatchingOptions, build_matching
+from stvr.heads.candidates import MAX_DETECTIONS, MatchingOutputs
+from stvr.heads.layouts import conv, dense, depthwise, flat, plain, xyxy
+from stvr.heads.matching import MatchingHead
+from stvr.heads.targets import in_pixels
 from stvr.kernels import spline_flow
-from stvr.propagation import Recurrent, WarpLSTMCell
-from stvr.propagation.warp_lstm import control_points
-from stvr.structures import Batch, Detections
+from stvr.propagation import Recurrent
+from stvr.propagation.aligners import SplineAligner, control_points
+from stvr.propagation.cell import Cell
+from stvr.store import FeatureSpec, as_maps, as_stored
+from stvr.structures import Batch, ClipSpec, Detections, MapSpec
 
 CLIPS_AT_ONCE = 2  # through the backbone
 FRAMES_A_CLIP = 8
 SAMPLERS = ("random", "first")
 GATES = ("input", "transform", "forget", "output")
 BACKBONE_SCOPE = "FirstStageFeatureExtractor"
+MIXED_4C = MapSpec("Mixed_4c", 16, 2, 512)
 CELL, SECOND_STAGE = "rnn/conv_lstm_cell", "SecondStageFeatureExtractor/RGB/block4"
 
 
@@ -37,7 +43,7 @@ class EndToEnd(nn.Module):
         """frames (B, T * 8, S, S, 3) in [-1, 1] -> maps (B, T, S / 16, S / 16, 1024), time-major channels."""
         clips = frames.unflatten(1, (-1, FRAMES_A_CLIP)).flatten(0, 1).permute(0, 4, 1, 2, 3)  # (B * T, 3, 8, S, S)
         maps = torch.cat([self.backbone(part) for part in clips.split(CLIPS_AT_ONCE)])  # (B * T, 512, 2, h, w)
-        return maps.permute(0, 3, 4, 2, 1).flatten(-2).unflatten(0, (len(frames), -1))
+        return as_maps(as_stored(maps.movedim(1, -1))).unflatten(0, (len(frames), -1))
 
     def stages(
         self,
@@ -90,7 +96,7 @@ class EndToEnd(nn.Module):
         maps, query_maps = self.features(reference), self.features(query)
         batch = batch_of(maps, query_maps, query_boxes, ground_truth)
         outputs = self.head(batch, sampler)
-        scale = in_pixels(outputs.image_size, maps)
+        scale = in_pixels(outputs.candidates.image_size, maps)
         proposals = outputs.proposals
         stages = {
             "features": maps[0],
@@ -100,12 +106,12 @@ class EndToEnd(nn.Module):
             "anchors": proposals.anchors / scale,
             "rpn_codes": proposals.codes,
             "rpn_logits": proposals.logits,
-            "proposals": outputs.boxes / scale,
-            "num_proposals": outputs.mask.sum(1),
+            "proposals": outputs.candidates.boxes / scale,
+            "num_proposals": outputs.candidates.mask.sum(1),
             "attention": outputs.attention,
             "codes": outputs.codes,
             "logits": outputs.logits,
-            **padded(self.head.detect(outputs)),
+            **padded(self.head.answers(outputs)),
         }
         if ground_truth is not None:
             stages |= named_losses(self.head, outputs, batch)
@@ -155,17 +161,17 @@ def batch_of(
 
 def motion(head: MatchingHead, maps: Tensor) -> dict[str, Tensor]:
     """displacement (T, 9, 2) and flows (T, H, W, 2) in cells, (y, x), of a Warp LSTM; nothing for any other."""
-    if not isinstance(head.propagation, Recurrent) or not isinstance(head.propagation.cell, WarpLSTMCell):
+    cell = head.propagation.cell if isinstance(head.propagation, Recurrent) else None
+    if not isinstance(cell, Cell) or not isinstance(cell.aligner, SplineAligner):
         return {}
-    cell, state, displacements = head.propagation.cell, None, []
-    if cell.offsets is None:
-        return {}
+    size, state, displacements = maps.shape[2:4], None, []
+    points = control_points(*size).to(maps.device)
     for clip in head.adapter(maps).permute(1, 0, 4, 2, 3):
         hidden = torch.zeros_like(clip) if state is None else state.hidden
-        displacements.append(cell.displacement(clip, hidden))
+        displacements.append(cell.aligner.offsets([clip, hidden], points))
         _, state = cell(clip, state)
-    displacement, size = torch.cat(displacements), maps.shape[2:4]
-    flows = spline_flow(control_points(*size).to(maps.device), displacement, *size, order=cell.order)
+    displacement = torch.cat(displacements)
+    flows = spline_flow(points, displacement, *size, order=cell.aligner.order)
     return {"displacement": displacement, "flows": flows}
 
 
@@ -195,13 +201,19 @@ def from_tensorflow(variables: Mapping[str, np.ndarray]) -> EndToEnd:
     backbone = I3D("Mixed_4c")
     trunk = {name: value for name, value in variables.items() if name.startswith(BACKBONE_SCOPE)}
     load_state(backbone, backbone_from_tensorflow(trunk), "the given variables")
-    head = build_head(HeadOptions())
+    head = build_matching(MatchingOptions(), authors_spec(backbone))
     unread = dict.fromkeys(name for name in variables if name not in trunk and not name.endswith("/Momentum"))
     state = translate_head(variables, unread, dict(head.state_dict()))
     if unread:
         raise ValueError(f"{len(unread)} variables belong to no part of the detector: {', '.join(sorted(unread)[:4])}.")
     head.load_state_dict(state)
     return EndToEnd(backbone, head).eval()
+
+
+def authors_spec(backbone: I3D) -> FeatureSpec:
+    """Features as the authors' program makes them: of frames as BGR, resized as TensorFlow 1 does."""
+    weights = digest(backbone.state_dict())
+    return FeatureSpec("i3d", "backbone.safetensors", weights, (MIXED_4C,), ClipSpec(), "BGR", "tf1")
 
 
 def translate_head(
@@ -223,39 +235,6 @@ def translate_head(
     return state
 
 
-def plain(value: Tensor) -> Tensor:
-    return value
-
-
-def flat(value: Tensor) -> Tensor:
-    return value.flatten()
-
-
-def dense(value: Tensor) -> Tensor:
-    """[in, out] or [1, 1, in, out] -> [out, in]."""
-    return value.reshape(value.shape[-2:]).T
-
-
-def conv(value: Tensor) -> Tensor:
-    """[kH, kW, in, out] -> [out, in, kH, kW]."""
-    return value.permute(3, 2, 0, 1)
-
-
-def depthwise(value: Tensor) -> Tensor:
-    """[kH, kW, in, 1] -> [in, 1, kH, kW]."""
-    return value.permute(2, 3, 0, 1)
-
-
-def xyxy(convert: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same for box codes, whose outputs come as (ty, tx, th, tw) and leave as (tx, ty, tw, th)."""
-
-    def swapped(value: Tensor) -> Tensor:
-        value = convert(value)
-        return value.unflatten(0, (-1, 4))[:, [1, 0, 3, 2]].flatten(0, 1)
-
-    return swapped
-
-
 def layer_rules(
     ours: str, theirs: str, convert: Callable[[Tensor], Tensor], bias: Callable[[Tensor], Tensor] = plain
 ) -> Rules:
@@ -275,17 +254,17 @@ def bottleneck_rules(unit: int) -> Rules:
 Rules = dict[str, tuple[list[str], Callable[[Tensor], Tensor]]]  # our name -> their names, joined, and a change
 BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 RULES: Rules = {
-    "propagation.cell.offsets.depthwise": ([f"{CELL}/SeparableConv2d/depthwise_weights"], flat),
-    "propagation.cell.offsets.pointwise.weight": ([f"{CELL}/SeparableConv2d/pointwise_weights"], dense),
-    "propagation.cell.offsets.pointwise.bias": ([f"{CELL}/SeparableConv2d/biases"], plain),
-    "propagation.cell.depthwise.weight": ([f"{CELL}/SeparableConv2d_1/depthwise_weights"], depthwise),
-    "propagation.cell.pointwise.weight": ([f"{CELL}/SeparableConv2d_1/pointwise_weights"], conv),
-    "propagation.cell.pointwise.bias": ([f"{CELL}/SeparableConv2d_1/biases"], plain),
-    **layer_rules("propagation.cell.expand", f"{CELL}/Conv", conv),
-    "propagation.cell.gate_norm.weight": ([f"{CELL}/{gate}/gamma" for gate in GATES], plain),
-    "propagation.cell.gate_norm.bias": ([f"{CELL}/{gate}/beta" for gate in GATES], plain),
-    "propagation.cell.memory_norm.weight": ([f"{CELL}/state/gamma"], plain),
-    "propagation.cell.memory_norm.bias": ([f"{CELL}/state/beta"], plain),
+    "propagation.cell.aligner.offsets.depthwise": ([f"{CELL}/SeparableConv2d/depthwise_weights"], flat),
+    "propagation.cell.aligner.offsets.pointwise.weight": ([f"{CELL}/SeparableConv2d/pointwise_weights"], dense),
+    "propagation.cell.aligner.offsets.pointwise.bias": ([f"{CELL}/SeparableConv2d/biases"], plain),
+    "propagation.cell.gates.depthwise.weight": ([f"{CELL}/SeparableConv2d_1/depthwise_weights"], depthwise),
+    "propagation.cell.gates.pointwise.weight": ([f"{CELL}/SeparableConv2d_1/pointwise_weights"], conv),
+    "propagation.cell.gates.pointwise.bias": ([f"{CELL}/SeparableConv2d_1/biases"], plain),
+    **layer_rules("propagation.cell.gates.expand", f"{CELL}/Conv", conv),
+    "propagation.cell.gates.gate_norm.weight": ([f"{CELL}/{gate}/gamma" for gate in GATES], plain),
+    "propagation.cell.gates.gate_norm.bias": ([f"{CELL}/{gate}/beta" for gate in GATES], plain),
+    "propagation.cell.gates.memory_norm.weight": ([f"{CELL}/state/gamma"], plain),
+    "propagation.cell.gates.memory_norm.bias": ([f"{CELL}/state/beta"], plain),
     **layer_rules("proposals.features", "rpn_box_predictor_features", conv),
     **layer_rules("proposals.box", "FirstStageBoxPredictor/BoxEncodingPredictor", xyxy(conv), xyxy(plain)),
     **layer_rules("proposals.objectness", "FirstStageBoxPredictor/ClassPredictor", conv),

@@ -1,11 +1,11 @@
-"""Save a head with all that rebuilds it; load it back; read the authors' variables. Nothing is pickled."""
+"""Save a head with all that rebuilds it; load it back. Nothing is pickled."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +16,75 @@ from torch import Tensor
 
 from stvr.config import fill
 from stvr.files import whole
-from stvr.heads import HeadOptions, MatchingHead, build_head
-from stvr.heads.authors import EndToEnd, from_tensorflow
-from stvr.store import FeatureSpec
+from stvr.heads import HEADS, Head, HeadOptions, build_head
+from stvr.heads.older_checkpoints import renewed
+from stvr.heads.shipped import SHIPPED
+from stvr.store import FeatureSpec, FeatureStore
+from stvr.version import __version__
 
-__all__ = ["Checkpoint", "EndToEnd", "from_tensorflow", "load_head", "read_tensors", "save_head", "weights_beside",
-           "write_tensors"]
-
-FORMAT = 1
+FORMAT = 2  # 1, of release 0.1.0, had the options of the propagation among the head's
 HEAD_FILE, BACKBONE_FILE = "head.safetensors", "backbone.safetensors"  # in the folder of a run; the latter finetuned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A head in eval mode, its parts, the features it reads, and what made it (config, versions, digests)."""
+    """A head in eval mode, its options, the features it reads, what made it (config, versions, digests), its file."""
 
-    head: MatchingHead
+    head: Head
     options: HeadOptions
     spec: FeatureSpec
     provenance: Mapping[str, Any]
+    path: Path
 
 
 def save_head(
-    path: Path, head: MatchingHead, options: HeadOptions, spec: FeatureSpec, provenance: Mapping[str, Any]
+    path: Path, head: Head, options: HeadOptions, spec: FeatureSpec, provenance: Mapping[str, Any]
 ) -> None:
     """Writes all at once or not at all."""
     header = {"format": FORMAT, "head": options.model_dump(), "spec": spec.to_json(), "provenance": dict(provenance)}
     write_tensors(path, head.state_dict(), header)
 
 
-def load_head(path: Path | str, device: str | torch.device = "cpu") -> Checkpoint:
-    """Reads a checkpoint, or the newest head of a run's folder. Raises ValueError when it is none."""
-    path = Path(path)
-    tensors, header = read_tensors(path / HEAD_FILE if path.is_dir() else path)
-    if header.get("format") != FORMAT or "head" not in header:
+def load_head(place: Path | str, device: str | torch.device = "cpu") -> Checkpoint:
+    """Reads a checkpoint, the newest head of a run's folder, or a head that ships, by its name.
+
+    Raises FileNotFoundError, or ValueError when it is no head that can be built here.
+    """
+    path = Path(place)
+    if not path.exists() and str(place) in SHIPPED:
+        path = SHIPPED[str(place)].checked_file()
+    path = path / HEAD_FILE if path.is_dir() else path
+    tensors, header = read_tensors(path)
+    if header.get("format") not in (1, FORMAT) or "head" not in header:
         raise ValueError(f"{path} holds no head of format {FORMAT}. Make one with `stvr train`.")
     try:
-        options, spec = fill(HeadOptions, header["head"]), FeatureSpec.from_json(header["spec"])
-        head = build_head(options)
+        tensors, header = renewed(tensors, header) if header["format"] == 1 else (tensors, header)
+        spec = FeatureSpec.from_json(header["spec"])
+        options = fill(HEADS[header["head"]["name"]].options, header["head"])
+        head = build_head(options, spec)
         head.load_state_dict(tensors)
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{path} holds no head that stvr {version('stvr')} can build: {error}") from None
-    return Checkpoint(head.eval().to(device), options, spec, header.get("provenance", {}))
+        raise ValueError(f"{path} holds no head that stvr {__version__} can build: {error}") from None
+    return Checkpoint(head.eval().to(device), options, spec, header.get("provenance", {}), path)
 
 
-def weights_beside(path: Path | str, spec: FeatureSpec, given: Path | None) -> Path | None:
+def weights_beside(loaded: Checkpoint, given: Path | None) -> Path | None:
     """The backbone's weights that were given, or else those that a finetuned run keeps beside its head."""
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    own = folder / BACKBONE_FILE
-    return own if given is None and spec.weights == BACKBONE_FILE and own.is_file() else given
+    own = loaded.path.parent / BACKBONE_FILE
+    return own if given is None and loaded.spec.weights == BACKBONE_FILE and own.is_file() else given
+
+
+def check_features(loaded: Checkpoint, store: FeatureStore) -> None:
+    """ValueError where a head was trained on other features than a store holds; a warning where they are coarser."""
+    needs_flow = HEADS[loaded.options.name].reads(loaded.options).flow
+    different = loaded.spec.differences(store.spec, {"flipped", "compress"} | (set() if needs_flow else {"flow"}))
+    if different:
+        raise ValueError(f"the head was trained on other features than the store holds: {'; '.join(different)}. "
+                         "Extract again as the head wants them, or train on this store.")
+    if (kept := store.spec.compress) != (learned := loaded.spec.compress):
+        logging.getLogger("stvr").warning(
+            f"{store} keeps features as {kept}, the head was trained on {learned} ones: scores may differ a little."
+        )
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

@@ -12,7 +12,6 @@ from torchvision.ops import clip_boxes_to_image, nms
 from stvr import parallel
 from stvr.heads.boxes import IGNORED, POSITIVE, assign, decode, encode, generators, has_area, sample
 
-STRIDE = 16  # pixels a cell, of I3D at Mixed_4c
 ANCHOR_BASE = 0.8  # of the image: 256 of 320 pixels
 ANCHOR_SCALES = (0.25, 0.5, 1.0, 2.0)
 ANCHOR_RATIOS = (0.5, 1.0, 2.0)  # width / height
@@ -44,17 +43,18 @@ class ProposalOutputs:
 class ProposalNetwork(nn.Module):
     """Feature maps (N, H, W, C) -> at most `num_proposals` boxes a clip, best first.
 
+    stride: pixels a cell of these maps.
     context_units: residual 3x3 convolutions after the first one, for features whose cells see little around them.
     summary_width: channels of what is told of each cell to the second stage, 0 for nothing.
     positive_from: IoU with a true box from which an anchor stands for it.
     """
 
     def __init__(
-        self, channels: int, width: int = 512, num_proposals: int = NUM_PROPOSALS, *,
+        self, channels: int, width: int = 512, num_proposals: int = NUM_PROPOSALS, *, stride: int,
         context_units: int = 0, summary_width: int = 0, positive_from: float = POSITIVE_FROM,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.num_proposals, self.positive_from = num_proposals, positive_from
+        self.num_proposals, self.stride, self.positive_from = num_proposals, stride, positive_from
         num_anchors = len(ANCHOR_SCALES) * len(ANCHOR_RATIOS)
         self.features = nn.Conv2d(channels, width, 3, padding=1)
         self.box = nn.Conv2d(width, 4 * num_anchors, 1)
@@ -70,8 +70,8 @@ class ProposalNetwork(nn.Module):
         hidden = self.context(F.relu6(self.features(maps.permute(0, 3, 1, 2))))
         codes = self.box(hidden).permute(0, 2, 3, 1).reshape(num_clips, -1, 4)  # (N, A, 4), cells row-major
         logits = self.objectness(hidden).permute(0, 2, 3, 1).reshape(num_clips, -1, 2)
-        anchors = build_anchors(height, width).to(maps.device)
-        window = (height * STRIDE, width * STRIDE)
+        anchors = build_anchors(height, width, self.stride).to(maps.device)
+        window = (height * self.stride, width * self.stride)
         if self.training:  # anchors that cross the border are removed; touching is allowed
             inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= window[1]) & (anchors[:, 3] <= window[0])
             anchors, codes, logits = anchors[inside], codes[:, inside], logits[:, inside]
@@ -135,14 +135,17 @@ class ContextUnit(nn.Module):
         return x + F.relu(self.norm(self.conv(x)))
 
 
-def build_anchors(height: int, width: int) -> Tensor:
-    """(H * W * 12, 4) xyxy in pixels, centres at 16 i: cells row-major, in each the ratio outside, the scale inside."""
-    base = ANCHOR_BASE * STRIDE * max(height, width)
+def build_anchors(height: int, width: int, stride: int) -> Tensor:
+    """(H * W * 12, 4) xyxy in pixels, centres at multiples of the stride.
+
+    Cells row-major, in each the ratio outside, the scale inside.
+    """
+    base = ANCHOR_BASE * stride * max(height, width)
     ratios = torch.tensor(ANCHOR_RATIOS).repeat_interleave(len(ANCHOR_SCALES))
     scales = torch.tensor(ANCHOR_SCALES).repeat(len(ANCHOR_RATIOS))
     half = torch.stack([scales * ratios.sqrt(), scales / ratios.sqrt()], -1) * base / 2  # (12, 2) (x, y)
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    centres = torch.stack([columns, rows], -1).reshape(-1, 1, 2).float() * STRIDE
+    centres = torch.stack([columns, rows], -1).reshape(-1, 1, 2).float() * stride
     return torch.cat([centres - half, centres + half], -1).reshape(-1, 4)
 
 

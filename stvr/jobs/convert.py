@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from stvr.backbones.weights.forms import convert, describe_weights
-from stvr.backbones.weights.load import SLOT, digest, save_weights
+from stvr.backbones.weights.load import SLOT, save_weights
 from stvr.backbones.weights.tensorflow import is_checkpoint, read_checkpoint, read_index
-from stvr.heads import HeadOptions
-from stvr.heads.authors import BACKBONE_SCOPE, from_tensorflow
-from stvr.heads.checkpoint import HEAD_FILE, save_head
-from stvr.store import FeatureSpec
-from stvr.structures import ClipSpec
+from stvr.heads.assembly import MatchingOptions
+from stvr.heads.authors import BACKBONE_SCOPE, authors_spec, from_tensorflow
+from stvr.heads.checkpoint import BACKBONE_FILE, HEAD_FILE, save_head
 
-BACKBONE_FILE = "backbone.safetensors"
 STEP = "global_step"  # of TensorFlow's training alone
 
 
@@ -44,7 +41,6 @@ def convert_detector(source: Path, out: Path) -> dict[str, Any]:
         raise ValueError(f"{source}: {error}") from None
     out.mkdir(parents=True, exist_ok=True)
     save_weights(detector.backbone, out / BACKBONE_FILE)
-    weights_digest = digest(detector.backbone.state_dict())
-    spec = FeatureSpec("i3d", BACKBONE_FILE, weights_digest, detector.backbone.endpoint, ClipSpec(), "BGR", "tf1")
-    save_head(out / HEAD_FILE, detector.head, HeadOptions(), spec, {"source": source.name})
+    spec = authors_spec(detector.backbone)
+    save_head(out / HEAD_FILE, detector.head, MatchingOptions(), spec, {"source": source.name})
     return describe_weights(out / BACKBONE_FILE)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,32 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import stvr
 from stvr.backbones import load_backbone
 from stvr.extract.job import extract
-from stvr.files import whole
-from stvr.jobs.evaluate import evaluate, text_table
+from stvr.files import write_json
+from stvr.jobs.evaluate import evaluate
 from stvr.jobs.locate import locate_files
 from stvr.jobs.train import train, train_options
+from stvr.labels import label_name
 from stvr.progress import shown_steps
-from stvr.render import (
-    Answer,
-    Curve,
-    Headline,
-    ReportData,
-    Table,
-    recall_table,
-    render_tubelets,
-    still,
-    write_report,
-)
+from stvr.render import Answer, demo_report, render_tubelets, still, text_table, write_report
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.build import read_pairs
-from stvr.tasks.pairs.prepare import PairOptions, prepare_table
+from stvr.tasks.pairs.prepare import PairOptions
+from stvr.tasks.pairs.prepare import prepare as prepare_pairs
 from stvr.training.runs import LOG_FILE
+from stvr.tubelets.by_clip import boxes_by_clip
 from stvr.world.actions import HELD_OUT
 from stvr.world.synthetic import write_world
 
@@ -45,9 +34,6 @@ IMAGE_SIZE = 160
 NUM_ANSWERS = 4
 NUM_STILLS = 5
 MAX_EVAL_PAIRS = 150  # of the test pairs, drawn by the seed: keeps two cores below a few minutes
-
-
-NOT_LOSSES = ("step", "total", "gradient_norm", "lr", "steps_a_second")  # in a line of the training log
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +75,8 @@ def demo(out: Path, *, seed: int = 0, size: str = "small", steps: int | None = N
         results = evaluated(places, seed)
     with clock("locate: a few questions"):
         answers = ask(places, results)
-    write_report(places.report, report_data(places, results, answers, clock.seconds, seed))
+    log = places.run / LOG_FILE
+    write_report(places.report, demo_report(results, log, answers, clock.seconds, seed, stvr.__version__))
     print(text_table(results))
     return places.report
 
@@ -113,8 +100,7 @@ class Clock:
 
     def __exit__(self, *error: object) -> None:
         self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.started
-        with whole(self.path) as partial:
-            partial.write_text(json.dumps(self.seconds, indent=1) + "\n")
+        write_json(self.path, self.seconds)
 
 
 def prepare(places: Places, seed: int) -> None:
@@ -123,7 +109,9 @@ def prepare(places: Places, seed: int) -> None:
     lengths = {video: store.num_clips(video) for video in store.videos()}
     options = PairOptions(seed=seed)
     tracks = places.world / "tracks.csv"
-    prepare_table(tracks, places.pairs, held_out=";".join(HELD_OUT), video_clips=lengths, options=options)
+    prepare_pairs(
+        "table", [tracks], places.pairs, held_out=";".join(HELD_OUT), video_clips=lengths, options=options,
+    )  # fmt: skip
 
 
 def evaluated(places: Places, seed: int) -> dict[str, Any]:
@@ -156,7 +144,7 @@ def ask_one(places: Places, pair: Pair, names: Mapping[str, str]) -> Answer:
     middle = len(query.span) // 2
     at, box = spec.seconds_at(query.span.start + middle) + 0.1, query.boxes[middle].tolist()
     reference = places.videos / f"{pair.reference.video}.mp4"
-    source, name = places.videos / f"{query.span.video}.mp4", title_of(pair.label, names)
+    source, name = places.videos / f"{query.span.video}.mp4", label_name(pair.label, names)
     folder = places.answers / f"{name}_{query.span.video}_in_{pair.reference.video}".replace(" ", "")
     tubelets: list[Tubelet] = []
     locate_files(
@@ -173,98 +161,14 @@ def ask_one(places: Places, pair: Pair, names: Mapping[str, str]) -> Answer:
     )
 
 
-def title_of(label: str, names: Mapping[str, str]) -> str:
-    return " + ".join(names.get(part, part) for part in label.split(","))
-
-
 def stills_of(video: Path, best: Tubelet | None, pair: Pair, spec: ClipSpec) -> list[tuple[str, Any]]:
     """Pictures of the reference evenly over time."""
     span = pair.reference
     stills = []
     for number in range(NUM_STILLS):
         clip = span.start + (2 * number + 1) * len(span) // (2 * NUM_STILLS)
-        seconds = spec.seconds_at(clip) + 0.5 * spec.frames_per_clip / spec.fps
-        moment = Span(span.video, clip, clip + 1)
-        answer = best.within(moment) if best else None
-        true = [part.boxes[0].tolist() for target in pair.targets if (part := target.within(moment))]
-        boxes = [answer.boxes[0].tolist()] if answer and best else []
-        titles = [f"{best.score:.2f}"] if answer and best else []
-        stills.append((f"{seconds:.1f} s", still(video, seconds, boxes, truth=true, titles=titles)))
+        seconds, truth = spec.middle_of(clip), boxes_by_clip(pair.targets, clip, 1)[0].boxes
+        answer = best.within(Span(span.video, clip, clip + 1)) if best else None
+        boxes, titles = (answer.boxes, [f"{answer.score:.2f}"]) if answer else ((), ())
+        stills.append((f"{seconds:.1f} s", still(video, seconds, boxes, truth=truth, titles=titles)))
     return stills
-
-
-def report_data(
-    places: Places, results: Mapping[str, Any], answers: Sequence[Answer], seconds: Mapping[str, float], seed: int
-) -> ReportData:
-    table, probe, names = results["frame_map"], results["shuffled_query"], read_pairs(places.pairs)[1]["labels"]
-    log = [json.loads(line) for line in (places.run / LOG_FILE).read_text().splitlines()]
-    spec = results["store_spec"]
-    return ReportData(
-        title="stvr: where and when does this happen?",
-        summary=(
-            f"A matching head was trained on the features of {names_text(results)}; it was then asked about actions "
-            "that no training video shows, with one example each."
-        ),
-        headline=Headline("frame-mAP at IoU 0.5 on unseen actions", table["mean"]["0.5"], probe["mean"]["0.5"]),
-        tables=[map_table(results, names), recall_table(numbers(results["proposal_recall"]))],
-        precision_recall={
-            title_of(label, names): [Curve("model", curve["recall"], curve["precision"])]
-            for label, curve in results["curves"].items()
-        },
-        training=[training_line(line) for line in log],
-        answers=answers,
-        timings=seconds,
-        configuration={
-            "seed": seed,
-            "backbone": f"{spec['backbone']} at {spec['endpoint']}, weights {spec['weights']}, {IMAGE_SIZE} px",
-            "head": json.dumps(results["checkpoint"]["train"]["head"]),
-            "training": json.dumps({k: v for k, v in results["checkpoint"]["train"].items() if k != "head"}),
-            "evaluated": results["evaluated"],
-            "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()}",
-            "versions": f"stvr {stvr.__version__}, torch {torch.__version__}, Python {platform.python_version()}",
-        },
-    )
-
-
-def names_text(results: Mapping[str, Any]) -> str:
-    spec = results["store_spec"]
-    return f"{spec['backbone']} ({spec['weights']} weights)"
-
-
-def training_line(line: Mapping[str, float]) -> dict[str, Any]:
-    parts = {name: value for name, value in line.items() if name not in NOT_LOSSES}
-    return {"step": line["step"], "loss": line["total"], "losses": parts}
-
-
-def map_table(results: Mapping[str, Any], names: Mapping[str, str]) -> Table:
-    """A row a label: AP at each threshold, the probe's at 0.5, support."""
-    table, probe = results["frame_map"], results["shuffled_query"]
-    thresholds = list(table["mean"])
-    rows: list[list[Any]] = [
-        [title_of(label, names), *(percent(values[t]) for t in thresholds), percent(probe["per_label"][label]["0.5"]),
-         table["pairs"][label], table["boxes"][label]]
-        for label, values in table["per_label"].items()
-    ]  # fmt: skip
-    rows.append(["mean over labels", *(percent(table["mean"][t]) for t in thresholds), percent(probe["mean"]["0.5"]),
-                 sum(table["pairs"].values()), sum(table["boxes"].values())])
-    columns = ["unseen action", *(f"IoU {t}" for t in thresholds), "shuffled query, IoU 0.5", "pairs", "true boxes"]
-    return Table("Frame-mAP", columns, rows, "In percent, counted per clip of a third of a second.", len(rows) - 1)
-
-
-def numbers(recall: Mapping[str, Mapping[str, float | None]]) -> dict[int, dict[float, float]]:
-    """JSON's keys and nulls as they were."""
-    return {
-        int(k): {float(t): float("nan") if value is None else value for t, value in row.items()}
-        for k, row in recall.items()
-    }
-
-
-def percent(value: float | None) -> float | None:
-    return None if value is None else round(100 * value, 1)
-
-
-def processor() -> str:
-    """The processor's name as the system tells it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

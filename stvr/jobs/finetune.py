@@ -23,13 +23,14 @@ from stvr.backbones.weights.load import digest, load_state, load_weights, save_w
 from stvr.config import fill
 from stvr.extract.flow import flow_of
 from stvr.extract.frames import FrameReader
-from stvr.heads import MatchingHead
+from stvr.heads import HEADS, Head
 from stvr.heads.checkpoint import BACKBONE_FILE, HEAD_FILE, Checkpoint, load_head, save_head, weights_beside
-from stvr.jobs.train import draw_pairs, provenance, usable_pairs
-from stvr.store import FeatureSpec
-from stvr.structures import Batch, Pair
-from stvr.tasks.pairs.dataset import Item, TrainingBatches, item_of, read_pairs_for
+from stvr.jobs.train import provenance
+from stvr.store import FeatureSpec, as_maps, as_stored
+from stvr.structures import Batch
+from stvr.tasks.pairs.dataset import Item, TrainingBatches, item_of
 from stvr.tasks.pairs.draws import Draw
+from stvr.tasks.pairs.training import PairDraws, draw_pairs, training_pairs
 from stvr.training.loop import LoopOptions, Tell, Trainee, run_loop
 from stvr.training.runs import Run
 
@@ -37,8 +38,8 @@ CLIPS_AT_ONCE = 2  # through the backbone: one float32 clip alone takes torch's 
 MEASURED_FROM = 1_000_000_000  # the number of the first batch on which a run is measured: none that it trains on
 
 
-class FinetuneOptions(LoopOptions):
-    """How backbone and head are trained together."""
+class FinetuneOptions(LoopOptions, PairDraws):
+    """How backbone and head are trained together, on pairs."""
 
     steps: int = Field(default=2_000, ge=1)
     lr: float = Field(default=0.0003, gt=0)  # where the program is after 20,000 steps
@@ -106,15 +107,17 @@ def finetune(
     are others than those of the old one: extract anew with --weights OUT/backbone.safetensors before `stvr eval`.
     """
     loaded = load_head(checkpoint_path)
-    flow = flow_of(loaded.spec, flow_weights, device) if loaded.head.propagation.needs_flow else None
+    reads = HEADS[loaded.options.name].reads(loaded.options)
+    flow = flow_of(loaded.spec, flow_weights, device) if reads.flow else None
     reader = FrameReader({path.stem: path for path in videos}, loaded.spec, flow)
     pairs = training_pairs(pairs_path, reader)
-    backbone = trainable_backbone(loaded.spec, weights_beside(checkpoint_path, loaded.spec, weights))
+    backbone = trainable_backbone(loaded.spec, weights_beside(loaded, weights))
+    loaded.head.compile_steps(options.compiled)
     trainee = FromFrames(backbone, loaded.head, options).to(device)
-    draws = draw_pairs(pairs, options, float(loaded.spec.clip.clips_per_second), flip=options.flip != "off")
+    draws = draw_pairs(pairs, options, options.seed, loaded.spec.clip, flip=options.flip != "off")
     batches = TrainingBatches(draws, partial(read_frames, reader), (parallel.rank(), parallel.world_size()))
     begun = {"checkpoint": str(checkpoint_path), "checkpoint_made_by": dict(loaded.provenance)}
-    made_by = {**provenance(options, loaded.spec, pairs, pairs_path), **begun}
+    made_by = {**provenance(options, loaded.spec, len(pairs), pairs_path), **begun}
     run = Run(out, made_by, options.log_every, options.tensorboard)
     run.begin(resume)
     trainee.train()
@@ -135,7 +138,7 @@ class FromFrames(Trainee):
     statistics of batch norm stay as published (the program). Layers before it are run without a gradient.
     """
 
-    def __init__(self, backbone: I3D, head: MatchingHead, options: FinetuneOptions) -> None:
+    def __init__(self, backbone: I3D, head: Head, options: FinetuneOptions) -> None:
         super().__init__()
         names = [name for name, _ in backbone.named_children()]
         if options.from_layer not in names:
@@ -176,16 +179,14 @@ class FromFrames(Trainee):
                 x = layer(x)
         for layer in layers[self.first :]:
             x = recompute(layer, x, use_reentrant=False) if self.checkpointing else layer(x)
-        return x.permute(0, 3, 4, 2, 1).flatten(-2).float()
-
-
-def training_pairs(path: Path, reader: FrameReader) -> list[Pair]:
-    """The pairs of split "train" whose clips are all in the files."""
-    return usable_pairs([pair for pair in read_pairs_for(path, reader)[0] if pair.split == "train"], path, reader)
+        return as_maps(as_stored(x.movedim(1, -1)))
 
 
 def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
     """The backbone that made the features of `spec`, as it can be trained. ValueError when the weights are others."""
+    if spec.backbone != "i3d":
+        raise ValueError(f"finetuning trains I3D, but the head reads features of {spec.backbone!r}. "
+                         "Train a head on features of I3D first.")
     backbone = I3D(spec.endpoint)
     if weights is None and spec.weights == "analytic":
         load_state(backbone, analytic_state(backbone), "analytic")

@@ -1,6 +1,6 @@
 """Hand-written operations, each defined by a plain twin; imports torch and triton alone."""
 
-from stvr.kernels.lstm_gates import lstm_gates
-from stvr.kernels.warp import spline_flow, spline_warp
+from .lstm_gates import lstm_gates
+from .warp import spline_flow, spline_warp
 
 __all__ = ["lstm_gates", "spline_flow", "spline_warp"]

@@ -1,4 +1,4 @@
-"""How a kernel file says what of it must compile, so that `scripts/compile_kernels.py` can do it without a GPU.
+"""How a kernel file lists what must compile, so that `scripts/compile_kernels.py` can try it without a GPU.
 
 Each `stvr/kernels/*/kernel.py` has a function `compile_cases(backend) -> list[CompileCase]`, backend "cuda" or "hip":
 at least one case for every kernel that is launched (a function under `triton.jit` whose name has no leading
@@ -16,7 +16,7 @@ from typing import Any
 class CompileCase:
     """One kernel at one set of types and sizes.
 
-    label: what differs between the cases of one kernel, "bfloat16". kernel: the jitted function.
+    label: what differs between the cases of one kernel, as in "bfloat16". kernel: the jitted function.
     arguments: Triton's type of each run-time argument, {"flow_pointer": "*fp32", "rows": "i32"}; pointers count as
     aligned to 16 bytes, as torch's are. constants: the value of each tl.constexpr argument.
     """

@@ -1,9 +1,9 @@
-"""Judgement of answers: how right they are, and by what. No networks, no files."""
+"""How right answers are, and what they owe it to. No networks, no files."""
 
 from __future__ import annotations
 
+from stvr.metrics.average_precision import COCO_THRESHOLDS
 from stvr.metrics.frame_map import (
-    COCO_THRESHOLDS,
     METRIC_VERSION,
     THRESHOLDS,
     ClipRecord,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stvr.metrics.average_precision import match_groups, ranked_average_precision
+from stvr.metrics.average_precision import match_groups, mean_of, ranked_average_precision
 from stvr.tubelets.overlaps import Bools, Floats, Indices
 
 IOU = 0.5
@@ -18,7 +18,7 @@ Keyframe = tuple[str, int]  # video, second
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyframeBoxes:
-    """One row a box and class: keyframes (N), labels (N,), scores (N,), boxes (N, 4) xyxy, best first in a keyframe."""
+    """One row for each box and class: keyframes (N), labels (N,), scores (N,), boxes (N, 4) xyxy, best first."""
 
     keyframes: Sequence[Keyframe]
     labels: Indices
@@ -38,7 +38,7 @@ class KeyframeBoxes:
 
 @dataclass(frozen=True, slots=True)
 class ActionAP:
-    """AP of one action, NaN where it has no true box; how many true boxes and detections were counted."""
+    """AP of one action, NaN where it has no true box; how many true boxes and detections it has."""
 
     average_precision: float
     num_truth: int
@@ -50,12 +50,11 @@ def ava_frame_map(
     truth: KeyframeBoxes,
     classes: Collection[int],
     excluded: Collection[Keyframe] = (),
-    iou: float = IOU,
 ) -> dict[int, ActionAP]:
-    """AP of each class of the list. Excluded keyframes count neither way.
+    """AP of each of the classes. Excluded keyframes are ignored.
 
-    Detections at keyframes without any truth are false ones. Detections without area are not counted at all, true
-    boxes without area are: nobody can find them.
+    Detections at keyframes without any truth are false. Detections without area are ignored; true boxes without area
+    are counted, though no detection can match them.
     """
     excluded = set(excluded)
     found = found.kept([key not in excluded for key in found.keyframes])
@@ -66,12 +65,12 @@ def ava_frame_map(
     groups, truth_groups = (
         np.array([number[key] for key in rows.keyframes], np.int64) * stride + rows.labels for rows in (found, truth)
     )
-    matched = match_groups(found.boxes, groups, truth.boxes, truth_groups, [iou])[0]
+    matched = match_groups(found.boxes, groups, truth.boxes, truth_groups, [IOU])[0]
     return {label: action_ap(found, matched, truth, label) for label in sorted(classes)}
 
 
 def action_ap(found: KeyframeBoxes, matched: Bools, truth: KeyframeBoxes, label: int) -> ActionAP:
-    """Equal scores are ranked as the evaluator ranks them: numpy's order, turned round."""
+    """Equal scores are ranked as the official evaluator ranks them: numpy's order, reversed."""
     own, num_truth = found.labels == label, int((truth.labels == label).sum())
     order = np.argsort(found.scores[own])[::-1]
     return ActionAP(ranked_average_precision(matched[own][order], num_truth), num_truth, int(own.sum()))
@@ -79,5 +78,4 @@ def action_ap(found: KeyframeBoxes, matched: Bools, truth: KeyframeBoxes, label:
 
 def mean_ap(actions: Mapping[int, ActionAP]) -> float:
     """The mean over the actions that have a true box; NaN when none has."""
-    counted = [action.average_precision for action in actions.values() if action.num_truth]
-    return float(np.mean(counted)) if counted else float("nan")
+    return mean_of(action.average_precision for action in actions.values() if action.num_truth)

@@ -1,31 +1,33 @@
-"""Which detections are true: greedy matching in all clips or frames at once, and the average precision it gives."""
+"""Which detections are true: greedy matching in all clips or frames at once. And the average precision."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.integrate import trapezoid
 
 from stvr.tubelets.overlaps import Bools, Floats, Indices, paired_iou
 
+COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # .5:.95
+
 
 def match_groups(
     boxes: Floats, groups: Indices, truth: Floats, truth_groups: Indices, thresholds: Sequence[float]
 ) -> Bools:
-    """Detections (D, 4), those who ask first in front, against truth (G, 4) of their group -> (thresholds, D).
+    """Which detections are true: boxes (D, 4), best first, and truth (G, 4), both by group -> (thresholds, D) bool.
 
-    Each asks for the true box it overlaps most (the first of equals). It gets it when the IoU reaches the threshold and
-    nobody has it yet; it never takes the second best instead.
+    Each detection wants the true box of its group that it overlaps most (the first of equals). It is true when the IoU
+    reaches the threshold and no earlier detection has taken that box; it never takes the second best instead.
     """
     overlap, wanted = best_truth(boxes, groups, truth, truth_groups)
     return first_to_ask(overlap, wanted, len(truth), thresholds)
 
 
 def best_truth(boxes: Floats, groups: Indices, truth: Floats, truth_groups: Indices) -> tuple[Floats, Indices]:
-    """The largest IoU (D,) of each box with the truth of its group, and with which (D,); -1 in a group without truth.
+    """For each box the largest IoU (D,) with a true box of its group, and which that is (D,); -1 where there is none.
 
-    All boxes are compared with the first truth of their group, then with the second, and so on.
+    All boxes are compared with the first true box of their group, then with the second, and so on.
     """
     order = np.argsort(truth_groups, kind="stable")
     first = np.searchsorted(truth_groups[order], groups, side="left")
@@ -43,12 +45,12 @@ def best_truth(boxes: Floats, groups: Indices, truth: Floats, truth_groups: Indi
 
 
 def first_to_ask(overlap: Floats, wanted: Indices, num_truth: int, thresholds: Sequence[float]) -> Bools:
-    """Of those whose overlap reaches the threshold, the first (in order) that wants each truth: (thresholds, D)."""
+    """For each true box the first detection that wants it with enough overlap: (thresholds, D) bool."""
     matched = np.zeros((len(thresholds), len(overlap)), bool)
     for row, threshold in zip(matched, thresholds, strict=True):
         asking = np.flatnonzero((overlap >= threshold) & (wanted >= 0))
         winner = np.full(num_truth, -1, np.int64)
-        winner[wanted[asking][::-1]] = asking[::-1]  # of those who want the same, the last written is the first
+        winner[wanted[asking][::-1]] = asking[::-1]  # reversed: the first detection is written last
         row[winner[winner >= 0]] = True
     return matched
 
@@ -68,13 +70,19 @@ def ranked_average_precision(ranked: Bools, num_truth: int) -> float:
 
 
 def trapezoid_average_precision(ranked: Bools, num_truth: int) -> float:
-    """Area under the curve as it is, joined by straight lines from (0, 1) on: ACT's and MultiSports' `pr_to_ap`."""
+    """Area under the curve itself, straight lines from (0, 1) on: `pr_to_ap` of ACT and MultiSports."""
     if num_truth == 0:
         return float("nan")
     recall, precision = ranked_precision_recall(ranked, num_truth)
     return float(trapezoid(np.append(1.0, precision), np.append(0.0, recall)))
 
 
+def mean_of(values: Iterable[float]) -> float:
+    """The mean; NaN when there is no value."""
+    listed = list(values)
+    return float(np.mean(listed)) if listed else float("nan")
+
+
 def monotone(precision: Floats) -> Floats:
-    """Each precision raised to the best that comes after it."""
+    """Each precision raised to the best one at a higher recall."""
     return np.maximum.accumulate(precision[::-1])[::-1]

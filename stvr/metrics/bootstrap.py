@@ -1,4 +1,4 @@
-"""How sure is a frame-mAP: pairs are drawn again and again with replacement."""
+"""How sure a frame-mAP is: pairs are drawn again and again, with replacement."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelRanking:
-    """All detections of a label, best first: which are true (D,), of which pair (D,); true boxes of each pair (P,)."""
+    """All detections of a label, best first: which are true (D,), their pairs (D,); true boxes of each pair (P,)."""
 
     matched: Bools
     pair: Indices
     num_truth: Indices
 
     def average_precision(self, weights: Floats) -> float:
-        """AP when pair p is there weights[p] times; NaN when no true box is."""
+        """AP when pair p counts weights[p] times; NaN when no true box counts."""
         total = float(self.num_truth @ weights)
         if total == 0:
             return float("nan")
@@ -38,14 +38,14 @@ class LabelRanking:
 def bootstrap(
     results: Mapping[str, Sequence[PairRecord]], threshold: float = 0.5, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, dict[str, Floats]]:
-    """AP (draws,) by result and label over the same draws of pairs, so that differences can be taken.
+    """AP (draws,) by result and label, all over the same draws of pairs, so that results can be subtracted.
 
     results: by name, the records of the same pairs in the same order. NaN where no true box of a label was drawn.
-    Raises ValueError when the results speak of different pairs.
+    Raises ValueError when the results are of different numbers of pairs.
     """
     sizes = {len(records) for records in results.values()}
     if len(sizes) > 1:
-        raise ValueError(f"results over the same pairs are wanted, not over {' and '.join(map(str, sorted(sizes)))}.")
+        raise ValueError(f"all results must be of the same pairs, got {' and '.join(map(str, sorted(sizes)))} pairs.")
     number = max(sizes, default=0)
     rankings = {name: label_rankings(records, threshold) for name, records in results.items()}
     drawn = {name: {label: np.full(draws, np.nan) for label in by_label} for name, by_label in rankings.items()}
@@ -59,7 +59,7 @@ def bootstrap(
 
 
 def mean_over_labels(by_label: Mapping[str, Floats]) -> Floats:
-    """frame-mAP (draws,): a label none of whose true boxes was drawn is left out of that draw's mean."""
+    """frame-mAP (draws,): labels without a true box in a draw are left out of its mean."""
     every = np.stack(list(by_label.values()))  # (labels, draws)
     known = ~np.isnan(every)
     total, count = np.where(known, every, 0).sum(0), known.sum(0)
@@ -67,7 +67,7 @@ def mean_over_labels(by_label: Mapping[str, Floats]) -> Floats:
 
 
 def interval(values: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """The middle `level` of the draws; NaN when there is none."""
+    """The interval that holds the middle `level` of the draws; NaN when there is none."""
     known = values[~np.isnan(values)]
     if not len(known):
         return float("nan"), float("nan")

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stvr.metrics.average_precision import mean_of
 from stvr.tubelets.overlaps import Bools, Floats
 
 
 def top_k_accuracy(scores: Floats, labels: NDArray[np.integer], ks: Sequence[int] = (1, 5)) -> dict[int, float]:
-    """The share of items (N,) whose label is among the k largest of scores (N, C); of equal ones the first class wins.
+    """The share of items whose label (N,) is among the k largest scores (N, C); of equal scores the first class wins.
 
     NaN without items. Raises ValueError where shapes or labels do not fit.
     """
@@ -27,18 +28,17 @@ def mean_class_accuracy(scores: Floats, labels: NDArray[np.integer]) -> float:
     check(scores, labels)
     right = scores.argmax(1) == labels
     support = np.bincount(labels, minlength=scores.shape[1])
-    accuracy = np.bincount(labels, right, scores.shape[1])[support > 0] / support[support > 0]
-    return float(accuracy.mean()) if len(accuracy) else float("nan")
+    return mean_of(np.bincount(labels, right, scores.shape[1])[support > 0] / support[support > 0])
 
 
 def multilabel_average_precision(scores: Floats, truth: Bools) -> Floats:
     """AP (C,) of each class over the items: scores (N, C), truth (N, C). Not interpolated; NaN without a true item.
 
-    The sum over thresholds of precision x gain in recall, as Charades and scikit-learn count it; items of equal score
-    are passed together, so their order does not matter.
+    The sum of precision x gain in recall over all thresholds, as Charades and scikit-learn count it; items of equal
+    score pass a threshold together, so their order does not matter.
     """
     if scores.shape != truth.shape or scores.ndim != 2:
-        raise ValueError(f"wanted scores and truth (N, C) alike, not {scores.shape} and {truth.shape}.")
+        raise ValueError(f"wanted scores and truth of one shape (N, C), got {scores.shape} and {truth.shape}.")
     return np.array([one_label(scores[:, c], truth[:, c]) for c in range(scores.shape[1])])
 
 
@@ -54,12 +54,11 @@ def one_label(scores: Floats, truth: Bools) -> float:
 def multilabel_map(scores: Floats, truth: Bools) -> float:
     """The mean of `multilabel_average_precision` over the classes that have a true item; NaN when none has."""
     precisions = multilabel_average_precision(scores, truth)
-    counted = precisions[~np.isnan(precisions)]
-    return float(counted.mean()) if len(counted) else float("nan")
+    return mean_of(precisions[~np.isnan(precisions)])
 
 
 def check(scores: Floats, labels: NDArray[np.integer]) -> None:
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
-        raise ValueError(f"wanted scores (N, C) and labels (N,), not {scores.shape} and {labels.shape}.")
+        raise ValueError(f"wanted scores (N, C) and labels (N,), got {scores.shape} and {labels.shape}.")
     if len(labels) and not 0 <= labels.min() <= labels.max() < scores.shape[1]:
-        raise ValueError(f"labels lie in [0, {scores.shape[1]}), these in [{labels.min()}, {labels.max()}].")
+        raise ValueError(f"wanted labels in [0, {scores.shape[1]}), got labels from {labels.min()} to {labels.max()}.")

@@ -11,18 +11,22 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from stvr.metrics.average_precision import match_groups, monotone, ranked_average_precision, ranked_precision_recall
+from stvr.metrics.average_precision import (
+    match_groups,
+    mean_of,
+    monotone,
+    ranked_average_precision,
+    ranked_precision_recall,
+)
 from stvr.tubelets.overlaps import Bools, Floats, Indices
 
-METRIC_VERSION = 2  # raised whenever a figure changes for the same answers, or figures are added
+METRIC_VERSION = 2  # goes up whenever a figure changes for the same answers, or figures are added
 THRESHOLDS = (0.3, 0.5, 0.7)  # Feng et al. 2019
-COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # .5:.95
-
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipRecord:
-    """One clip of a reference: boxes (N, 4) found as the query's action, scores (N,), truth (G, 4); order is free."""
+    """One clip of a reference: boxes (N, 4) found as the query's action, scores (N,), truth (G, 4), in any order."""
 
     boxes: Tensor
     scores: Tensor
@@ -31,7 +35,7 @@ class ClipRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairRecord:
-    """One pair: the query's label and every clip of its reference, those without truth or detections too."""
+    """One pair: the query's label and every clip of its reference, also those without truth or detections."""
 
     label: str
     clips: Sequence[ClipRecord]
@@ -41,7 +45,7 @@ class PairRecord:
 class FrameMAP:
     """Average precisions in [0, 1] by label and IoU threshold; NaN for a label without any true box.
 
-    per_label[label][threshold]; pairs[label]: pairs asked; boxes[label]: true boxes, three a second for one actor.
+    per_label[label][threshold]; pairs[label]: how many pairs; boxes[label]: true boxes, three a second for one actor.
     """
 
     per_label: Mapping[str, Mapping[float, float]]
@@ -53,37 +57,37 @@ class FrameMAP:
         """frame-mAP at each threshold: the mean over the labels that have a true box; NaN when none has."""
         counted = [table for label, table in self.per_label.items() if self.boxes[label]]
         thresholds = next(iter(self.per_label.values()), {})
-        return {t: float(np.mean([table[t] for table in counted])) if counted else float("nan") for t in thresholds}
+        return {t: mean_of(table[t] for table in counted) for t in thresholds}
 
 
 def frame_map(records: Iterable[PairRecord], thresholds: Sequence[float] = THRESHOLDS) -> FrameMAP:
     """Frame-mAP: boxes are matched within their clip, scores pooled over the pairs of a label, labels averaged.
 
-    A pair without a target adds its detections as false ones. Equal scores keep the order in which they came.
+    The detections of a pair without a target are all false. Equal scores keep their order.
     """
     pooled = pool(records, thresholds)
     return FrameMAP(
         per_label={
             label: {
-                threshold: average_precision(every.scores, matched, every.num_truth)
-                for threshold, matched in zip(thresholds, every.matched, strict=True)
+                threshold: average_precision(each.scores, matched, each.num_truth)
+                for threshold, matched in zip(thresholds, each.matched, strict=True)
             }
-            for label, every in pooled.items()
+            for label, each in pooled.items()
         },
-        pairs={label: every.num_pairs for label, every in pooled.items()},
-        boxes={label: every.num_truth for label, every in pooled.items()},
+        pairs={label: each.num_pairs for label, each in pooled.items()},
+        boxes={label: each.num_truth for label, each in pooled.items()},
     )
 
 
-def precision_recall_curves(records: Iterable[PairRecord], threshold: float = 0.5) -> dict[str, tuple[Floats, Floats]]:
+def precision_recall_curves(records: Iterable[PairRecord], threshold: float) -> dict[str, tuple[Floats, Floats]]:
     """label -> recall (D,) rising and precision (D,) made monotone: the curve whose area is the label's AP."""
     pooled = pool(records, [threshold])
-    return {label: precision_recall(every.scores, every.matched[0], every.num_truth) for label, every in pooled.items()}
+    return {label: precision_recall(each.scores, each.matched[0], each.num_truth) for label, each in pooled.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pooled:
-    """All detections of a label: scores (D,), matched (thresholds, D), how many boxes there were to find."""
+    """All detections of a label: scores (D,), which are true (thresholds, D), how many true boxes and pairs it has."""
 
     scores: Floats
     matched: Bools
@@ -92,7 +96,7 @@ class Pooled:
 
 
 def pool(records: Iterable[PairRecord], thresholds: Sequence[float]) -> dict[str, Pooled]:
-    """Matches every clip and joins the detections of each label, labels in alphabetical order."""
+    """Matches every clip and pools the detections of each label, labels in alphabetical order."""
     by_label: dict[str, list[PairRecord]] = defaultdict(list)
     for record in records:
         by_label[record.label].append(record)
@@ -114,7 +118,7 @@ def pool_label(records: Sequence[PairRecord], thresholds: Sequence[float]) -> Po
 
 
 def joined(parts: Sequence[Tensor], shape: tuple[int, ...]) -> Floats:
-    """All rows of all clips as one array of float64 (rows, *shape)."""
+    """The rows of all clips as one float64 array (rows, *shape)."""
     return torch.cat(list(parts)).detach().to("cpu", torch.float64).numpy() if parts else np.empty((0, *shape))
 
 
@@ -145,15 +149,15 @@ def proposal_recall(
     ks: Sequence[int] = (8, 16, 32),
     thresholds: Sequence[float] = (0.5, 0.7),
 ) -> dict[int, dict[float, float]]:
-    """recall[k][threshold]: the share of true boxes that one of the clip's first k proposals reaches.
+    """recall[k][threshold]: the share of true boxes that one of the first k proposals of their clip reaches.
 
-    proposals: (N, 4) a clip, best first; truth: (G, 4) a clip. NaN when there is no true box at all.
-    Raises ValueError when the two speak of different numbers of clips.
+    proposals: (N, 4) for each clip, best first; truth: (G, 4) for each clip. NaN when there is no true box at all.
+    Raises ValueError when the two are not of the same clips.
     """
     if len(proposals) != len(truth):
-        raise ValueError(f"recall needs proposals and truth of the same clips, not {len(proposals)} and {len(truth)}.")
-    found = [best_overlap(found, wanted, ks) for found, wanted in zip(proposals, truth, strict=True) if len(wanted)]
-    best = np.concatenate(found) if found else np.full((1, len(ks)), np.nan)  # (all true boxes, ks)
+        raise ValueError(f"wanted proposals and truth of the same clips, got {len(proposals)} and {len(truth)} clips.")
+    overlaps = [best_overlap(found, true, ks) for found, true in zip(proposals, truth, strict=True) if len(true)]
+    best = np.concatenate(overlaps) if overlaps else np.full((1, len(ks)), np.nan)  # (all true boxes, ks)
     reached = {t: np.where(np.isnan(best), np.nan, best >= t).mean(0) for t in thresholds}
     return {k: {t: float(reached[t][i]) for t in thresholds} for i, k in enumerate(ks)}
 

@@ -1,4 +1,4 @@
-"""Where an answer is most wrong: the one clip of a reference that is worth looking at."""
+"""The largest mistake of an answer: the one clip of a reference that is worth looking at."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ IOU = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mistake:
-    """clip: index in the reference. box (4,) xyxy in [0, 1], score: of what was found wrongly; None where nothing was,
-    and a true box was missed."""
+    """clip: index in the reference. box (4,) xyxy in [0, 1] and score: the false detection; None where a true box was
+    missed."""
 
     clip: int
     box: Tensor | None = None
@@ -27,7 +27,7 @@ class Mistake:
 def largest_mistake(clips: Sequence[ClipRecord]) -> Mistake | None:
     """The clip of the best-scored detection that overlaps no true box by IoU 0.5, the first of equals.
 
-    Without such a detection the first clip in which a true box was not found; without that, None.
+    Without such a detection, the first clip in which a true box was missed; if there is none, None.
     """
     worst: Mistake | None = None
     for index, clip in enumerate(clips):
@@ -43,7 +43,7 @@ def largest_mistake(clips: Sequence[ClipRecord]) -> Mistake | None:
 
 
 def reached(boxes: Tensor, others: Tensor) -> Tensor:
-    """Which of the boxes (N, 4) overlap one of the others (M, 4) by IoU 0.5: (N,) bool."""
+    """Which of the boxes (N, 4) overlap any of the others (M, 4) by IoU 0.5: (N,) bool."""
     if not len(others):
         return torch.zeros(len(boxes), dtype=torch.bool)
     return (box_iou(boxes.double(), others.double()) >= IOU).any(1)

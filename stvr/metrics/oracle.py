@@ -1,4 +1,4 @@
-"""The link that knows who is who: what the best linker could make of the same detections."""
+"""The linker that knows who is who: what the best linker could make of the same detections."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from stvr.structures import Detections, Tubelet
+from stvr.structures import LABEL_SAME, Detections, Tubelet
 from stvr.tubelets.actors import actors
+from stvr.tubelets.by_clip import boxes_by_clip
 from stvr.tubelets.following import Clips, Track, follow_online, ious
 from stvr.tubelets.geometry import tube_cover
 from stvr.tubelets.linking import Scored, cut_in_time, fill, read_clip
@@ -32,13 +33,14 @@ def oracle_link(
     own_iou: float = 0.5,
     in_time: bool = False,
 ) -> list[Tubelet]:
-    """As `link`, but detections are linked by the actor on whom they lie; in_time: and end with the action.
+    """As `link`, but detections are linked by the actor they lie on.
 
-    true: all annotated tubelets of the reference, whatever they do. A detection belongs to one of them when their IoU
-    in its clip is at least `own_iou`, one each. What belongs to nobody is linked online, as `link` does. Without
-    `in_time` a tubelet begins and ends by its scores, as in `link`: what is left to this oracle is linking alone.
+    true: all annotated tubelets of the reference, of any label. A detection belongs to one of them when their IoU in
+    its clip is at least `own_iou`, one detection each. What belongs to nobody is linked online, as `link` does.
+    in_time: tubelets also begin and end with the true action; without it they begin and end by their scores, as in
+    `link`, so that linking is all this oracle knows better.
     """
-    clips = [read_clip(clip, min_score) for clip in detections]
+    clips = [read_clip(clip, LABEL_SAME, min_score) for clip in detections]
     tracks, rest = by_identity(clips, true, start, own_iou)
 
     def cut_by_score(tracks: Sequence[Track]) -> list[Scored]:
@@ -61,25 +63,23 @@ def best(kept: Sequence[Scored], number: int) -> list[Tubelet]:
 
 
 def by_identity(clips: Clips, true: Sequence[Tubelet], start: int, own_iou: float) -> tuple[list[Track], Clips]:
-    """A track for each true tubelet, empty where it was not seen, and the detections that are on none of them."""
+    """A track for each true tubelet, empty where it was not detected, and the detections that lie on none of them."""
     tracks: list[Track] = [Track() for _ in true]
     rest: list[tuple[Floats, Floats]] = []
-    for clip, (boxes, scores) in enumerate(clips):
-        here = [index for index, each in enumerate(true) if each.span.start <= start + clip < each.span.stop]
-        there = [true[index].boxes[start + clip - true[index].span.start].double().numpy() for index in here]
-        overlap = ious(np.stack(there), boxes) if here else np.empty((0, len(boxes)))
+    for clip, ((boxes, scores), here) in enumerate(zip(clips, boxes_by_clip(true, start, len(clips)), strict=True)):
+        overlap = ious(here.boxes.double().numpy(), boxes)  # (true, detections)
         rows, columns = linear_sum_assignment(np.where(overlap >= own_iou, overlap, 0.0), maximize=True)
         free = np.ones(len(boxes), bool)
         for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
             if overlap[row, column] >= own_iou:
-                tracks[here[row]].see(clip, boxes[column], float(scores[column]))
+                tracks[here.owners[row]].see(clip, boxes[column], float(scores[column]))
                 free[column] = False
         rest.append((boxes[free], scores[free]))
     return tracks, rest
 
 
 def by_actor(tracks: Sequence[Track], true: Sequence[Tubelet]) -> list[Track]:
-    """The tracks of one actor's tubelets, one after the other, as one."""
+    """One track for each actor, the tracks of its tubelets joined in order of time."""
     whole: dict[int, Track] = defaultdict(Track)
     actors_of = actors(true)
     for index in sorted(range(len(true)), key=lambda each: true[each].span.start):

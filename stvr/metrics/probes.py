@@ -1,4 +1,4 @@
-"""Scores that never look at the query: what a table of results owes to where and when targets lie."""
+"""Scores that never look at the query: they show how much of a result is owed to where and when targets lie."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stvr.metrics.frame_map import ClipRecord, PairRecord
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """One clip as a probe sees it: all true boxes (G, 4), clip index of num_clips, the query's mean box (4,)."""
+    """One clip as a probe sees it: all true boxes (G, 4), its index of num_clips, the mean box of the query (4,)."""
 
     boxes: Tensor
     clip: int
@@ -33,23 +33,23 @@ def by_area(moment: Moment) -> Tensor:
 
 
 def by_layout(moment: Moment) -> Tensor:
-    """IoU with where the query's box lies in its own picture."""
+    """IoU with the query's box, as if both were in one picture."""
     return box_iou(moment.boxes, moment.query_box[None])[:, 0]
 
 
 def by_centre(moment: Moment) -> Tensor:
     """1 in the middle of the reference, 0 at its ends."""
-    off = abs(2 * (moment.clip + 0.5) / moment.num_clips - 1)
-    return torch.full((len(moment.boxes),), 1 - off)
+    from_centre = abs(2 * (moment.clip + 0.5) / moment.num_clips - 1)
+    return torch.full((len(moment.boxes),), 1 - from_centre)
 
 
 def by_middle_third(moment: Moment) -> Tensor:
-    """Whether the clip lies in the middle third, over the number of boxes in it."""
+    """1 in the middle third of the reference, else 0, divided by the number of boxes in the clip."""
     inside = moment.num_clips <= 3 * moment.clip + 1.5 <= 2 * moment.num_clips
     return torch.full((len(moment.boxes),), float(inside) / max(len(moment.boxes), 1))
 
 
-# The probes of the audit of the published split; all rank the true boxes of everybody in the reference.
+# The probes of the audit of the published split; each ranks all annotated boxes of the reference.
 PROBES: Mapping[str, Callable[[Moment], Tensor]] = {
     "random score": by_chance,
     "box area": by_area,
@@ -62,9 +62,9 @@ PROBES: Mapping[str, Callable[[Moment], Tensor]] = {
 def probe_records(
     label: str, everyone: Sequence[Tensor], truth: Sequence[Tensor], query_boxes: Tensor, random: np.random.Generator
 ) -> dict[str, PairRecord]:
-    """What every probe says of one pair. everyone: all annotated boxes (G, 4) a clip; truth: those of the label.
+    """The ranking of one pair by every probe. everyone: all annotated boxes (G, 4) of each clip; truth: the label's.
 
-    Equal scores are common here and are put in a random order, so that no probe gains by the order of a file.
+    Equal scores are common here; they are ranked at random, so that no probe gains from the order of a file.
     """
     query_box = query_boxes.mean(0)
     records = {}

@@ -1,35 +1,36 @@
-"""nDCG with graded labels: an answer that shares some of the query's actions is worth something."""
+"""nDCG with graded labels: an answer that shows some of the query's actions gains something."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from stvr.labels import actions_of
 from stvr.metrics.average_precision import best_truth, first_to_ask
 from stvr.metrics.frame_map import ClipRecord, joined, numbered
 from stvr.tubelets.overlaps import Floats
 
-IOU = 0.5  # a detection shows a person when it overlaps that much
+IOU = 0.5  # with the person that a detection shows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GradedClip:
-    """A clip's detections as a ClipRecord whose truth is everybody (G, 4), and what each is worth: gains (G,)."""
+    """A clip's detections as a ClipRecord whose truth is everybody (G, 4), and the gain of finding each (G,)."""
 
     record: ClipRecord
     gains: Sequence[float]
 
 
 def jaccard(label: str, other: str) -> float:
-    """Of two sets of actions "11,74" and "11": shared actions / all actions, in [0, 1]."""
-    one, two = set(label.split(",")), set(other.split(","))
+    """Shared actions / all actions of two labels such as "11,74" and "11", in [0, 1]."""
+    one, two = set(actions_of(label)), set(actions_of(other))
     return len(one & two) / len(one | two)
 
 
 def ndcg(gains: Floats, ideal: Floats) -> float:
-    """Discounted gain of a ranking / that of the best ranking: gains (D,) in ranked order, ideal (G,) in any order.
+    """Discounted gain of a ranking / that of the best ranking. gains (D,): in ranked order; ideal (G,): in any order.
 
     The discount of rank r, from 1, is log2(r + 1) (Järvelin and Kekäläinen 2002). NaN when there is nothing to gain.
     """
@@ -42,11 +43,11 @@ def discounted(gains: Floats) -> float:
 
 
 def pair_ndcg(clips: Sequence[GradedClip]) -> float:
-    """nDCG of one pair: the detections of all its clips in one ranking; each person of a clip counts once."""
+    """nDCG of one pair: the detections of all its clips in one ranking; each person counts once in each clip."""
     scores = joined([clip.record.scores for clip in clips], ())
     order = np.argsort(-scores, kind="stable")
     truth = joined([clip.record.truth for clip in clips], (4,))
-    worth = np.array([gain for clip in clips for gain in clip.gains], float)
+    ideal = np.array([gain for clip in clips for gain in clip.gains], float)
     overlap, wanted = best_truth(
         joined([clip.record.boxes for clip in clips], (4,))[order],
         numbered([clip.record.boxes for clip in clips])[order],
@@ -55,11 +56,5 @@ def pair_ndcg(clips: Sequence[GradedClip]) -> float:
     )
     shown = first_to_ask(overlap, wanted, len(truth), [IOU])[0]
     gains = np.zeros(len(order))
-    gains[shown] = worth[wanted[shown]]
-    return ndcg(gains, worth)
-
-
-def mean_ndcg(pairs: Iterable[Sequence[GradedClip]]) -> float:
-    """The mean over the pairs that have something to gain; NaN when none has."""
-    values = [value for value in map(pair_ndcg, pairs) if value == value]
-    return float(np.mean(values)) if values else float("nan")
+    gains[shown] = ideal[wanted[shown]]
+    return ndcg(gains, ideal)

@@ -13,16 +13,17 @@ from stvr.structures import Tubelet
 from stvr.tubelets.overlaps import Bools, Floats, Indices, paired_iou
 
 THRESHOLDS = (0.25, 0.5, 0.75, 0.95)  # Ego4D, their evaluation
-SUCCESS_IOU = 0.05  # volume IoU of the best answer that counts as a success
-RECOVERY_IOU = 0.5  # IoU of a clip's box that counts as recovered
+SUCCESS_IOU = 0.05  # volume IoU from which the best answer is a success
+RECOVERY_IOU = 0.5  # IoU from which a clip is recovered
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseMetrics:
-    """All in [0, 1]; tap and stap by threshold, NaN without a query.
+    """All in [0, 1]; tap and stap by threshold; NaN without a query.
 
-    tap: AP by temporal IoU; stap: AP by volume IoU (sum of intersections / sum of unions). success: queries whose best
-    answer reaches a volume IoU of 0.05; recovery: clips of all true tracks where its box has an IoU of 0.5.
+    tap: AP by temporal IoU; stap: AP by volume IoU (sum of intersections / sum of unions). success: share of queries
+    whose best answer has a volume IoU of 0.05 or more; recovery: share of the clips of all true tracks in which the
+    best answer's box has an IoU of 0.5 or more.
     """
 
     tap: dict[float, float]
@@ -33,12 +34,12 @@ class ResponseMetrics:
 
 
 def response_metrics(answers: Sequence[Sequence[Tubelet]], truth: Sequence[Tubelet]) -> ResponseMetrics:
-    """answers[q]: the scored tubelets of query q, none or many; truth[q]: its one response track.
+    """answers[q]: the scored tubelets of query q, any number; truth[q]: its one response track.
 
     A query without an answer is neither a success nor recovered. Raises ValueError when the numbers of queries differ.
     """
     if len(answers) != len(truth):
-        raise ValueError(f"wanted answers for each of the {len(truth)} queries, came {len(answers)}.")
+        raise ValueError(f"wanted answers for each of the {len(truth)} queries, got them for {len(answers)}.")
     ranked = sorted(
         ((tubelet, query) for query, found in enumerate(answers) for tubelet in found), key=lambda each: -each[0].score
     )

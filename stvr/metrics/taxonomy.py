@@ -1,4 +1,4 @@
-"""What goes wrong: every false detection and every missed box gets one reason."""
+"""What goes wrong: one reason for every false detection and every missed box."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from stvr.metrics.frame_map import ClipRecord, joined, numbered
 from stvr.tubelets.overlaps import Floats, Indices
 
 IOU = 0.5
-LOOSE_IOU = 0.1  # less than that of a target is background
+LOOSE_IOU = 0.1  # below this IoU with every target a detection is background
 
-# of the detections, each of which is exactly one
+# kinds of detections; each is exactly one
 RIGHT = "right"
-DUPLICATE = "duplicate"  # on a target that a better one has taken
-WRONG_TIME = "wrong time"  # on an actor who does it, but not now
+DUPLICATE = "duplicate"  # on a target that a better detection has taken
+WRONG_TIME = "wrong time"  # on an actor who does it at another time
 WRONG_ACTOR = "wrong actor"  # on somebody else
 LOOSE = "loose box"  # near a target, IoU 0.1 to 0.5
 BACKGROUND = "background"
 DETECTION_KINDS = (RIGHT, DUPLICATE, WRONG_TIME, WRONG_ACTOR, LOOSE, BACKGROUND)
-# of the true boxes, each of which is exactly one
+# kinds of true boxes; each is exactly one
 FOUND = "found"
 MISSED_PROPOSAL = "missed proposal"  # no proposal of its clip reached it
-MISSED_MATCH = "missed match"  # proposed, but not found among the detections counted
+MISSED_MATCH = "missed match"  # proposed, but not among the detections that count
 TRUTH_KINDS = (FOUND, MISSED_PROPOSAL, MISSED_MATCH)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipScene:
-    """A clip's record, the boxes of everybody who does something else (O, 4), which of them do the query's action at
-    another time (O,) bool, and the proposals (P, 4)."""
+    """A clip's record, and the proposals (P, 4). others (O, 4): boxes of everybody who does something else; other_times
+    (O,) bool: which of them do the query's action at another time."""
 
     record: ClipRecord
     others: Tensor
@@ -44,14 +44,14 @@ class ClipScene:
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Counts by kind: of the best detections, as many as there are true boxes, and of the true boxes."""
+    """Counts by kind: of the best detections, as many as there are true boxes; and of the true boxes."""
 
     detections: Mapping[str, int]
     truth: Mapping[str, int]
 
 
 def taxonomy(pairs: Iterable[tuple[str, Sequence[ClipScene]]]) -> Errors:
-    """pairs: label and clips of each. Of a label with G true boxes its G best detections count (Hoiem et al. 2012)."""
+    """pairs: label and clips of each. For a label with G true boxes its G best detections count (Hoiem et al. 2012)."""
     by_label: dict[str, list[ClipScene]] = defaultdict(list)
     for label, clips in pairs:
         by_label[label] += clips

@@ -1,4 +1,4 @@
-"""How many tubelets overlap with many others, all at once: the two tube IoUs, and overlap in time."""
+"""Overlaps of many pairs of tubelets at once: the two tube IoUs, and overlap in time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from stvr.structures import Tubelet
 from stvr.tubelets.overlaps import Floats, Indices, areas, paired_overlap
 
-BOXES_AT_ONCE = 1_000_000  # pairs of boxes compared together; bounds memory
+BOXES_AT_ONCE = 1_000_000  # pairs of boxes compared at once; bounds memory
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flat:
-    """Tubelets end to end: boxes (F, 4), first (N,) where each begins in them, start and stop (N,) in clips."""
+    """Tubelets end to end: boxes (F, 4); first (N,): index of each one's first box; start and stop (N,) in clips."""
 
     boxes: Floats
     first: Indices
@@ -31,13 +31,14 @@ class Flat:
         return Flat(np.concatenate(boxes) if boxes else np.empty((0, 4)), first, start, stop)
 
     def volumes(self) -> Floats:
-        """The sum of each one's areas (N,)."""
+        """The sum of the areas of each tubelet's boxes (N,)."""
         return np.add.reduceat(areas(self.boxes), self.first) if len(self.first) else np.empty(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overlap:
-    """Of P pairs: clips both have and either has, sum of IoUs and of intersections over the shared clips, volumes."""
+    """Of P pairs, (P,) each: clips that both have, clips that either has; sums of IoUs and of intersections over the
+    shared clips; sums of both volumes."""
 
     shared_clips: Indices
     all_clips: Indices
@@ -47,7 +48,7 @@ class Overlap:
 
 
 def overlaps(found: Flat, truth: Flat, one: Indices, other: Indices) -> Overlap:
-    """Pair number p is found[one[p]] with truth[other[p]]; both are of one video."""
+    """Pair p is found[one[p]] with truth[other[p]], both of one video."""
     start = np.maximum(found.start[one], truth.start[other])
     shared = np.maximum(np.minimum(found.stop[one], truth.stop[other]) - start, 0)
     every = found.stop[one] - found.start[one] + truth.stop[other] - truth.start[other] - shared
@@ -66,11 +67,11 @@ def overlaps(found: Flat, truth: Flat, one: Indices, other: Indices) -> Overlap:
 
 
 def parts(sizes: Indices) -> Iterator[Indices]:
-    """The pairs with something to compare, so many at once that their boxes stay few."""
-    busy = np.flatnonzero(sizes)
-    if len(busy):
-        edges = np.flatnonzero(np.diff(np.cumsum(sizes[busy]) // BOXES_AT_ONCE)) + 1
-        yield from np.split(busy, edges)
+    """The pairs with shared clips, in parts of at most about BOXES_AT_ONCE boxes."""
+    shared = np.flatnonzero(sizes)
+    if len(shared):
+        edges = np.flatnonzero(np.diff(np.cumsum(sizes[shared]) // BOXES_AT_ONCE)) + 1
+        yield from np.split(shared, edges)
 
 
 def temporal_x_spatial(overlap: Overlap) -> Floats:
@@ -88,7 +89,7 @@ def temporal_iou(overlap: Overlap) -> Floats:
     return overlap.shared_clips / overlap.all_clips
 
 
-# The two that are in use in the field, by what an output calls them.
+# The two that the field uses, by the names that outputs give them.
 TUBE_IOUS: Mapping[str, Callable[[Overlap], Floats]] = {
     "temporal_x_spatial": temporal_x_spatial,  # MultiSports, UCF101-24, JHMDB
     "volume": volume_iou,  # Ego4D VQ2D
@@ -96,7 +97,7 @@ TUBE_IOUS: Mapping[str, Callable[[Overlap], Floats]] = {
 
 
 def pairs_within(groups: Indices, truth_groups: Indices) -> tuple[Indices, Indices]:
-    """Every pair (found, truth) of one group, as two arrays (P,), ordered by found."""
+    """All pairs (found, truth) of one group, as two arrays of indices (P,), ordered by found."""
     order = np.argsort(truth_groups, kind="stable")
     first = np.searchsorted(truth_groups[order], groups, side="left")
     count = np.searchsorted(truth_groups[order], groups, side="right") - first

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stvr.metrics.average_precision import ranked_average_precision, trapezoid_average_precision
+from stvr.metrics.average_precision import (
+    COCO_THRESHOLDS,
+    mean_of,
+    ranked_average_precision,
+    trapezoid_average_precision,
+)
 from stvr.metrics.tube_overlap import TUBE_IOUS, Flat, overlaps, pairs_within
 from stvr.structures import Tubelet
 from stvr.tubelets.overlaps import Bools, Floats, Indices
 
 VIDEO_THRESHOLDS = (0.2, 0.5)
-STRICT_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # .5:.95
 
 AREAS: Mapping[str, Callable[[Bools, int], float]] = {
     "all_point": ranked_average_precision,  # UCF101-24 (Singh et al.), Pascal VOC since 2010
@@ -23,7 +27,7 @@ AREAS: Mapping[str, Callable[[Bools, int], float]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledTubelet:
-    """What happens in a tubelet, as a name."""
+    """A tubelet and the label of what happens in it."""
 
     label: str
     tubelet: Tubelet
@@ -33,7 +37,7 @@ class LabelledTubelet:
 class VideoMAP:
     """Average precisions in [0, 1]: per_label[label][threshold], NaN for a label without truth; means over the others.
 
-    tube_iou, area: by name, how tubelets were compared and the curve was summed. mean_50_95: over .5:.95.
+    tube_iou, area: the names of how tubelets were compared and how the curve was summed. mean_50_95: over .5:.95.
     """
 
     per_label: Mapping[str, Mapping[float, float]]
@@ -53,29 +57,29 @@ def video_map(
     tube_iou: str = "temporal_x_spatial",
     area: str = "all_point",
 ) -> VideoMAP:
-    """Best score first, each tubelet takes the one of its video and label that it overlaps most among those still free.
+    """Best score first, each tubelet takes the true one of its video and label that it overlaps most and that is free.
 
-    It is right when that tube IoU reaches the threshold. No tubelet is too short to count; equal scores keep their
-    order. tube_iou: a name in TUBE_IOUS; area: a name in AREAS.
+    It is right when that tube IoU reaches the threshold. Tubelets of any length count; equal scores keep their order.
+    tube_iou: a name in TUBE_IOUS; area: a name in AREAS. Raises ValueError for any other name.
     """
     for name, menu in ((tube_iou, TUBE_IOUS), (area, AREAS)):
         if name not in menu:
-            raise ValueError(f"{name!r} is none of: {', '.join(menu)}.")
+            raise ValueError(f"there is no {name!r}. Choose one of {', '.join(menu)}.")
     labels = sorted({each.label for each in (*found, *truth)})
     found = sorted(found, key=lambda each: -each.tubelet.score)
     one, other, overlap = compared(found, truth, tube_iou)
-    every = sorted({*thresholds, *STRICT_THRESHOLDS})
+    every = sorted({*thresholds, *COCO_THRESHOLDS})
     right = dict(zip(every, (take_free(one, other, overlap, len(found), t) for t in every), strict=True))
     named, true_named = np.array([each.label for each in found]), np.array([each.label for each in truth])
     num_truth = {label: int((true_named == label).sum()) for label in labels}
     per_label = {
         label: {t: AREAS[area](right[t][named == label], num_truth[label]) for t in every} for label in labels
     }
-    mean = {t: mean_of([per_label[label][t] for label in labels if num_truth[label]]) for t in every}
+    mean = {t: mean_of(per_label[label][t] for label in labels if num_truth[label]) for t in every}
     return VideoMAP(
         {label: {t: values[t] for t in thresholds} for label, values in per_label.items()},
         {t: mean[t] for t in thresholds},
-        mean_of([mean[t] for t in STRICT_THRESHOLDS]),
+        mean_of(mean[t] for t in COCO_THRESHOLDS),
         num_truth,
         {label: int((named == label).sum()) for label in labels},
         tube_iou,
@@ -86,7 +90,7 @@ def video_map(
 def compared(
     found: Sequence[LabelledTubelet], truth: Sequence[LabelledTubelet], tube_iou: str
 ) -> tuple[Indices, Indices, Floats]:
-    """Every pair of one video and label, as indices (P,) and (P,), and its tube IoU (P,)."""
+    """All pairs (found, true) of one video and label, as indices (P,) and (P,), and their tube IoUs (P,)."""
     number: dict[tuple[str, str], int] = {}
     groups, truth_groups = (
         np.array([number.setdefault((each.label, each.tubelet.span.video), len(number)) for each in tubelets], np.int64)
@@ -98,16 +102,12 @@ def compared(
 
 
 def take_free(one: Indices, other: Indices, overlap: Floats, num_found: int, threshold: float) -> Bools:
-    """Which tubelets (num_found,) are right: each in turn takes the best truth that is still free and near enough."""
+    """Which tubelets (num_found,) are right: each in turn takes the best true one that is free and overlaps enough."""
     near = np.flatnonzero(overlap >= threshold)
-    near = near[np.lexsort((other[near], -overlap[near], one[near]))]  # by turn, then the largest overlap
+    near = near[np.lexsort((other[near], -overlap[near], one[near]))]  # by tubelet, then by overlap
     right, taken = np.zeros(num_found, bool), set()
     for index, truth in zip(one[near].tolist(), other[near].tolist(), strict=True):
         if not right[index] and truth not in taken:
             right[index] = True
             taken.add(truth)
     return right
-
-
-def mean_of(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")

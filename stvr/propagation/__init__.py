@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from stvr.propagation.flow_lstm import FlowLSTMCell
-from stvr.propagation.none import NoPropagation
-from stvr.propagation.recurrent import Propagation, Recurrent
-from stvr.propagation.traj_lstm import TrajLSTMCell
-from stvr.propagation.warp_lstm import WarpLSTMCell
+from stvr.menus import Menu
+from stvr.propagation.old_keys import renamed
+from stvr.propagation.propagation import Propagation, PropagationEntry
+from stvr.propagation.recurrent import Recurrent
 
-__all__ = ["PROPAGATION", "FlowLSTMCell", "NoPropagation", "Propagation", "Recurrent", "TrajLSTMCell", "WarpLSTMCell",
-           "build_propagation"]
+if TYPE_CHECKING:
+    from stvr.config import Options
 
-PROPAGATION: dict[str, Callable[..., Propagation]] = {
-    "none": lambda channels, **options: NoPropagation(),
-    "conv_lstm": lambda channels, **options: Recurrent(WarpLSTMCell(channels, warp=False, **options)),
-    "flow": lambda channels, **options: Recurrent(FlowLSTMCell(channels, **options)),
-    "traj_lstm": lambda channels, **options: Recurrent(TrajLSTMCell(channels, **options)),
-    "warp_lstm": lambda channels, **options: Recurrent(WarpLSTMCell(channels, **options)),
-}
+__all__ = ["PROPAGATION", "Propagation", "PropagationEntry", "Recurrent", "build_propagation", "renamed"]
+
+PROPAGATION: Menu[PropagationEntry] = Menu("propagation", "stvr.propagation", {
+    "none": "stvr.propagation.none:NONE",
+    "conv_lstm": "stvr.propagation.lstm:CONV_LSTM",
+    "flow": "stvr.propagation.lstm:FLOW",
+    "traj_lstm": "stvr.propagation.lstm:TRAJ_LSTM",
+    "warp_lstm": "stvr.propagation.lstm:WARP_LSTM",
+})  # fmt: skip
 
 
-def build_propagation(name: str, channels: int, **options: Any) -> Propagation:
-    """The propagation called `name`; LookupError lists the menu."""
-    if name not in PROPAGATION:
-        raise LookupError(f"{name!r} is no propagation. The menu is: {', '.join(PROPAGATION)}.")
-    return PROPAGATION[name](channels, **options)
+def build_propagation(name: str, channels: int, options: Mapping[str, Any] | Options | None = None) -> Propagation:
+    """The propagation called `name`, for features of `channels`; options that are not given have their defaults.
+
+    LookupError lists the menu; ValueError names an option that the entry does not have or a value that does not fit.
+    """
+    from stvr.config import Options, fill  # not at the top: it imports pydantic, and a cell must run without
+
+    entry = PROPAGATION[name]
+    given = options.model_dump() if isinstance(options, Options) else options
+    try:
+        filled = fill(entry.options, given)
+    except ValueError as error:
+        raise ValueError(f"propagation {name!r}: {error}") from None
+    return entry.build(channels, filled)

@@ -10,32 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-COMPILED_CLIPS = 6  # as many as one compiled region takes: the paper's training length; what is left goes one by one
+from stvr.propagation.propagation import Propagation
+
+COMPILED_CLIPS = 6  # as many as one compiled region takes: the paper's training length; the rest go one by one
 COMPILED_REGIONS = 64
-
-
-class Propagation(nn.Module):
-    """Features (B, T, H, W, C) -> the same shape; clip t is told of the clips before it, never of those after.
-
-    flow (B, T, H, W, 2): where each cell of clip t comes from in clip t - 1, (y, x) in cells. Only those whose
-    `needs_flow` is true read it; they cannot do without.
-    """
-
-    needs_flow = False
-
-    def forward(self, features: Tensor, flow: Tensor | None = None) -> Tensor:
-        return self.stream(features, None, flow)[0]
-
-    def stream(self, features: Tensor, state: Any = None, flow: Tensor | None = None) -> tuple[Tensor, Any]:
-        """The same from where `state` left off; None is the start of a video. Returns features and the next state."""
-        raise NotImplementedError(f"{type(self).__name__} must define stream().")
 
 
 class Recurrent(Propagation):
     """Runs `cell(x, state) -> (hidden, state)` over the clips, or `cell(x, state, flow)` where the cell needs flow.
 
-    A cell may have `look(clips) -> seen`, what it reads of clips without their past: it is asked of all clips at once,
-    and each step is then told its part, `cell(..., seen=seen)`.
+    A cell may have `look(clips) -> seen`, what it computes of clips without their past: it is called on all clips at
+    once, and each step is given its own part, `cell(..., seen=seen)`. `stvr.propagation.cell.Cell` is such a cell.
 
     compiled: steps run through `torch.compile`, several in one region, on CUDA as CUDA graphs, with the same answers.
     The first call of every size takes a minute, so it is for long jobs. May be set at any time.
@@ -53,8 +38,8 @@ class Recurrent(Propagation):
             return take_steps(self.cell, clips, state, seen, flow)
         answers = []
         for part in parts(clips.shape[1], COMPILED_CLIPS):
-            told = [None if each is None else each[:, part] for each in (seen, flow)]
-            answer, state = take_compiled_steps(self.cell, clips[:, part], state, *told)
+            inputs = [None if each is None else each[:, part] for each in (seen, flow)]
+            answer, state = take_compiled_steps(self.cell, clips[:, part], state, *inputs)
             answers.append(answer)
         return torch.cat(answers, 1), state
 
@@ -69,28 +54,28 @@ def take_steps(
     cell: nn.Module, clips: Tensor, state: Any, seen: Tensor | None, flow: Tensor | None
 ) -> tuple[Tensor, Any]:
     """clips (B, T, C, H, W) -> features (B, T, H, W, C) and the state after the last."""
-    told = {name: each.unbind(1) for name, each in (("seen", seen), ("flow", flow)) if each is not None}
+    inputs = {name: each.unbind(1) for name, each in (("seen", seen), ("flow", flow)) if each is not None}
     hidden = []
     for step, clip in enumerate(clips.unbind(1)):
-        answer, state = cell(clip, state, **{name: each[step] for name, each in told.items()})
+        answer, state = cell(clip, state, **{name: each[step] for name, each in inputs.items()})
         hidden.append(answer.permute(0, 2, 3, 1))
     return torch.stack(hidden, 1), state
 
 
-def take_compiled_steps(cell: nn.Module, clips: Tensor, state: Any, *told: Tensor | None) -> tuple[Tensor, Any]:
-    """The same. A CUDA graph writes its answers where its last ones stood, so what is kept of them is copied."""
+def take_compiled_steps(cell: nn.Module, clips: Tensor, state: Any, *inputs: Tensor | None) -> tuple[Tensor, Any]:
+    """The same. A CUDA graph writes every answer into the same memory, so what is kept of an answer is copied."""
     if not clips.is_cuda:
-        answer: tuple[Tensor, Any] = compiled_steps("default")(cell, clips, state, *told)
+        answer: tuple[Tensor, Any] = compiled_steps("default")(cell, clips, state, *inputs)
         return answer
     if not torch.is_grad_enabled():
         torch.compiler.cudagraph_mark_step_begin()
-    features, state = compiled_steps("reduce-overhead")(cell, clips, state, *told)
+    features, state = compiled_steps("reduce-overhead")(cell, clips, state, *inputs)
     return features.clone(), type(state)(*(each.clone() for each in state))
 
 
 @cache
 def compiled_steps(mode: str) -> Callable[..., tuple[Tensor, Any]]:
-    """One for the process. Every cell, size, type and kind of call is a region of its own, and torch allows but 8."""
+    """One for the process. Each cell, size, type and kind of call is a region of its own; torch allows but 8."""
     config = import_module("torch._dynamo.config")
     config.recompile_limit = max(config.recompile_limit, COMPILED_REGIONS)  # type: ignore[attr-defined]
     return torch.compile(take_steps, mode=mode, dynamic=False)

@@ -1,4 +1,4 @@
-"""Bar charts as inline SVG: a name, a bar, its number, and how sure it is."""
+"""Bar charts as inline SVG: each bar with its name, its number and its interval."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from html import escape
 from math import isfinite
 
 WIDTH, ROW, TOP = 460, 22, 26
-NAMES, NUMBERS = 185, 48  # room for the names on the left, for the numbers on the right
+NAMES, NUMBERS = 185, 48  # space for the names on the left and the numbers on the right
 MAX_NAME = 28  # characters of a name that fit
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """value >= 0, or None where there is none; low and high: an interval around it; soft: drawn as a probe is."""
+    """value: >= 0, or None where there is none; low and high: an interval around it; soft: in the colour of a probe."""
 
     name: str
     value: float | None
@@ -25,7 +25,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """Bars under one another; `top` is the length of a full bar, the largest one's if None."""
+    """Bars under one another; top: the value of a full bar, None for the largest value."""
 
     title: str
     bars: Sequence[Bar]
@@ -34,9 +34,9 @@ class BarChart:
 
 
 def bar_chart(chart: BarChart) -> str:
-    """The chart as a card of the page, its colours from there."""
-    reach = [value for bar in chart.bars for value in (bar.value, bar.high) if value is not None and isfinite(value)]
-    top = chart.top or max(reach, default=0) or 1
+    """The chart as a card of the page, whose style sheet gives the colours."""
+    values = [value for bar in chart.bars for value in (bar.value, bar.high) if value is not None and isfinite(value)]
+    top = chart.top or max(values, default=0) or 1
     height = TOP + ROW * len(chart.bars) + 4
     rows = [row(bar, TOP + ROW * index, top) for index, bar in enumerate(chart.bars)]
     label = escape(chart.title, quote=True)

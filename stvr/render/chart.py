@@ -8,16 +8,16 @@ from html import escape
 from math import floor, isfinite, log10
 
 WIDTH, HEIGHT = 300, 220
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 24, 34  # room for the names around the plot
-NUM_COLOURS = 6  # of the style sheet, .c0 to .c5; the second is the dashed one for a probe
-MAX_POINTS = 400  # of one line; more are not seen at this width
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 24, 34  # space for the names around the plot
+NUM_COLOURS = 6  # in the style sheet, .c0 to .c5; the second is dashed, for a probe
+MAX_POINTS = 400  # of one line; nobody sees more at this width
 
 Limits = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A named line; points that are not finite are left out."""
+    """A line with a name; points that are not finite are left out."""
 
     name: str
     x: Sequence[float]
@@ -26,7 +26,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class LineChart:
-    """Curves of one picture and what its axes show; a range that is None fits the points."""
+    """Curves of one chart and what its axes show; without a range the y axis fits the points."""
 
     title: str
     curves: Sequence[Curve]
@@ -39,7 +39,7 @@ def line_chart(
     title: str, curves: Sequence[Curve], *, x_name: str, y_name: str,
     x_range: Limits | None = None, y_range: Limits | None = None,
 ) -> str:  # fmt: skip
-    """A small chart, its colours from the page. Without a range it fits the points; with 0 if they reach near it."""
+    """A small chart, coloured by the page's style sheet. Without a range an axis fits the points, see `limits`."""
     lines = [thinned(curve) for curve in curves]
     x_range = x_range or limits([x for line in lines for x, _ in line])
     y_range = y_range or limits([y for line in lines for _, y in line])
@@ -80,7 +80,7 @@ def legend(names: Sequence[str]) -> list[str]:
 
 
 def thinned(curve: Curve) -> list[tuple[float, float]]:
-    """At most `MAX_POINTS` of the curve's finite points, first and last among them."""
+    """At most MAX_POINTS of the curve's finite points, the first and the last among them."""
     points = [(float(x), float(y)) for x, y in zip(curve.x, curve.y, strict=True) if isfinite(x) and isfinite(y)]
     if len(points) <= MAX_POINTS:
         return points
@@ -88,7 +88,7 @@ def thinned(curve: Curve) -> list[tuple[float, float]]:
 
 
 def limits(values: Sequence[float]) -> Limits:
-    """A range that holds all values and is not empty; it begins at 0 where that costs less than half of it."""
+    """A range, never empty, that holds all values; it begins at 0 if the values begin below half of the largest."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     low = 0.0 if 0 < low < high / 2 else low
     return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -1,4 +1,4 @@
-"""Draws boxes, words and the bar of time on RGB pictures, uint8 (H, W, 3), in place."""
+"""Draws boxes, words and a bar of time on RGB pictures, uint8 (H, W, 3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stvr.video.pictures import Picture
 
 Colour = tuple[int, int, int]
 
-# Okabe and Ito's colours, apart for colour-blind eyes too, the dark ones lightened for film
+# Okabe and Ito's colours, which colour-blind people can tell apart, the dark ones lightened for video
 PALETTE: tuple[Colour, ...] = (
     (86, 180, 233), (240, 160, 20), (30, 200, 140), (240, 228, 66), (235, 105, 45), (214, 140, 190),
 )  # fmt: skip
@@ -28,17 +28,17 @@ def colour_of(index: int) -> Colour:
 
 
 def stroke(picture: Picture) -> int:
-    """Thickness of a line that is seen at this size, in pixels."""
+    """Thickness in pixels of a line that stays visible at this size."""
     return max(2, round(min(picture.shape[:2]) / 160))
 
 
 def text_scale(picture: Picture) -> int:
-    """How often the small font is enlarged for this size."""
+    """By how much the small font is enlarged for this size."""
     return max(1, round(min(picture.shape[:2]) / 300))
 
 
 def draw_box(picture: Picture, box: ArrayLike, colour: Colour, *, title: str = "", dashed: bool = False) -> None:
-    """Outlines `box` (xyxy in [0, 1]) and writes `title` on its upper edge; what lies outside is not drawn."""
+    """Outlines `box` (xyxy in [0, 1]) in place, with `title` on its upper edge; parts outside are cut off."""
     height, width = picture.shape[:2]
     last = np.array([width, height, width, height]) - 1
     x1, y1, x2, y2 = (int(edge) for edge in np.clip(np.asarray(box, float) * (last + 1), 0, last).round())
@@ -47,7 +47,7 @@ def draw_box(picture: Picture, box: ArrayLike, colour: Colour, *, title: str = "
     tall, wide = inner.shape[0], inner.shape[1]
     edge = np.ones((tall, wide), bool)
     edge[line:-line, line:-line] = False
-    rim = np.ones_like(edge)  # a dark line within, so that the box is seen on any ground
+    rim = np.ones_like(edge)  # a dark line inside, so that the box is visible on any background
     rim[line + 1 : -line - 1, line + 1 : -line - 1] = False
     if dashed:
         drawn = np.arange(max(picture.shape[:2])) // (4 * line) % 2 == 0
@@ -62,7 +62,7 @@ def draw_box(picture: Picture, box: ArrayLike, colour: Colour, *, title: str = "
 
 
 def draw_words(picture: Picture, text: str, x: int, y: int, colour: Colour) -> None:
-    """Dark words on a patch of `colour` whose lower left corner is (x, y), moved so that it lies in the picture."""
+    """Dark words on a patch of `colour`, its lower left corner at (x, y) or where the patch fits into the picture."""
     mask = letters(text, text_scale(picture))[: picture.shape[0], : picture.shape[1], None]
     top = min(max(y - mask.shape[0], 0), picture.shape[0] - mask.shape[0])
     left = min(max(x, 0), picture.shape[1] - mask.shape[1])
@@ -73,9 +73,9 @@ def draw_words(picture: Picture, text: str, x: int, y: int, colour: Colour) -> N
 @lru_cache(maxsize=256)
 def letters(text: str, scale: int) -> NDArray[np.float64]:
     """How much of each pixel `text` covers, (13 scale, W) in [0, 1]: torchvision's small font, enlarged."""
-    text = text.replace(" ", "  ")  # its spaces are narrow
+    text = text.replace(" ", "  ")  # the font's spaces are narrow
     canvas = torch.zeros(3, 13, 12 * len(text) + 16, dtype=torch.uint8)
-    frame = torch.tensor([[0, -1, 1, 1]])  # its corner places the words; its outline is black on black
+    frame = torch.tensor([[0, -1, 1, 1]])  # its corner places the words; its outline is black, so it does not show
     drawn = draw_bounding_boxes(canvas, frame, labels=[text], colors="black", label_colors="white")[0] / 255
     columns = torch.nonzero(drawn.any(0)).flatten()
     drawn = drawn[:, : int(columns.max()) + 4 if len(columns) else 1]
@@ -85,7 +85,7 @@ def letters(text: str, scale: int) -> NDArray[np.float64]:
 
 
 def with_time_bar(picture: Picture, lanes: Sequence[tuple[float, float]], seconds: float, duration: float) -> Picture:
-    """The picture (H, W, 3) with a strip below it: one lane a tubelet, lit from lanes[i][0] to lanes[i][1].
+    """The picture with a strip below it: a lane for each tubelet, coloured from lanes[i][0] to lanes[i][1] seconds.
 
     A white line stands at `seconds`; the strip is `duration` seconds wide. Returns (H + strip, W, 3).
     """
@@ -96,11 +96,11 @@ def with_time_bar(picture: Picture, lanes: Sequence[tuple[float, float]], second
     def column(at: float) -> int:
         return round((width - 1) * min(max(at / max(duration, 1e-9), 0), 1))
 
-    for index, (begins, ends) in enumerate(lanes or [(0.0, 0.0)]):
+    for index, (start, stop) in enumerate(lanes or [(0.0, 0.0)]):
         lane = strip[unit + 4 * unit * index :][: 3 * unit]
         lane[:] = LANE
-        if ends > begins:
-            lane[:, column(begins) : column(ends) + 1] = colour_of(index)
+        if stop > start:
+            lane[:, column(start) : column(stop) + 1] = colour_of(index)
     now = min(column(seconds), width - unit)
     strip[:-words_height, now : now + unit] = TRUTH
     write_time(strip, f"{seconds:.1f} s of {duration:.1f} s", text_scale(picture))

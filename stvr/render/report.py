@@ -1,53 +1,39 @@
-"""One HTML page that shows what was measured; it needs nothing but itself."""
+"""One HTML page that shows what was measured; it needs no other file."""
 
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from stvr.metrics.frame_map import FrameMAP
+from stvr.files import write_text
 from stvr.render.bars import BarChart, bar_chart
 from stvr.render.chart import Curve, LineChart, line_chart
 from stvr.render.draw import TRUTH, Colour, Picture
 from stvr.render.style import STYLE
+from stvr.render.tables import Cell, Table, cell_text, percent
 from stvr.video.encode import jpeg
 
 STILL_HEIGHT = 360  # pixels at most, so that a page of many stills stays small
 
-Cell = str | int | float | None
-
 
 @dataclass(frozen=True)
 class Headline:
-    """The number that counts beside the same number without looking at the query; both in [0, 1]."""
+    """The main figure, and the same figure with a shuffled query; both in [0, 1]."""
 
     name: str  # "frame-mAP at IoU 0.5, unseen actions"
     model: float
     probe: float
-    probe_name: str = "shuffled query"
-
-
-@dataclass(frozen=True)
-class Table:
-    """The first column is text and the others mostly numbers; None and NaN are shown as a dash."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    note: str = ""
-    emphasis: int | None = None  # index of the row that sums up
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One question and its answer: the query still and reference stills in the order of time, each with a caption.
+    """One question and its answer: a still of the query, and stills of the reference in order of time with captions.
 
-    Stills are RGB uint8 (H, W, 3), boxes already drawn (`render.video.still`). `video`: an mp4 beside the page.
+    Stills are RGB uint8 (H, W, 3) with the boxes drawn in (`render.video.still`). video: an mp4 beside the page.
     """
 
     title: str
@@ -61,10 +47,10 @@ class Answer:
 class ReportData:
     """All that the page shows. A section without data is left out.
 
-    summary: one sentence, what was done. worst: answers that are shown after the results.
+    summary: one sentence on what was done. worst: answers that are shown after the results.
     precision_recall: label -> its curves, recall and precision in [0, 1].
     training: the lines of the training log, each with "step" and numbers ("loss", or a table of them as "losses").
-    timings: seconds by name. configuration: anything by name (machine, seed, versions, options).
+    timings: seconds by stage. configuration: values by name (machine, seed, versions, options).
     """
 
     title: str
@@ -83,7 +69,7 @@ class ReportData:
 
 
 def write_report(out: Path, data: ReportData) -> Path:
-    """Writes the page `data` describes to `out` (.html): no script, no network, pictures inside, light and dark."""
+    """Writes the page to `out` (.html): no script, nothing fetched, pictures inside, for light and dark screens."""
     sections = [
         headline_section(data.headline) if data.headline else "",
         section("Answers", [answer_html(each) for each in data.answers]),
@@ -116,38 +102,8 @@ def write_report(out: Path, data: ReportData) -> Path:
 </body>
 </html>
 """
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
-    return out
-
-
-def frame_map_table(result: FrameMAP, title: str = "Frame-mAP by label") -> Table:
-    """A row a label, the mean last: average precision in percent at each threshold, pairs and true boxes."""
-    rows: list[list[Cell]] = [
-        [label, *(percent(ap) for ap in aps.values()), result.pairs[label], result.boxes[label]]
-        for label, aps in result.per_label.items()
-    ]
-    mean = ["mean over labels", *(percent(ap) for ap in result.mean.values())]
-    rows.append([*mean, sum(result.pairs.values()), sum(result.boxes.values())])
-    columns = ["label", *(f"IoU {t:g}" for t in result.mean), "pairs", "true boxes"]
-    return Table(title, columns, rows, "Average precision in percent, counted per clip.", len(rows) - 1)
-
-
-def probe_table(results: Mapping[str, FrameMAP], title: str = "The model beside its probes") -> Table:
-    """A row a result (the model first, then what does not look at the query): frame-mAP in percent."""
-    thresholds = next(iter(results.values())).mean
-    rows = [[name, *(percent(result.mean.get(t)) for t in thresholds)] for name, result in results.items()]
-    note = "Frame-mAP in percent. What a probe reaches without the query is no merit of the model."
-    return Table(title, ["", *(f"IoU {t:g}" for t in thresholds)], rows, note, 0)
-
-
-def recall_table(recall: Mapping[int, Mapping[float, float]], title: str = "Proposal recall") -> Table:
-    """A row a number of proposals, as `proposal_recall` gives it: recall in percent, before any matching."""
-    thresholds = next(iter(recall.values()))
-    rows = [[f"first {k}", *(percent(value) for value in row.values())] for k, row in recall.items()]
-    note = "Share of true boxes that a proposal of their clip reaches, in percent; nothing is matched yet."
-    return Table(title, ["proposals", *(f"IoU {t:g}" for t in thresholds)], rows, note)
+    write_text(Path(out), page)
+    return Path(out)
 
 
 def timings_table(timings: Mapping[str, float]) -> Table:
@@ -160,14 +116,13 @@ def configuration_table(configuration: Mapping[str, Any]) -> Table:
 
 
 def headline_section(headline: Headline) -> str:
-    gain = headline.model - headline.probe
     figures = [
         ("model", percent(headline.model), "model"),
-        (headline.probe_name, percent(headline.probe), "probe"),
-        ("difference", None if math.isnan(gain) else f"{100 * gain:+.1f}", "gain"),
+        ("shuffled query", percent(headline.probe), "probe"),
+        ("difference", f"{100 * (headline.model - headline.probe):+.1f}", "gain"),
     ]
     cells = [
-        f'<div class="{kind}"><b>{show(value)}</b><span>{escape(name)}</span></div>'
+        f'<div class="{kind}"><b>{escape(cell_text(value))}</b><span>{escape(name)}</span></div>'
         for name, value, kind in figures
     ]
     return f'<section><h2>{escape(headline.name)}</h2><div class="figures">{"".join(cells)}</div></section>\n'
@@ -186,7 +141,7 @@ def table_html(table: Table) -> str:
     rows = []
     for index, row in enumerate(table.rows):
         kind = ' class="sum"' if index == table.emphasis else ""
-        first, *rest = (show(cell) for cell in row)
+        first, *rest = (escape(cell_text(cell)) for cell in row)
         cells = "".join(f"<td>{cell}</td>" for cell in rest)
         rows.append(f'<tr{kind}><th scope="row">{first}</th>{cells}</tr>\n')
     title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
@@ -210,7 +165,7 @@ def answer_html(answer: Answer) -> str:
 
 
 def legend_html(keys: Mapping[str, Colour]) -> str:
-    """What the colours of boxes mean; that of the truth is dashed, as `draw_box` draws it."""
+    """What the colours of boxes mean; true boxes are dashed, as `draw_box` draws them."""
     words = []
     for name, colour in keys.items():
         line = f"2px {'dashed' if colour == TRUTH else 'solid'} rgb{colour}"
@@ -232,27 +187,15 @@ def precision_recall_html(by_label: Mapping[str, Sequence[Curve]]) -> list[str]:
 
 
 def training_html(log: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One chart a quantity of the log; "losses" is opened up."""
+    """A chart for the loss, and one for each of its terms."""
     return [line_chart(curve.name, [curve], x_name="step", y_name="") for curve in training_curves(log)]
 
 
 def training_curves(log: Sequence[Mapping[str, Any]]) -> list[Curve]:
-    """Every "loss" of the log over its "step", the total first, then the terms of "losses"."""
+    """The "loss" of each line of the log over its "step", then each of the terms in "losses"."""
     points: dict[str, list[tuple[float, float]]] = {}
     for line in log:
         for name, value in {"loss": line.get("loss"), **line.get("losses", {})}.items():
             if value is not None:
                 points.setdefault(name, []).append((line["step"], value))
     return [Curve(name, *zip(*pairs, strict=True)) for name, pairs in points.items()]
-
-
-def percent(value: float | None) -> str | None:
-    return None if value is None or math.isnan(value) else f"{100 * value:.1f}"
-
-
-def show(cell: Cell) -> str:
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return "–"
-    if isinstance(cell, float):
-        return f"{cell:.4g}"
-    return f"{cell:,}" if isinstance(cell, int) else escape(cell)

@@ -1,4 +1,4 @@
-"""How the report looks, in light and in dark."""
+"""The style sheet of the report page, for light and dark screens."""
 
 STYLE = """
 :root { color-scheme: light dark; --ground: #fbfbfa; --card: #ffffff; --ink: #1e2227; --soft: #5d6670; --line: #dfe2e5;

@@ -1,4 +1,4 @@
-"""Writes a video with its tubelets drawn in, and stills of it."""
+"""Videos and stills with their tubelets drawn in."""
 
 from __future__ import annotations
 
@@ -15,17 +15,12 @@ from stvr.video.encode import like
 from stvr.video.pictures import frame_at, frames, upright
 
 
-def render_tubelets(
-    video: Path, tubelets: Sequence[Tubelet], out: Path, clips: ClipSpec, *, titles: Sequence[str] | None = None
-) -> Path:
-    """Writes `out` (mp4, H.264): every frame of `video` at its own time and size, boxes drawn, a bar of time below.
+def render_tubelets(video: Path, tubelets: Sequence[Tubelet], out: Path, clips: ClipSpec) -> Path:
+    """Writes `out` (mp4, H.264): every frame of `video` at its own time and size, boxes drawn in, a bar of time below.
 
-    Between the centres of two clips a box moves on a straight line. `titles`: one a tubelet; else rank and score.
-    Times count from the first frame; the sound is left out. Raises ValueError when `video` cannot be read.
+    Each box is titled with its rank and score and moves on straight lines between the centres of clips. Times count
+    from the first frame; there is no sound. Raises ValueError when `video` cannot be read.
     """
-    names = [f"{i + 1}: {each.score:.2f}" for i, each in enumerate(tubelets)] if titles is None else list(titles)
-    if len(names) != len(tubelets):
-        raise ValueError(f"wanted one title for each of {len(tubelets)} tubelets, not {len(names)}.")
     info = probe(video)
     lanes = [(clips.seconds_at(each.span.start), clips.seconds_at(each.span.stop)) for each in tubelets]
     out = Path(out)
@@ -33,10 +28,10 @@ def render_tubelets(
     with like(info, out) as writer:
         for tick, frame in frames(info):
             seconds, picture = float(tick * info.time_base), upright(frame, info)
-            for index, (tubelet, name) in enumerate(zip(tubelets, names, strict=True)):
+            for index, tubelet in enumerate(tubelets):
                 box = box_at(tubelet, seconds, clips)
                 if box is not None:
-                    draw_box(picture, box, colour_of(index), title=name)
+                    draw_box(picture, box, colour_of(index), title=f"{index + 1}: {tubelet.score:.2f}")
             writer.add(with_time_bar(picture, lanes, seconds, float(info.duration)), tick)
     return out
 
@@ -44,10 +39,10 @@ def render_tubelets(
 def still(
     video: Path, seconds: float, boxes: ArrayLike = (), *, truth: ArrayLike = (), titles: Sequence[str] = ()
 ) -> Picture:
-    """The frame on screen at `seconds`, RGB uint8 (H, W, 3) at source size; past the end, the last one.
+    """The frame on screen at `seconds`, RGB uint8 (H, W, 3) at the video's size; the last frame for a later time.
 
-    boxes (N, 4) xyxy in [0, 1], arrays or tensors, are drawn solid, each with its title if there are any; truth (M, 4)
-    is drawn dashed and white. Raises ValueError when `video` cannot be read.
+    boxes (N, 4) xyxy in [0, 1], arrays or tensors, are drawn solid, with `titles` if there are any; truth (M, 4) is
+    drawn dashed and white. Raises ValueError when `video` cannot be read.
     """
     picture = frame_at(video, seconds)
     for box in np.asarray(truth, float).reshape(-1, 4):
@@ -58,7 +53,7 @@ def still(
 
 
 def box_at(tubelet: Tubelet, seconds: float, clips: ClipSpec) -> NDArray[np.float64] | None:
-    """Where the tubelet is at `seconds`, (4,) xyxy in [0, 1]; None before it begins and after it ends."""
+    """The tubelet's box at `seconds`, (4,) xyxy in [0, 1]; None before it begins and after it ends."""
     span = tubelet.span
     edges = np.array([clips.seconds_at(clip) for clip in range(span.start, span.stop + 1)])
     if not edges[0] - 1e-6 <= seconds < edges[-1] - 1e-6:

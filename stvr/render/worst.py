@@ -1,15 +1,17 @@
-"""The pairs that were answered worst, to look at: the query, the largest mistake, where the action truly is."""
+"""The pairs that were answered worst as stills: the query, the largest mistake, where the action truly is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import ArrayLike
 
+from stvr.labels import label_name
 from stvr.render.draw import TRUTH, Colour, Picture, colour_of, draw_box
-from stvr.render.report import Answer, percent
+from stvr.render.report import Answer
+from stvr.render.result_tables import Results
+from stvr.render.tables import percent
 from stvr.video.decode import VideoError
 from stvr.video.pictures import frame_at
 
@@ -20,44 +22,40 @@ LEGEND: Mapping[str, Colour] = {
     "where the action truly is": TRUTH,
 }
 
-Results = Mapping[str, Any]
-
-
 def worst_answers(results: Results, videos: Mapping[str, Path]) -> tuple[list[Answer], list[str]]:
-    """The pairs of `results["worst"]` in their order; and why others are missing, a sentence a reason.
+    """The pairs of `results["worst"]` in their order, and the reasons why others are missing, a sentence each.
 
-    videos: the file of each. A pair is left out when one of its two videos has no file or cannot be decoded.
+    videos: name -> file. A pair is left out when one of its two videos has no file or cannot be decoded.
     """
     answers: list[Answer] = []
-    reasons: dict[str, None] = {}  # in order, each once
+    reasons: dict[str, None] = {}  # in order, each reason once
     for each in results["worst"]:
         try:
             answers.append(answer(each, results["labels"], videos))
-        except (VideoError, OSError) as fault:
-            reasons[str(fault)] = None
+        except (VideoError, OSError) as error:
+            reasons[str(error)] = None
     return answers, list(reasons)
 
 
 def answer(each: Results, names: Mapping[str, str], videos: Mapping[str, Path]) -> Answer:
     query, reference, mistake, target = (each[name] for name in ("query", "reference", "mistake", "target"))
-    asked, searched = (file_of(place["video"], videos) for place in (query, reference))
+    query_file, reference_file = (file_of(place["video"], videos) for place in (query, reference))
     stills = []
     if mistake:
-        words = f"{mistake['seconds']:.1f} s: {told(mistake)}"
-        stills.append((words, drawn(searched, mistake, mistake["truth"])))
+        caption = f"{mistake['seconds']:.1f} s: {description(mistake)}"
+        stills.append((caption, drawn(reference_file, mistake, mistake["truth"])))
     if not mistake or not mistake["truth"]:
-        stills.append((f"{target['seconds']:.1f} s: here it is", drawn(searched, {"seconds": target["seconds"]},
-                                                                       [target["box"]])))
-    label = " + ".join(names.get(part, part) for part in each["label"].split(","))
+        moment = {"seconds": target["seconds"]}
+        stills.append((f"{target['seconds']:.1f} s: here it is", drawn(reference_file, moment, [target["box"]])))
     return Answer(
-        title=f"{label}: asked with {query['video']}, searched in {reference['video']}, "
+        title=f"{label_name(each['label'], names)}: asked with {query['video']}, searched in {reference['video']}, "
               f"AP {percent(each['average_precision'])} %",
-        query=drawn(asked, query, colour=QUERY),
+        query=drawn(query_file, query, colour=QUERY),
         stills=stills,
     )  # fmt: skip
 
 
-def told(mistake: Results) -> str:
+def description(mistake: Results) -> str:
     """What went wrong in the clip."""
     if mistake["box"] is None:
         return "not found"
@@ -65,7 +63,7 @@ def told(mistake: Results) -> str:
 
 
 def drawn(video: Path, moment: Results, truth: Sequence[ArrayLike] = (), colour: Colour = WRONG) -> Picture:
-    """The frame at the moment's "seconds", true boxes dashed, its own "box" solid."""
+    """The frame at the moment's "seconds": true boxes dashed, the moment's own "box" solid."""
     picture = frame_at(video, moment["seconds"])
     for box in truth:
         draw_box(picture, box, TRUTH, dashed=True)

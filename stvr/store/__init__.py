@@ -1,13 +1,14 @@
 """Cached features of many videos, in a folder or a bucket: the only rooms that know zarr and obstore."""
 
+from stvr.store.arrays import AXES, as_maps, as_stored
 from stvr.store.check import Checked, Fault, check, check_all
 from stvr.store.claims import Claimed
 from stvr.store.features import FeatureStore
 from stvr.store.places import is_store
 from stvr.store.several import SeveralStores
-from stvr.store.spec import AXES, FeatureSpec
+from stvr.structures import FeatureSpec
 
 __all__ = [
-    "AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "SeveralStores", "check", "check_all",
-    "is_store",
+    "AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "SeveralStores", "as_maps", "as_stored",
+    "check", "check_all", "is_store",
 ]  # fmt: skip

@@ -12,8 +12,8 @@ import zarr
 from google_crc32c import value as crc32c
 from numpy.typing import NDArray
 
+from stvr.store.arrays import ArrayLayout, arrays_of
 from stvr.store.features import FeatureStore
-from stvr.store.spec import ArrayLayout, arrays_of
 from stvr.store.writer import notes_of
 
 ABSENT = 2**64 - 1  # in the index of a shard: a chunk that was never written

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stvr.files import whole
+from stvr.store.arrays import arrays_of
 from stvr.store.containers import DAMAGE, FORMATS, Array, File
 from stvr.store.features import FORMAT, FeatureStore
+from stvr.store.older_stores import with_maps
 from stvr.store.quantize import WRITTEN_ANEW, map_shape, spans
-from stvr.store.spec import FeatureSpec, arrays_of
+from stvr.structures import FeatureSpec
+from stvr.version import __version__
 
 
 def export_features(
@@ -28,7 +30,7 @@ def export_features(
         raise LookupError(f"there is no format {file_format!r}. Choose one of {', '.join(FORMATS)}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     videos = store.videos()
-    header = {"format": FORMAT, "stvr": version("stvr"), "spec": store.spec.to_json(),
+    header = {"format": FORMAT, "stvr": __version__, "spec": store.spec.to_json(),
               "clips_per_shard": store.clips_per_shard, "videos": {video: store.info(video) for video in videos}}
     with whole(path) as partial, closing(FORMATS[file_format].create(partial)) as file:
         for video in videos:
@@ -108,6 +110,12 @@ def _header(file: File, path: Path) -> dict[str, Any]:
         header = dict(file.header())
     except (*DAMAGE, TypeError):
         header = {}
+    if header.get("format") == 1:
+        video = next(iter(header["videos"]), None)
+        if video is None:
+            raise ValueError(f"{path} was made by an earlier release and holds no video. Export the store again.")
+        shape = next(file.read(f"{video}/features", 1)).shape[1:]
+        return {**header, "format": FORMAT, "spec": with_maps(header["spec"], shape)}
     if header.get("format") != FORMAT:
         raise ValueError(f"{path}: wanted a file that `stvr store export` made, got one of another program, "
                          "which does not say how its arrays were made.")

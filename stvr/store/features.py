@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,14 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.errors import ContainsGroupError
 
+from stvr.store.arrays import arrays_of, maps_of, part_name
 from stvr.store.claims import LEASE_SECONDS, kept
 from stvr.store.codes import check_code, decode
+from stvr.store.older_stores import any_map_shape, with_maps
 from stvr.store.places import Place, place_at
-from stvr.store.spec import FeatureSpec, arrays_of, maps_of, part_name
 from stvr.store.writer import VideoWriter, notes_of
-from stvr.structures import Span
+from stvr.structures import FeatureSpec, Span
+from stvr.version import __version__
 
-FORMAT = 1
+FORMAT = 2  # 1, of release 0.1.0, did not say what its maps are
 MARKS = ".complete"  # an empty file a video, so that many are listed without looking into each
 FAILED = ".failed"  # a JSON file a video that cannot be extracted
 
@@ -56,7 +57,7 @@ class FeatureStore:
         place = place_at(path)
         if not place.is_empty():
             raise FileExistsError(f"{path} is not empty. Name a folder that is new, or open the store that is there.")
-        values = {"format": FORMAT, "stvr": version("stvr"), "spec": spec.to_json(), "clips_per_shard": clips_per_shard}
+        values = {"format": FORMAT, "stvr": __version__, "spec": spec.to_json(), "clips_per_shard": clips_per_shard}
         try:
             zarr.create_group(place.zarr(), attributes={"stvr": values})
         except ContainsGroupError:
@@ -74,11 +75,11 @@ class FeatureStore:
             values = json.loads(content).get("attributes", {}).get("stvr", {})
         except ValueError:
             raise ValueError(f"{path}/zarr.json is garbled: that is no feature store. Extract it anew.") from None
-        if values.get("format") != FORMAT:
-            raise ValueError(
-                f"{path} is not a feature store of format {FORMAT} but of {values.get('format')}. Extract it anew."
-            )
-        return cls(place, FeatureSpec.from_json(values["spec"]), values["clips_per_shard"])
+        if values.get("format") not in (1, FORMAT):
+            raise ValueError(f"{path} is not a feature store of format {FORMAT}, its format is {values.get('format')}. "
+                             "Extract it anew, or open it with the release of stvr that wrote it.")
+        spec = values["spec"] if values["format"] == FORMAT else with_maps(values["spec"], any_map_shape(place))
+        return cls(place, FeatureSpec.from_json(spec), values["clips_per_shard"])
 
     @classmethod
     def open_or_create(cls, path: Path | str, spec: FeatureSpec, clips_per_shard: int = 64) -> FeatureStore:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stvr.store.arrays import arrays_of, part_name
 from stvr.store.codes import check_code, decode, encode
 from stvr.store.features import FeatureStore
-from stvr.store.spec import arrays_of, part_name
 from stvr.store.writer import VideoWriter
 from stvr.structures import Span
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from stvr.store.features import FeatureStore
 from stvr.store.places import is_store
-from stvr.store.spec import FeatureSpec
 from stvr.store.writer import VideoWriter
+from stvr.structures import FeatureSpec
 
 Shapes = Mapping[str, tuple[int, ...]]  # endpoint -> (row, column, time, channel)
 

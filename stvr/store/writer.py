@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any, cast
 
 import numpy as np
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.codecs import ZstdCodec
 
+from stvr.store.arrays import ArrayLayout, part_name
 from stvr.store.codes import encode
 from stvr.store.places import Place
-from stvr.store.spec import ArrayLayout, part_name
+from stvr.version import __version__
 
 MADE_BY = ("digest", "num_planned", "precision")  # what all shards of a video have in common
 
@@ -109,7 +109,7 @@ class VideoWriter:
             self._cut(arrays)
         for name, array in arrays.items():
             array.resize((self.num_clips, *self._layout[name].shape))
-        values = {"state": "complete", "num_clips": self.num_clips, "stvr": version("stvr"), **self._info, **notes}
+        values = {"state": "complete", "num_clips": self.num_clips, "stvr": __version__, **self._info, **notes}
         zarr.open_group(self._place.zarr(), path=self._video, mode="r+").attrs["stvr"] = values
 
     def _cut(self, arrays: dict[str, zarr.Array[Any]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -15,8 +15,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stvr import parallel
 from stvr.config import Options
-from stvr.propagation import Recurrent
-from stvr.structures import Batch
 from stvr.training.runs import Run
 
 Tell = Callable[[int, int, Mapping[str, float]], None]  # (steps done, steps in all, figures of the last one)
@@ -26,7 +24,6 @@ class LoopOptions(Options):
     """How weights are trained; the defaults are the released program's."""
 
     steps: int = Field(default=30_000, ge=1)
-    batch_size: int = Field(default=8, ge=1)  # Feng et al. 2019, section 6
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(default=0.03, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -36,29 +33,30 @@ class LoopOptions(Options):
     warmup_steps: int = Field(default=0, ge=0)
     clip_norm: float = Field(default=10.0, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 is autocast: weights and losses stay float32
-    compiled: bool = False  # the propagation's steps through torch.compile, on CUDA as CUDA graphs; a slow first step
+    compiled: bool = False  # what of the model can be compiled; a slow first step
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay of the running average of weights that is saved
-    window_seconds: float = Field(default=2.0, gt=0)
-    windows: Literal["context", "targets"] = "context"
-    max_query_seconds: float = Field(default=10.0, gt=0)
-    flip: Literal["auto", "on", "off"] = "auto"  # mirror query and reference separately; auto where both views exist
-    batching: Literal["mixed", "by_length"] = "mixed"  # by_length: queries of like length together, as the program
     seed: int = Field(default=0, ge=0)
     log_every: int = Field(default=10, ge=1)
     save_every: int = Field(default=200, ge=1)
     tensorboard: bool = False
 
 
+class Moves(Protocol):
+    """All that the loop knows of a batch."""
+
+    def to(self, device: str, /) -> Any: ...
+
+
 class Trainee(nn.Module):
     """What is trained: forward(batch) -> named losses, each a scalar."""
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Any) -> dict[str, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} must define forward().")
 
 
 def run_loop(
     trainee: Trainee,
-    batches: Callable[[int], Batch],
+    batches: Callable[[int], Moves],
     options: LoopOptions,
     run: Run,
     write: Callable[[nn.Module, int], None],
@@ -70,9 +68,6 @@ def run_loop(
     batches(k) is this process's share of batch k. write(trainee, step) leaves what a user wants of the run, before the
     state: it is given the averaged weights where `ema` asks for them.
     """
-    for module in trainee.modules():
-        if isinstance(module, Recurrent):
-            module.compiled = options.compiled
     optimizer = build_optimizer(trainee, options)
     averaged = AveragedModel(trainee, multi_avg_fn=get_ema_multi_avg_fn(options.ema)) if options.ema else None
     modules: dict[str, nn.Module] = {"model": trainee, **({"averaged": averaged} if averaged else {})}
@@ -80,7 +75,7 @@ def run_loop(
     stepped = spread(trainee, device)
     losses: dict[str, float] = {}
     for step, batch in enumerate(prefetch(batches, first, options.steps), first):
-        losses = train_step(stepped, optimizer, batch.to(device), options, step)
+        losses = train_step(stepped, optimizer, batch.to(device), options, step, device)
         if averaged:
             averaged.update_parameters(trainee)
         done = step + 1
@@ -95,13 +90,13 @@ def run_loop(
 
 
 def train_step(
-    trainee: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, options: LoopOptions, step: int
+    trainee: nn.Module, optimizer: torch.optim.Optimizer, batch: Any, options: LoopOptions, step: int, device: str
 ) -> dict[str, float]:
     """One step; every draw it makes depends on (seed, step) and its items alone. ValueError when it is not finite."""
     torch.manual_seed(options.seed * 1_000_003 + step)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(options, step) * group.get("lr_share", 1.0)
-    with torch.autocast(batch.reference.device.type, torch.bfloat16, enabled=options.precision == "bfloat16"):
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.precision == "bfloat16"):
         losses = trainee(batch)
     total = torch.stack(list(losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
@@ -151,19 +146,12 @@ def spread(trainee: Trainee, device: str) -> nn.Module:
     return DistributedDataParallel(trainee, device_ids=[device] if device.startswith("cuda") else None)
 
 
-def prefetch(read: Callable[[int], Batch], first: int, stop: int) -> Iterator[Batch]:
+def prefetch(read: Callable[[int], Moves], first: int, stop: int) -> Iterator[Moves]:
     """Batches first..stop, the next one being read while one is used."""
     with ThreadPoolExecutor(1) as pool:
-        waiting: list[Future[Batch]] = [pool.submit(read, first)] if first < stop else []
+        waiting: list[Future[Moves]] = [pool.submit(read, first)] if first < stop else []
         for step in range(first, stop):
             batch = waiting.pop().result()
             if step + 1 < stop:
                 waiting.append(pool.submit(read, step + 1))
             yield batch
-
-
-def flips(options: LoopOptions, both_views: bool, how: str) -> bool:
-    """Whether views are mirrored in training; `how` says how to get both."""
-    if options.flip == "on" and not both_views:
-        raise ValueError(f"the option flip is on, but there is one view of each video. {how}.")
-    return both_views and options.flip != "off"

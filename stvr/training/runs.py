@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stvr import parallel
-from stvr.files import whole
+from stvr.files import write_json, write_text
 from stvr.heads.checkpoint import read_tensors, write_tensors
 
 STATE_FILE, LOG_FILE, CONFIG_FILE, BOARD_FOLDER = "state.safetensors", "log.jsonl", "config.json", "tensorboard"
@@ -42,7 +42,7 @@ class Run:
             if there:
                 self.compare(self.out / CONFIG_FILE)
             self.out.mkdir(parents=True, exist_ok=True)
-            write_whole(self.out / CONFIG_FILE, json.dumps(self.made_by, indent=1) + "\n")
+            write_json(self.out / CONFIG_FILE, self.made_by)
         parallel.wait()
 
     def compare(self, config: Path) -> None:
@@ -101,13 +101,7 @@ class Run:
         path = self.out / LOG_FILE
         lines = path.read_text().splitlines() if path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        write_whole(path, "".join(f"{line}\n" for line in kept))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """All at once or not at all."""
-    with whole(path) as partial:
-        partial.write_text(text)
+        write_text(path, "".join(f"{line}\n" for line in kept))
 
 
 def board_writer() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stvr.tubelets.geometry import clip_boxes, of_label, to_pixels, tube_cover, tube_iou, tube_volume_iou
-from stvr.tubelets.linking import LINKERS, link
+from stvr.tubelets.geometry import of_label, to_pixels, tube_cover, tube_iou
+from stvr.tubelets.linking import LINKERS, OnlineLinker, link
 
-__all__ = ["LINKERS", "clip_boxes", "link", "of_label", "to_pixels", "tube_cover", "tube_iou", "tube_volume_iou"]
+__all__ = ["LINKERS", "OnlineLinker", "link", "of_label", "to_pixels", "tube_cover", "tube_iou"]

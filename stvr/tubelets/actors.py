@@ -1,4 +1,4 @@
-"""Which annotated tubelets show one actor: an action ends, and in the same place the next begins."""
+"""Which annotated tubelets show the same actor: one action ends, and in the same place the next begins."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ IOU = 0.5  # of the last box of one with the first box of the next
 def actors(tubelets: Sequence[Tubelet]) -> list[int]:
     """A number for each tubelet, the same for those of one actor.
 
-    A tubelet goes on in another that begins in the clip after its end, where their boxes overlap most, by an IoU of at
-    least 0.5; each goes on in one alone. Data sets name no actors beyond a tubelet, so this is read off the boxes.
+    A tubelet is continued by one that begins in the clip after its end, the one whose first box overlaps its last box
+    most, with an IoU of at least 0.5. Data sets do not name actors beyond a tubelet, so boxes must tell.
     """
     number, taken = list(range(len(tubelets))), set()
     for index in sorted(number, key=lambda each: tubelets[each].span.start):
@@ -39,7 +39,7 @@ def continuity(before: Tubelet, after: Tubelet) -> float:
 
 
 def same_actor(targets: Sequence[Tubelet], others: Sequence[Tubelet]) -> list[bool]:
-    """Which of the others show an actor who is in a target at another time."""
+    """Which of the others show an actor who, at another time, is in a target."""
     number = actors((*targets, *others))
-    doing_it = set(number[: len(targets)])
-    return [each in doing_it for each in number[len(targets) :]]
+    target_actors = set(number[: len(targets)])
+    return [each in target_actors for each in number[len(targets) :]]

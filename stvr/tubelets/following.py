@@ -39,21 +39,42 @@ class Track:
         return self.boxes[-1] + np.tile(moved, 2) * (clip - self.clips[-1]) / elapsed
 
 
-def follow_online(clips: Clips, min_iou: float, max_gap: int) -> list[Track]:
-    """Walks through the clips once; every clip is shared out as a whole, by the largest sum of IoU + score.
+class OnlineFollower:
+    """Takes one clip after the other; each is shared out as a whole, by the largest sum of IoU + score.
 
-    Where an actor is expected follows from its motion. What no live track takes begins a track of its own.
+    Where an actor is expected follows from its motion. What no live track takes begins a track of its own; a track is
+    live until nothing was seen of it for more than `max_gap` clips.
     """
-    tracks: list[Track] = []
-    for clip, (boxes, scores) in enumerate(clips):
-        live = [track for track in tracks if clip - track.clips[-1] <= max_gap + 1]
-        taken = assign(live, clip, boxes, scores, min_iou)
+
+    def __init__(self, min_iou: float, max_gap: int) -> None:
+        self.min_iou, self.max_gap = min_iou, max_gap
+        self.live: list[Track] = []
+        self._clip = 0
+
+    def step(self, boxes: Floats, scores: Floats) -> list[Track]:
+        """Takes the next clip: boxes (N, 4), scores (N,), best first. Gives the tracks that have ended before it."""
+        ended = [track for track in self.live if self._clip - track.clips[-1] > self.max_gap + 1]
+        self.live = [track for track in self.live if self._clip - track.clips[-1] <= self.max_gap + 1]
+        taken = assign(self.live, self._clip, boxes, scores, self.min_iou)
         for index in range(len(boxes)):
             if index not in taken:
-                tracks.append(Track())
-            track = taken.get(index, tracks[-1])
-            track.see(clip, boxes[index], float(scores[index]))
-    return tracks
+                self.live.append(Track())
+            track = taken.get(index, self.live[-1])
+            track.see(self._clip, boxes[index], float(scores[index]))
+        self._clip += 1
+        return ended
+
+    def finish(self) -> list[Track]:
+        """The tracks that were live to the end."""
+        ended, self.live = self.live, []
+        return ended
+
+
+def follow_online(clips: Clips, min_iou: float, max_gap: int) -> list[Track]:
+    """As `OnlineFollower`, all clips at once; tracks in the order in which they begin."""
+    follower = OnlineFollower(min_iou, max_gap)
+    tracks = [track for boxes, scores in clips for track in follower.step(boxes, scores)] + follower.finish()
+    return sorted(tracks, key=lambda track: (track.clips[0], -track.scores[0]))
 
 
 def assign(live: Sequence[Track], clip: int, boxes: Floats, scores: Floats, min_iou: float) -> dict[int, Track]:

@@ -1,4 +1,4 @@
-"""Detections per clip become tubelets: followed, filled, cut in time, ranked."""
+"""Detections per clip become tubelets: followed, filled, cut in time, ranked; all at once, or as the clips come."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch
 from scipy.ndimage import median_filter
 
 from stvr.structures import LABEL_SAME, Detections, Span, Tubelet
-from stvr.tubelets.following import Clips, Track, follow_greedy, follow_online, follow_viterbi
+from stvr.tubelets.following import Clips, OnlineFollower, Track, follow_greedy, follow_online, follow_viterbi
 from stvr.tubelets.geometry import of_label, tube_cover
 from stvr.tubelets.overlaps import Floats
+
+MIN_SCORE, MIN_IOU, MAX_GAP, MIN_CLIPS, CUT = 0.05, 0.3, 2, 2, 0.5  # see `link`
 
 # (clips, min_iou, max_gap) -> tracks
 LINKERS: Mapping[str, Callable[[Clips, float, int], list[Track]]] = {
@@ -22,21 +24,50 @@ LINKERS: Mapping[str, Callable[[Clips, float, int], list[Track]]] = {
 }
 
 
+class OnlineLinker:
+    """One clip at a time: every tubelet as soon as it has ended. Memory grows with what is live, not with time.
+
+    Each tubelet is one that `link` with the linker "online" and the same options finds, before tube NMS: of two that
+    tell the same story both come, since the better one may be the later.
+    """
+
+    def __init__(
+        self, video: str, start: int = 0, *, label: int = LABEL_SAME, min_score: float = MIN_SCORE,
+        min_iou: float = MIN_IOU, max_gap: int = MAX_GAP, min_clips: int = MIN_CLIPS, cut: float = CUT,
+    ) -> None:  # fmt: skip
+        self.video, self.start, self.label, self.min_score = video, start, label, min_score
+        self.max_gap, self.min_clips, self.cut = max_gap, min_clips, cut
+        self._follower = OnlineFollower(min_iou, max_gap)
+
+    def step(self, detections: Detections) -> list[Tubelet]:
+        """Takes the next clip; gives the tubelets that have ended before it."""
+        return self._tubelets(self._follower.step(*read_clip(detections, self.label, self.min_score)))
+
+    def finish(self) -> list[Tubelet]:
+        """The tubelets that lasted to the end."""
+        return self._tubelets(self._follower.finish())
+
+    def _tubelets(self, tracks: Sequence[Track]) -> list[Tubelet]:
+        scored = as_tubelets(tracks, self.video, self.start, self.cut, self.max_gap, self.min_clips)
+        return [each.tubelet for each in scored]
+
+
 def link(
     detections: Sequence[Detections],
     video: str,
     start: int,
     *,
+    label: int = LABEL_SAME,
     linker: str = "online",
-    min_score: float = 0.05,
-    min_iou: float = 0.3,
-    max_gap: int = 2,
-    min_clips: int = 2,
-    cut: float = 0.5,
+    min_score: float = MIN_SCORE,
+    min_iou: float = MIN_IOU,
+    max_gap: int = MAX_GAP,
+    min_clips: int = MIN_CLIPS,
+    cut: float = CUT,
     nms_iou: float = 0.3,
     max_tubelets: int = 10,
 ) -> list[Tubelet]:
-    """Where and when: the detections of class "same", clip by clip from clip `start` on, as tubelets, best first.
+    """Where and when: the detections of one label, clip by clip from clip `start` on, as tubelets, best first.
 
     A detection below `min_score` is not read. An actor is followed by IoU >= `min_iou`, as the `linker` of LINKERS does
     it; up to `max_gap` clips without a detection are filled by linear interpolation. A tubelet lasts
@@ -47,15 +78,21 @@ def link(
     """
     if linker not in LINKERS:
         raise ValueError(f"{linker!r} is no linker; there are: {', '.join(LINKERS)}.")
-    tracks = LINKERS[linker]([read_clip(clip, min_score) for clip in detections], min_iou, max_gap)
-    tubelets = [
+    tracks = LINKERS[linker]([read_clip(clip, label, min_score) for clip in detections], min_iou, max_gap)
+    kept = suppress(as_tubelets(tracks, video, start, cut, max_gap, min_clips), nms_iou)
+    return sorted((each.tubelet for each in kept), key=lambda tubelet: -tubelet.score)[:max_tubelets]
+
+
+def as_tubelets(
+    tracks: Sequence[Track], video: str, start: int, cut: float, max_gap: int, min_clips: int
+) -> list[Scored]:
+    """What of each track lasts, filled and cut in time."""
+    return [
         tubelet
         for track in tracks
         for tubelet in cut_in_time(fill(track, video, start), cut, max_gap)
         if len(tubelet.scores) >= min_clips
     ]
-    kept = suppress(tubelets, nms_iou)
-    return sorted((each.tubelet for each in kept), key=lambda tubelet: -tubelet.score)[:max_tubelets]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,9 +144,9 @@ def suppress(tubelets: Sequence[Scored], nms_iou: float) -> list[Scored]:
     return kept
 
 
-def read_clip(detections: Detections, min_score: float) -> tuple[Floats, Floats]:
-    """Boxes (N, 4) and scores (N,) of class "same" with at least `min_score`, best first."""
-    same = of_label(detections, LABEL_SAME)
+def read_clip(detections: Detections, label: int, min_score: float) -> tuple[Floats, Floats]:
+    """Boxes (N, 4) and scores (N,) of one label with at least `min_score`, best first."""
+    same = of_label(detections, label)
     scores = same.scores.detach().double().cpu().numpy()
     order = np.argsort(-scores, kind="stable")[: int((scores >= min_score).sum())]
     return same.boxes.detach().double().cpu().numpy()[order], scores[order]

@@ -1,4 +1,4 @@
-"""How many boxes overlap with many others, one with one, and the arrays that say so."""
+"""IoUs and areas of many boxes at once, in numpy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Indices = NDArray[np.int64]
 
 
 def paired_iou(boxes: Floats, others: Floats) -> Floats:
-    """IoU (N,) of boxes (N, 4) with others (N, 4), one with one; two boxes without area overlap in nothing."""
+    """IoU (N,) of each of the boxes (N, 4) with its partner in others (N, 4); 0 for two boxes without area."""
     return paired_overlap(boxes, others)[0]
 
 
 def paired_overlap(boxes: Floats, others: Floats) -> tuple[Floats, Floats]:
-    """IoU (N,) and area of the intersection (N,), one with one."""
+    """IoU (N,) and area of the intersection (N,) of each box with its partner."""
     width = np.maximum(np.minimum(boxes[:, 2], others[:, 2]) - np.maximum(boxes[:, 0], others[:, 0]), 0)
     height = np.maximum(np.minimum(boxes[:, 3], others[:, 3]) - np.maximum(boxes[:, 1], others[:, 1]), 0)
     shared = width * height

@@ -38,13 +38,6 @@ def on_screen(
         yield *last, max(count_instants(last[0] + tail, time_base, fps) - instants, 0)
 
 
-def choose(ticks: NDArray[np.int64], tail: int, time_base: Fraction, fps: int) -> NDArray[np.int64]:
-    """For each instant, which frame: indices into `ticks` (sorted, the first is 0), (K,)."""
-    frames = ((int(tick), index) for index, tick in enumerate(ticks))
-    chosen = np.array(list(on_screen(frames, tail, time_base, fps)), np.int64).reshape(-1, 3)
-    return np.repeat(chosen[:, 1], chosen[:, 2])
-
-
 def count_instants(duration: int, time_base: Fraction, fps: int) -> int:
     """How many k = 0, 1, ... have k/fps < duration, which is in units of `time_base`."""
     return -(-duration * time_base.numerator * fps // time_base.denominator)

@@ -20,8 +20,8 @@ class Probed:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def probe_videos(paths: Sequence[Path], spec: ClipSpec | None = None) -> Probed:
-    """Demuxes every file but decodes only its first frame. ValueError when two files share a name."""
+def probe_videos(paths: Sequence[Path]) -> Probed:
+    """Demuxes every file; nothing but the first frame is decoded. ValueError when two files have one name."""
     found, seen = Probed(), dict[str, Path]()
     for path in paths:
         if seen.setdefault(path.stem, path) != path:
@@ -29,7 +29,7 @@ def probe_videos(paths: Sequence[Path], spec: ClipSpec | None = None) -> Probed:
                              "it out.")
         try:
             info = probe(path)
-            found.clips[path.stem] = info.count_clips(spec or ClipSpec())
+            found.clips[path.stem] = info.count_clips(ClipSpec())
             found.rates[path.stem] = len(info.ticks) / float(info.duration)
             found.sizes[path.stem] = (info.width, info.height)
         except VideoError as error:

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stvr.structures import ClipSpec
+from stvr.structures import FeatureSpec
 from stvr.video.decode import OnError, VideoInfo, decode_clips
 
 COLOUR_ORDERS = ("RGB", "BGR")  # BGR: what the authors' program feeds a network that was trained on RGB
-
-
-class FrameSpec(Protocol):
-    """The part of a store's FeatureSpec that says how its frames were read."""
-
-    @property
-    def clip(self) -> ClipSpec: ...
-    @property
-    def colour_order(self) -> str: ...
-    @property
-    def resize(self) -> str: ...
-    @property
-    def flow(self) -> str: ...
 
 
 class Clip(NamedTuple):
@@ -40,7 +27,7 @@ class Clip(NamedTuple):
 
 
 def read_clips(
-    path: Path, spec: FrameSpec, start: int = 0, info: VideoInfo | None = None,
+    path: Path, spec: FeatureSpec, start: int = 0, info: VideoInfo | None = None,
     on_error: OnError = lambda error: None, alive: Callable[[], None] = lambda: None,
 ) -> Iterator[Clip]:  # fmt: skip
     """Like `decode_clips`. With flow, the clip before `start` is decoded too, because flow needs its last frame."""
@@ -52,7 +39,7 @@ def read_clips(
         before = frames[-1]
 
 
-def as_fed(frames: NDArray[np.uint8], spec: FrameSpec, flipped: bool = False) -> Tensor:
+def as_fed(frames: NDArray[np.uint8], spec: FeatureSpec, flipped: bool = False) -> Tensor:
     """Frames (..., S, S, 3) in the spec's colour order, mirrored left to right where `flipped`."""
     axes = [axis for axis, wanted in ((-2, flipped), (-1, spec.colour_order == "BGR")) if wanted]
     return torch.from_numpy(frames).flip(axes) if axes else torch.from_numpy(frames)

@@ -13,11 +13,11 @@ BOX = "0.1,0.2,0.5,0.9"
 def ava(tmp_path: Path, text: str, **options) -> Annotations:
     path = tmp_path / "boxes.csv"
     path.write_text(text)
-    return read_ava(path, **options)
+    return read_ava(path, **options).checked()
 
 
 def test_the_excerpt_of_ava_holds_99_person_seconds(shared: Path):
-    boxes = read_ava(shared / "data/annotations/ava/ava_val_v2.2_excerpt_1j20qq1JyX4_0902-0969.csv").boxes
+    boxes = read_ava(shared / "data/annotations/ava/ava_val_v2.2_excerpt_1j20qq1JyX4_0902-0969.csv").checked().boxes
     assert len(boxes) == 99  # awk -F, '{print $1,$2,$8}' | sort -u | wc -l
     first = boxes[(boxes.start == 902) & (boxes.person == "0")].iloc[0]
     assert first.labels == (12, 17, 79)
@@ -25,7 +25,7 @@ def test_the_excerpt_of_ava_holds_99_person_seconds(shared: Path):
 
 
 def test_a_dialect_with_unpadded_seconds_and_long_decimals_reads(shared: Path):
-    annotations = read_ava(shared / "data/annotations/ava_format_animals/ava_train_v2.1.csv")
+    annotations = read_ava(shared / "data/annotations/ava_format_animals/ava_train_v2.1.csv").checked()
     assert len(annotations.boxes) == 1965
     assert annotations.num_clipped == 16  # awk: rows with a number outside [0, 1]
 
@@ -40,7 +40,7 @@ def test_padded_and_unpadded_seconds_are_one_second(tmp_path: Path):
 
 
 def test_a_box_stands_for_its_second(tmp_path: Path):
-    row = ava(tmp_path, f"v,0907,{BOX},1,0\n", seconds_offset=900).boxes.iloc[0]
+    row = ava(tmp_path, f"v,0907,{BOX},1,0\n", offset_seconds=900).boxes.iloc[0]
     assert (row.start, row.stop) == (7, 8)
 
 
@@ -78,7 +78,7 @@ def test_a_row_that_does_not_fit_is_refused_with_its_line(tmp_path: Path, text: 
 
 def test_a_second_before_the_offset_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="second 7 is before the offset of 900 s"):
-        ava(tmp_path, f"v,7,{BOX},1,0\n", seconds_offset=900)
+        ava(tmp_path, f"v,7,{BOX},1,0\n", offset_seconds=900)
 
 
 def test_both_dialects_of_label_map_read(shared: Path):

@@ -49,7 +49,7 @@ def test_the_last_keyframe_holds_to_the_end_of_the_task(tmp_path: Path):
 
 def test_frames_become_seconds_and_pixels_shares(tmp_path: Path):
     path = write(tmp_path, f'<track id="4" label="wave">{shape(25, 20)}{shape(50, 20, outside=1)}</track>')
-    annotations = read_cvat(path, {"day one": 25.0})
+    annotations = read_cvat(path, {"day one": 25.0}).checked()
     row = annotations.boxes.iloc[0]
     assert (row.video, row.person, row.start, row.stop) == ("day one", "4", 1.0, 1.04)
     assert [row.x1, row.y1, row.x2, row.y2] == pytest.approx([0.1, 0.1, 0.3, 0.5])
@@ -67,12 +67,12 @@ def test_an_attribute_may_say_what_a_person_does(tmp_path: Path):
               + shape(59, 0, outside=1))
     car = f'<track id="2" label="car">{shape(0, 9)}</track>'
     path = write(tmp_path, f'<track id="1" label="person">{shapes}</track>{car}')
-    annotations = read_cvat(path, 24.0, attribute="action")
+    annotations = read_cvat(path, 24.0, attribute="action").checked()
     assert annotations.names == {1: "talk", 2: "walk"}
     assert [(t.label, t.span.start, t.span.stop) for t in link_annotations(annotations)] == [
         ((2,), 0, 3), ((1, 2), 3, 6)]
     with pytest.raises(ValueError, match="no track with the attribute 'activity'"):
-        read_cvat(path, 24.0, attribute="activity")
+        read_cvat(path, 24.0, attribute="activity").checked()
 
 
 BOMB = ('<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;">]>')
@@ -81,7 +81,7 @@ BOMB = ('<!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY c "&b;&
 @pytest.mark.parametrize("head", [BOMB, '<!DOCTYPE a SYSTEM "file:///etc/passwd">', "<!DOCTYPE a>"])
 def test_a_document_type_is_refused_before_anything_expands(tmp_path: Path, head: str):
     with pytest.raises(ValueError, match="declares a document type"):
-        read_cvat(write(tmp_path, "", head=head), 24.0)
+        read_cvat(write(tmp_path, "", head=head), 24.0).checked()
 
 
 @pytest.mark.parametrize(("tracks", "meta", "says"), [
@@ -96,11 +96,11 @@ def test_a_document_type_is_refused_before_anything_expands(tmp_path: Path, head
 ])
 def test_what_does_not_fit_is_one_line(tmp_path: Path, tracks: str, meta: str, says: str):
     with pytest.raises(ValueError, match=says) as refusal:
-        read_cvat(write(tmp_path, tracks, meta), 24.0)
+        read_cvat(write(tmp_path, tracks, meta), 24.0).checked()
     assert "\n" not in str(refusal.value)
 
 
 def test_a_video_whose_rate_is_not_known_is_named(tmp_path: Path):
     path = write(tmp_path, f'<track label="wave">{shape(0, 0)}</track>')
     with pytest.raises(LookupError, match=r"'films/day one\.mp4', whose frame rate is not known"):
-        read_cvat(path, {"another": 24.0})
+        read_cvat(path, {"another": 24.0}).checked()

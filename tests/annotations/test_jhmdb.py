@@ -9,7 +9,7 @@ import pytest
 from scipy.io import savemat
 
 from stvr.annotations.jhmdb import read_jhmdb, read_splits
-from stvr.tasks.pairs.prepare import prepare_jhmdb
+from stvr.tasks.pairs.prepare import prepare
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def masks(tmp_path: Path) -> Path:
 
 
 def test_the_box_goes_around_the_mask_and_a_frame_without_one_has_none(masks: Path):
-    annotations = read_jhmdb(masks, 25.0)
+    annotations = read_jhmdb(masks, 25.0).checked()
     assert annotations.names == {1: "catch", 2: "wave"}
     boxes = annotations.boxes[annotations.boxes.video == "wave_one"]
     assert len(boxes) == 29
@@ -42,7 +42,8 @@ def test_the_box_goes_around_the_mask_and_a_frame_without_one_has_none(masks: Pa
 def test_a_single_frame_is_a_video_too(tmp_path: Path):
     (tmp_path / "masks/wave/short").mkdir(parents=True)
     savemat(tmp_path / "masks/wave/short/puppet_mask.mat", {"part_mask": np.ones((24, 32), np.uint8)})
-    assert read_jhmdb(tmp_path / "masks", 25.0).boxes[["x1", "y1", "x2", "y2"]].values.tolist() == [[0, 0, 1, 1]]
+    boxes = read_jhmdb(tmp_path / "masks", 25.0).checked().boxes
+    assert boxes[["x1", "y1", "x2", "y2"]].values.tolist() == [[0, 0, 1, 1]]
 
 
 def test_the_lists_of_a_split_say_who_trains(masks: Path, tmp_path: Path):
@@ -60,25 +61,25 @@ def test_the_lists_of_a_split_say_who_trains(masks: Path, tmp_path: Path):
 
 def test_masks_become_pairs(masks: Path, tmp_path: Path):
     rates = {f"{action}_{number}": 25.0 for action in ("wave", "catch") for number in ("one", "two")}
-    said = prepare_jhmdb(masks, tmp_path / "pairs.json", frame_rates=rates)
-    assert said["labels"] == 2
-    assert said["splits"]["train"]["pairs"] >= 4
+    summary = prepare("jhmdb", [masks], tmp_path / "pairs.json", {"frame_rates": rates})
+    assert summary["labels"] == 2
+    assert summary["splits"]["train"]["pairs"] >= 4
 
 
 def test_what_holds_no_masks_is_refused(masks: Path, tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"no class/video/puppet_mask\.mat"):
-        read_jhmdb(tmp_path / "nowhere", 25.0)
-    with pytest.raises(LookupError, match="masks of 4 videos, none among those given"):
-        read_jhmdb(masks, {"another": 25.0})
+        read_jhmdb(tmp_path / "nowhere", 25.0).checked()
+    with pytest.raises(LookupError, match="annotates 4 videos, none among the 1 given"):
+        read_jhmdb(masks, {"another": 25.0}).checked()
     broken = masks / "wave/wave_one/puppet_mask.mat"
     for content in (b"no matrix", b""):
         broken.write_bytes(content)
         with pytest.raises(ValueError, match="holds no part_mask") as refusal:
-            read_jhmdb(masks, 25.0)
+            read_jhmdb(masks, 25.0).checked()
         assert "\n" not in str(refusal.value)
     savemat(broken, {"other": np.zeros(3)})
     with pytest.raises(ValueError, match="holds no part_mask"):
-        read_jhmdb(masks, 25.0)
+        read_jhmdb(masks, 25.0).checked()
 
 
 def test_a_pickled_ground_truth_is_refused_and_its_json_read(tmp_path: Path):
@@ -86,6 +87,6 @@ def test_a_pickled_ground_truth_is_refused_and_its_json_read(tmp_path: Path):
              "resolution": {"wave/one": [240, 320]}}
     (tmp_path / "JHMDB-GT.pkl").write_bytes(pickle.dumps(truth))
     with pytest.raises(ValueError, match="is a pickle, which is not opened"):
-        read_jhmdb(tmp_path / "JHMDB-GT.pkl", 25.0)
+        read_jhmdb(tmp_path / "JHMDB-GT.pkl", 25.0).checked()
     (tmp_path / "JHMDB-GT.json").write_text(json.dumps(truth))
-    assert read_jhmdb(tmp_path / "JHMDB-GT.json", 25.0).boxes.x2.tolist() == [0.5]
+    assert read_jhmdb(tmp_path / "JHMDB-GT.json", 25.0).checked().boxes.x2.tolist() == [0.5]

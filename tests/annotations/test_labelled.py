@@ -30,7 +30,8 @@ def tubelet(start: int, stop: int, label: tuple[int, ...] = (1,), video: str = "
 
 def test_the_excerpt_of_ava_links_to_55_tubelets(shared: Path):
     path = shared / "data/annotations/ava/ava_val_v2.2_excerpt_1j20qq1JyX4_0902-0969.csv"
-    linked = link_annotations(read_ava(path))  # the numbers: a twelve-line count over csv.reader, without this package
+    linked = link_annotations(read_ava(path).checked())
+    # the numbers: a twelve-line count over csv.reader, without this package
     assert len(linked) == 55
     assert len({tubelet.label for tubelet in linked}) == 21
     counts = Counter(tubelet.label for tubelet in linked)

@@ -11,7 +11,7 @@ from stvr.annotations.multisports import read_multisports
 
 
 def test_the_sample_holds_two_persons_of_two_videos(shared: Path):
-    annotations = read_multisports(shared / "data/annotations/labels/multisports_sample.csv")
+    annotations = read_multisports(shared / "data/annotations/labels/multisports_sample.csv").checked()
     boxes = annotations.boxes
     assert boxes.groupby(["video", "person"]).size().to_dict() == {  # counted in the file
         ("v_aqMgwPExjD0_c001", "11.0"): 4, ("v_yaKOumdXwbU_c019", "1.0"): 5}
@@ -23,7 +23,7 @@ def test_the_sample_holds_two_persons_of_two_videos(shared: Path):
 def test_entities_of_two_actions_are_two_persons(tmp_path: Path):
     rows = "s/v.mp4,1,0.1,0.1,0.2,0.2,3,0\ns/v.mp4,1,0.5,0.5,0.9,0.9,4,0\n"
     (tmp_path / "a.csv").write_text(rows)
-    boxes = read_multisports(tmp_path / "a.csv").boxes
+    boxes = read_multisports(tmp_path / "a.csv").checked().boxes
     assert boxes[["person", "labels"]].values.tolist() == [["3.0", (3,)], ["4.0", (4,)]]
 
 
@@ -37,7 +37,7 @@ TRUTH = {
 
 def test_a_ground_truth_as_json_is_frames_from_one_and_height_before_width(tmp_path: Path):
     (tmp_path / "gt.json").write_text(json.dumps(TRUTH))
-    annotations = read_multisports(tmp_path / "gt.json")
+    annotations = read_multisports(tmp_path / "gt.json").checked()
     assert annotations.names == {0: "jump", 1: "throw"}
     assert annotations.extents == {"a": (0.0, 2.0), "b": (0.0, 1.0)}
     assert annotations.boxes.groupby(["video", "person"]).size().to_dict() == {("a", "1.0"): 25, ("b", "0.0"): 1,
@@ -50,10 +50,10 @@ def test_a_ground_truth_as_json_is_frames_from_one_and_height_before_width(tmp_p
 
 def test_only_videos_whose_rate_is_given_are_kept(tmp_path: Path):
     (tmp_path / "gt.json").write_text(json.dumps(TRUTH))
-    annotations = read_multisports(tmp_path / "gt.json", frame_rates={"b": 50.0})
+    annotations = read_multisports(tmp_path / "gt.json", frame_rates={"b": 50.0}).checked()
     assert annotations.extents == {"b": (0.0, 0.5)}
-    with pytest.raises(LookupError, match="none among those given"):
-        read_multisports(tmp_path / "gt.json", frame_rates={"c": 50.0})
+    with pytest.raises(LookupError, match="annotates 2 videos, none among the 1 given"):
+        read_multisports(tmp_path / "gt.json", frame_rates={"c": 50.0}).checked()
 
 
 class Harmful:
@@ -64,7 +64,7 @@ class Harmful:
 def test_a_pickle_is_not_opened_and_the_way_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture):
     (tmp_path / "multisports_GT.pkl").write_bytes(pickle.dumps(Harmful()))
     with pytest.raises(ValueError, match=r"is a pickle, which is not opened.*json\.dump\(pickle\.load") as refusal:
-        read_multisports(tmp_path / "multisports_GT.pkl")
+        read_multisports(tmp_path / "multisports_GT.pkl").checked()
     assert "\n" not in str(refusal.value)
     assert capsys.readouterr().out == ""
 
@@ -81,14 +81,14 @@ def test_the_way_out_of_a_pickle_works(tmp_path: Path):
                                  for video, by_label in TRUTH["gttubes"].items()}}
     (tmp_path / "gt.pkl").write_bytes(pickle.dumps(truth))
     with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the whole message is used
-        read_multisports(tmp_path / "gt.pkl")
+        read_multisports(tmp_path / "gt.pkl").checked()
     words = shlex.split(str(refusal.value).partition("give that: ")[2])
     subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, check=True)
-    assert len(read_multisports(tmp_path / "gt.json").boxes) == 27
+    assert len(read_multisports(tmp_path / "gt.json").checked().boxes) == 27
 
 
 @pytest.mark.parametrize(("name", "text", "says"), [
-    ("a.csv", "v.mp4,0,0.1,0.1,0.2,0.2,3,0\n", "line 1: frames count from 1"),
+    ("a.csv", "v.mp4,0,0.1,0.1,0.2,0.2,3,0\n", "line 1: frames are counted from 1"),
     ("a.csv", "v.mp4,1,0.1,0.1,0.2,0.2,3\n", "line 1: wanted 8 columns"),
     ("a.csv", "", "is empty"),
     ("a.json", "[1]", "is not a ground truth of tubes"),
@@ -99,5 +99,5 @@ def test_the_way_out_of_a_pickle_works(tmp_path: Path):
 def test_what_does_not_fit_is_one_line(tmp_path: Path, name: str, text: str, says: str):
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=says) as refusal:
-        read_multisports(tmp_path / name)
+        read_multisports(tmp_path / name).checked()
     assert "\n" not in str(refusal.value)

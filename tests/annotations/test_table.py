@@ -12,7 +12,7 @@ HEADER = "video,seconds,x1,y1,x2,y2,person,label"
 
 def table(tmp_path: Path, text: str, **options):
     (tmp_path / "own.csv").write_text(text)
-    return read_table(tmp_path / "own.csv", **options)
+    return read_table(tmp_path / "own.csv", **options).checked()
 
 
 def test_a_row_stands_until_the_next_of_its_person_at_most_a_second(tmp_path: Path):

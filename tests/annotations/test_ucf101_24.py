@@ -29,7 +29,7 @@ def real(shared: Path) -> Path:
 
 
 def test_all_4458_tubes_load_with_no_box_wider_than_its_picture(real: Path):
-    boxes = read_ucf101_24(real, dict.fromkeys(read_tubes(real), 25.0)).boxes
+    boxes = read_ucf101_24(real, dict.fromkeys(read_tubes(real), 25.0)).checked().boxes
     assert boxes.groupby(["video", "person"]).ngroups == 4458
     assert boxes[EDGES].to_numpy().min() >= 0
     assert boxes[EDGES].to_numpy().max() <= 1
@@ -39,7 +39,7 @@ def test_all_4458_tubes_load_with_no_box_wider_than_its_picture(real: Path):
 
 def test_boxes_agree_with_the_list_made_from_the_same_file(real: Path, shared: Path):
     videos = json.loads((shared / "data/annotations/ucf101-24/annotated_videos.json").read_text())
-    boxes = read_ucf101_24(real, {entry["video_id"]: entry["fps"] for entry in videos}).boxes
+    boxes = read_ucf101_24(real, {entry["video_id"]: entry["fps"] for entry in videos}).checked().boxes
     for entry in videos:
         for person, tube in enumerate(entry["tubes"]):
             rows = boxes[(boxes.video == entry["video_id"]) & (boxes.person == str(person))]
@@ -53,13 +53,13 @@ def test_boxes_agree_with_the_list_made_from_the_same_file(real: Path, shared: P
 
 def test_uint8_boxes_are_widened_before_they_overflow(tmp_path: Path):
     path = pickled(tmp_path, video(np.full((8, 4), 160, np.uint8)))  # 160 + 160 = 64 in uint8
-    row = read_ucf101_24(path, {"v_Biking_g01_c01": 25}).boxes.iloc[0]
+    row = read_ucf101_24(path, {"v_Biking_g01_c01": 25}).checked().boxes.iloc[0]
     assert [row.x1, row.y1, row.x2, row.y2] == pytest.approx([0.5, 2 / 3, 1, 1])
 
 
 def test_a_clip_takes_the_box_of_the_frame_at_its_middle(tmp_path: Path):
     boxes = np.array([[frame, 0, 10, 10] for frame in range(60)], np.uint8)
-    annotations = read_ucf101_24(pickled(tmp_path, video(boxes)), {"v_Biking_g01_c01": 30})
+    annotations = read_ucf101_24(pickled(tmp_path, video(boxes)), {"v_Biking_g01_c01": 30}).checked()
     tubelet = link_annotations(annotations)[0].tubelet  # 2 s at 30 frames a second: middles at 1/6, 1/2, ... s
     assert (tubelet.span.start, tubelet.span.stop) == (0, 6)
     np.testing.assert_allclose(tubelet.boxes[:, 0] * 320, [5, 15, 25, 35, 45, 55], atol=1e-4)
@@ -67,7 +67,7 @@ def test_a_clip_takes_the_box_of_the_frame_at_its_middle(tmp_path: Path):
 
 def test_a_tube_that_starts_late_leaves_the_clips_before_it_empty(tmp_path: Path):
     annotations = read_ucf101_24(pickled(tmp_path, video(np.full((30, 4), 50, np.uint8), start=30)),
-                                 {"v_Biking_g01_c01": 30})
+                                 {"v_Biking_g01_c01": 30}).checked()
     span = link_annotations(annotations)[0].span
     assert (span.start, span.stop) == (3, 6)
 
@@ -75,9 +75,10 @@ def test_a_tube_that_starts_late_leaves_the_clips_before_it_empty(tmp_path: Path
 def test_only_videos_whose_frame_rate_is_known_are_kept(tmp_path: Path):
     content = video(np.full((8, 4), 9, np.uint8)) | {"Diving/v_Diving_g01_c01": video(np.ones((1, 4)))
                                                      ["Biking/v_Biking_g01_c01"]}
-    assert set(read_ucf101_24(pickled(tmp_path, content), {"v_Biking_g01_c01": 25}).boxes.video) == {"v_Biking_g01_c01"}
+    annotations = read_ucf101_24(pickled(tmp_path, content), {"v_Biking_g01_c01": 25}).checked()
+    assert set(annotations.boxes.video) == {"v_Biking_g01_c01"}
     with pytest.raises(LookupError, match="annotates 2 videos, none among the 1 given"):
-        read_ucf101_24(pickled(tmp_path, content), {"v_Surfing_g01_c01": 25})
+        read_ucf101_24(pickled(tmp_path, content), {"v_Surfing_g01_c01": 25}).checked()
 
 
 class Harmful:
@@ -108,4 +109,4 @@ def test_a_tube_with_too_few_boxes_is_refused(tmp_path: Path):
     content = video(np.full((8, 4), 9, np.uint8))
     content["Biking/v_Biking_g01_c01"]["annotations"][0]["ef"] = 9
     with pytest.raises(ValueError, match=r"'v_Biking_g01_c01', tube 0: boxes \(8, 4\) for frames 0 to 9"):
-        read_ucf101_24(pickled(tmp_path, content), {"v_Biking_g01_c01": 25})
+        read_ucf101_24(pickled(tmp_path, content), {"v_Biking_g01_c01": 25}).checked()

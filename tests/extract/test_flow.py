@@ -14,7 +14,7 @@ from torchvision.models.optical_flow import raft_large, raft_small
 from stvr.extract.flow import accumulated, flow_of, load_flow
 from stvr.kernels.warp import dense_warp
 from stvr.store import FeatureSpec
-from stvr.structures import ClipSpec
+from stvr.structures import ClipSpec, MapSpec
 
 SIDE, GRID = 320, (20, 20)  # the paper's; a cell is 16 pixels
 WITHOUT_WEIGHTS = ("ilk", "tvl1")
@@ -126,7 +126,7 @@ def test_raft_is_identified_by_its_weights(raft, tmp_path):
     torch.save(raft_large(weights=None).state_dict(), tmp_path / "large.pth")
     large = load_flow("raft", 320, tmp_path / "large.pth").spec
     assert large != spec
-    of_a_store = FeatureSpec("i3d", "analytic", "00", "Mixed_4c", ClipSpec(), flow=spec)
+    of_a_store = FeatureSpec("i3d", "analytic", "00", (MapSpec("Mixed_4c", 16, 2, 512),), ClipSpec(), flow=spec)
     assert flow_of(of_a_store, folder / "small.pth").spec == spec
     with pytest.raises(ValueError, match=r"got 'raft:.*Give the weights that made the first with --flow-weights"):
         flow_of(of_a_store, tmp_path / "large.pth")

@@ -170,7 +170,7 @@ def test_a_video_computed_in_another_precision_is_not_continued(tmp_path):
 
 @pytest.mark.parametrize(("name", "value"), [
     ("decoder", "torchcodec"), ("frame_times", "ffmpeg"), ("resize", "tf1"), ("colour_order", "BGR"),
-    ("weights_digest", "01"), ("endpoint", "Mixed_5c"), ("dtype", "float32"),
+    ("weights_digest", "01"), ("dtype", "float32"),
 ])  # fmt: skip
 def test_a_store_made_in_another_way_is_refused_with_what_differs(tmp_path, name, value):
     video = write_clock(tmp_path / "a.mp4", 1)

@@ -1,9 +1,12 @@
 """What a head does with features before it reads them."""
 
-import torch
+from dataclasses import replace
 
-from stvr.heads import HeadOptions, build_head
+import torch
+from tiny import spec_of
+
 from stvr.heads.adapter import Project, Scale
+from stvr.heads.assembly import MatchingOptions, build_adapter
 
 
 def test_features_of_untrained_weights_are_brought_to_size_one():
@@ -16,7 +19,7 @@ def test_features_of_untrained_weights_are_brought_to_size_one():
 
 def test_the_program_reads_features_as_they_are():
     """Nothing stands before the paper's head unless somebody asks; a projection has a scale of its own."""
-    small = {"feature_channels": 8, "tail_width": 4, "tail_units": 1, "bottleneck": 4, "proposal_width": 4}
+    trained = replace(spec_of(8), weights="trained.safetensors")
     kinds = [{}, {"feature_scale": "none"}, {"feature_scale": "rms"}, {"width": 4, "feature_scale": "rms"}]
-    adapters = [type(build_head(HeadOptions(**small, **kind)).adapter) for kind in kinds]
+    adapters = [type(build_adapter(MatchingOptions(**kind), trained)) for kind in kinds]
     assert adapters == [torch.nn.Identity, torch.nn.Identity, Scale, Project]

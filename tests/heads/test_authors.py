@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from stvr.heads.checkpoint import from_tensorflow
+from stvr.heads.authors import from_tensorflow
 
 YX = [1, 0, 3, 2]  # their boxes are [ymin, xmin, ymax, xmax]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from stvr.heads.boxes import IGNORED, NEGATIVE, POSITIVE, assign, decode, encode, has_area, sample
-from stvr.heads.matching import assign_regions
+from stvr.heads.targets import assign_regions
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
@@ -82,8 +80,8 @@ def test_proposals_get_the_classes_and_codes_that_theirs_get(theirs, kind):
     proposals = boxes_of(theirs["proposals"])[None]
     truth, labels = boxes_of(theirs["gt"]), torch.tensor([1, 2, 2, 2])
     real = len(truth) if kind == "gt" else 0
-    regions = SimpleNamespace(boxes=proposals, mask=torch.ones(1, 64, dtype=torch.bool))
-    classes, wanted = assign_regions(regions, [(truth[:real], labels[:real])])
+    real_ones = torch.ones(1, 64, dtype=torch.bool)
+    classes, wanted = assign_regions(proposals, real_ones, [(truth[:real], labels[:real])])
     np.testing.assert_array_equal(F.one_hot(classes[0], 3), theirs[f"det_assign_{kind}_cls"])
     torch.testing.assert_close(wanted[0], boxes_of(theirs[f"det_assign_{kind}_reg"]), atol=1e-4, rtol=0)
     np.testing.assert_array_equal(classes[0] > 0, theirs[f"det_assign_{kind}_regw"])

@@ -10,32 +10,81 @@ import torch
 from safetensors.torch import save_file
 from tiny import HEAD, SPEC
 
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, read_tensors, save_head, write_tensors
 
-OPTIONS = HeadOptions(**{**HEAD, "feature_channels": 16})
+# Names of a cell's weights in format 1, which had them in one module -> in an aligner and gates.
+GATES = {
+    "depthwise.weight": "gates.depthwise.weight", "pointwise.weight": "gates.pointwise.weight",
+    "pointwise.bias": "gates.pointwise.bias",
+    "expand.weight": "gates.expand.weight", "expand.bias": "gates.expand.bias",
+    "gate_norm.weight": "gates.gate_norm.weight", "gate_norm.bias": "gates.gate_norm.bias",
+    "memory_norm.weight": "gates.memory_norm.weight", "memory_norm.bias": "gates.memory_norm.bias",
+}  # fmt: skip
+PLAIN = {"plain.gates.weight": "gates.convolution.weight", "plain.gates.bias": "gates.convolution.bias"}
+SPLINE = {
+    "offsets.depthwise": "aligner.offsets.depthwise", "offsets.pointwise.weight": "aligner.offsets.pointwise.weight",
+    "offsets.pointwise.bias": "aligner.offsets.pointwise.bias",
+}  # fmt: skip
+TRAJECTORY = {
+    "structure.from_input.weight": "aligner.structure.from_input.weight",
+    "structure.from_input.bias": "aligner.structure.from_input.bias",
+    "structure.from_hidden.weight": "aligner.structure.from_hidden.weight",
+    "structure.from_hidden.bias": "aligner.structure.from_hidden.bias",
+    "structure.flows.weight": "aligner.structure.flows.weight", "structure.flows.bias": "aligner.structure.flows.bias",
+    "join.weight": "aligner.join.weight",
+}  # fmt: skip
+
+OPTIONS = MatchingOptions(**HEAD)
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     torch.manual_seed(3)
-    save_head(tmp_path / "head.safetensors", build_head(OPTIONS), OPTIONS, SPEC, {"step": 7})
+    save_head(tmp_path / "head.safetensors", build_head(OPTIONS, SPEC), OPTIONS, SPEC, {"step": 7})
     return tmp_path / "head.safetensors"
 
 
 @pytest.mark.parametrize("folder", [True, False])
 def test_what_was_saved_is_loaded(saved: Path, folder: bool):
     torch.manual_seed(3)
-    head, loaded = build_head(OPTIONS), load_head(saved.parent if folder else saved)
+    head, loaded = build_head(OPTIONS, SPEC), load_head(saved.parent if folder else saved)
     assert (loaded.options, loaded.spec, dict(loaded.provenance)) == (OPTIONS, SPEC, {"step": 7})
     assert not loaded.head.training
     for name, value in head.state_dict().items():
         assert torch.equal(loaded.head.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize(("options", "names"), [
+    ({"propagation": "conv_lstm"}, GATES),
+    ({"propagation": "flow", "lstm_form": "plain"}, PLAIN),
+    ({"propagation": "traj_lstm"}, TRAJECTORY | GATES),
+    ({"propagation": "warp_lstm"}, SPLINE | GATES),
+    ({"propagation": "warp_lstm", "lstm_form": "plain"}, SPLINE | PLAIN),
+])  # fmt: skip
+def test_a_cell_that_was_saved_as_one_module_is_loaded(tmp_path: Path, options: dict, names: dict):
+    form = options.get("lstm_form", "program")
+    own = MatchingOptions(**{**HEAD, "propagation": {"name": options["propagation"], "form": form}})
+    state = build_head(own, SPEC).state_dict()
+    before = {f"propagation.cell.{new}": f"propagation.cell.{old}" for old, new in names.items()}
+    assert set(before) == {name for name in state if name.startswith("propagation.")}
+    flat = {**HEAD, "name": "matching", "feature_channels": 16, "bottleneck": 8, "spline_order": 2,
+            "lstm_norm": "layer"}  # fmt: skip
+    spec = {name: value for name, value in SPEC.to_json().items() if name != "maps"} | {"endpoint": "Mixed_4c"}
+    header = {"format": 1, "head": {**flat, **options}, "spec": spec}
+    write_tensors(tmp_path / "old.safetensors", {before.get(name, name): state[name] for name in state}, header)
+    opened = load_head(tmp_path / "old.safetensors")
+    assert opened.spec == SPEC
+    loaded = opened.head.state_dict()
+    assert loaded.keys() == state.keys()
+    for name, value in state.items():
+        assert torch.equal(loaded[name], value), name
+
+
 def test_equal_heads_make_equal_files(saved: Path, tmp_path: Path):
     torch.manual_seed(3)
-    save_head(tmp_path / "again.safetensors", build_head(OPTIONS), OPTIONS, SPEC, {"step": 7})
+    save_head(tmp_path / "again.safetensors", build_head(OPTIONS, SPEC), OPTIONS, SPEC, {"step": 7})
     assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
 
 

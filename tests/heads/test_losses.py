@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import HEAD
+from tiny import build_small
 
-from stvr.config import fill
-from stvr.heads import HeadOptions, build_head, matching
+from stvr.heads import targets
 from stvr.heads.boxes import decode
 from stvr.tasks.pairs.dataset import Item, collate
 
@@ -27,8 +26,7 @@ def theirs(shared):
 @pytest.fixture(scope="module")
 def head():
     torch.manual_seed(0)
-    flags = {**HEAD, "feature_channels": 8, "width": None, "embedding_width": None}
-    return build_head(fill(HeadOptions, flags=flags)).train()
+    return build_small(8, width=None, embedding_width=None).train()
 
 
 def batch_of(truth: torch.Tensor, label: int):
@@ -41,16 +39,21 @@ def codes_of(theirs, name: str, case: int) -> torch.Tensor:
     return torch.from_numpy(theirs[name][0, case, YX])
 
 
+def with_one_region(outputs, codes: torch.Tensor, logits: torch.Tensor):
+    """What a head gave, as if it had looked at REGION alone."""
+    alone = replace(outputs.candidates, boxes=REGION[None], mask=torch.ones(1, 1, dtype=torch.bool))
+    return replace(outputs, candidates=alone, codes=codes, logits=logits)
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("label", [1, 2])
 def test_the_distance_of_a_regions_codes_is_theirs(theirs, head, monkeypatch, case, label):
     """The weight of 2 apart; codes of the class that is not matched count for nothing."""
-    monkeypatch.setattr(matching, "POSITIVE_FROM", 1e-6)  # their codes lead far away
+    monkeypatch.setattr(targets, "POSITIVE_FROM", 1e-6)  # their codes lead far away
     batch = batch_of(decode(codes_of(theirs, "l1_target", case), REGION), label)
     codes = torch.full((1, 1, 2, 4), 1e3)
     codes[0, 0, label - 1] = codes_of(theirs, "l1_pred", case)
-    outputs = replace(head(batch), boxes=REGION[None], mask=torch.ones(1, 1, dtype=torch.bool), codes=codes,
-                      logits=torch.zeros(1, 1, 3))  # fmt: skip
+    outputs = with_one_region(head(batch), codes, torch.zeros(1, 1, 3))
     assert head.losses(outputs, batch)["box"].item() / 2 == pytest.approx(theirs["l1"][0, case], abs=1e-4)
 
 
@@ -69,6 +72,5 @@ def test_the_entropy_of_a_regions_classes_is_theirs(theirs, head, case):
     elsewhere = torch.tensor([[0.0, 0.0, 20.0, 20.0]])
     batch = batch_of(REGION if label else elsewhere, max(label, 1))
     logits = torch.from_numpy(theirs["ce_logits"][:, [case]])
-    outputs = replace(head(batch), boxes=REGION[None], mask=torch.ones(1, 1, dtype=torch.bool),
-                      codes=torch.zeros(1, 1, 2, 4), logits=logits)  # fmt: skip
+    outputs = with_one_region(head(batch), torch.zeros(1, 1, 2, 4), logits)
     assert head.losses(outputs, batch)["class"].item() == pytest.approx(theirs["ce"][0, case], abs=1e-4)

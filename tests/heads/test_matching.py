@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny import HEAD
+from tiny import build_small, spec_of
 
-from stvr.config import fill
-from stvr.heads import PRESETS, HeadOptions, build_head
+from stvr.heads import HeadOptions, build_head
 from stvr.heads.boxes import encode
-from stvr.heads.matching import columns
+from stvr.heads.targets import columns
+from stvr.structures import Features, Query
 from stvr.tasks.pairs.dataset import Item, collate
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
@@ -21,9 +21,11 @@ YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 @pytest.fixture(scope="module", params=["paper", "small"])
 def head(request):
     torch.manual_seed(0)
-    sizes = {**HEAD, "width": None, "embedding_width": None} if request.param == "paper" else HEAD
-    options = fill(HeadOptions, PRESETS[request.param], flags={"feature_channels": 8, **sizes})
-    return build_head(options).eval()
+    return build_small(8, request.param, **unlike_small(request.param)).eval()
+
+
+def unlike_small(preset: str) -> dict:
+    return {"width": None, "embedding_width": None} if preset == "paper" else {}
 
 
 def item(seed: int, num_clips: int = 3, num_queries: int = 2) -> Item:
@@ -45,32 +47,49 @@ def assert_same_detections(ours, theirs):
 @torch.no_grad()
 def test_an_answer_does_not_depend_on_its_neighbours_in_the_batch(head):
     alone, crowded = item(0), [item(0), item(1, num_clips=5, num_queries=4)]
-    together = head.detect(head(collate(crowded)))
-    assert_same_detections(together[:3], head.detect(head(collate([alone]))))
+    together = head.answers(head(collate(crowded)))
+    assert_same_detections(together[:3], head.answers(head(collate([alone]))))
 
 
 @torch.no_grad()
 def test_a_streamed_reference_gives_the_same_answer(head):
     batch = collate([item(0, num_clips=5)])
-    query, mask = head.encode_query(batch.query, batch.query_boxes), batch.query_mask
+    query = Query((), head.pool(Features({"Mixed_4c": batch.query[0]}), batch.query_boxes[0]))
     found, state = [], None
-    for part in batch.reference.split([2, 1, 2], 1):
-        maps, state = head.propagation.stream(head.adapter(part), state)
-        found += head.detect(head.match(maps, head.propose(maps), query, mask))
-    assert_same_detections(found, head.detect(head(batch)))
+    for part in batch.reference[0].split([2, 1, 2]):
+        state, look = head.stream(state, Features({"Mixed_4c": part}))
+        assert len(look) == len(part)
+        found += head.ask(look, query)
+    assert_same_detections(found, head.answers(head(batch)))
+    whole = head.look(Features({"Mixed_4c": batch.reference[0]}))
+    assert_same_detections(head.ask(whole, query), head.answers(head(batch)))
+
+
+@torch.no_grad()
+def test_given_boxes_are_scored_as_the_heads_own(head):
+    """Its own proposals, given to it by hand, have the scores that it gives them itself."""
+    batch = collate([item(0, num_clips=3)])
+    query = Query((), head.pool(Features({"Mixed_4c": batch.query[0]}), batch.query_boxes[0]))
+    look, outputs = head.look(Features({"Mixed_4c": batch.reference[0]})), head(batch)
+    proposals = head.proposals_of(look)
+    scores = head.score_boxes(look, query, [proposals[0], proposals[1][:0], proposals[2][:2]])
+    assert [len(each) for each in scores] == [len(proposals[0]), 0, 2]
+    wanted = outputs.logits.softmax(-1)[..., -1]
+    torch.testing.assert_close(scores[0], wanted[0][outputs.candidates.mask[0]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(scores[2], wanted[2][:2], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_attention_is_a_share_of_the_real_clips_of_the_query(head):
     outputs = head(collate([item(0, num_queries=2), item(1, num_queries=4)]))
-    real = outputs.attention[:3][outputs.mask[:3]]
+    real = outputs.attention[:3][outputs.candidates.mask[:3]]
     torch.testing.assert_close(real.sum(-1), torch.ones(len(real), dtype=real.dtype))
     assert (real[:, 2:] == 0).all()
 
 
 @torch.no_grad()
 def test_detections_lie_in_the_picture_best_first(head):
-    for found in head.detect(head(collate([item(0)]))):
+    for found in head.answers(head(collate([item(0)]))):
         assert 0 < len(found.boxes) <= 30
         assert found.boxes.min() >= 0
         assert found.boxes.max() <= 1
@@ -100,18 +119,19 @@ def test_padded_clips_are_counted_in_the_second_stage_alone(head):
 def test_detections_are_suppressed_as_theirs(shared):
     """Of 80 regions 70 are real. Two scores may sum to more than 1, so all are halved: a softmax can say that."""
     theirs = np.load(shared / "data/reference_values/od_api_reference_values.npz")
-    head = build_head(fill(HeadOptions, PRESETS["paper"], flags={"feature_channels": 8, **HEAD})).eval()
+    head = build_small(8).eval()
     batch = collate([replace(item(0, 1), reference=torch.rand(1, 20, 20, 8), query=torch.rand(2, 20, 20, 8),
                              query_boxes=torch.rand(2, 4))])
     regions = torch.from_numpy(theirs["nms_boxes"][:, YX])
     wanted = torch.from_numpy(theirs["nms_boxes_per_class"][0][..., YX])  # (80, 2, 4)
     half = torch.from_numpy(theirs["nms_scores"]) / 2
+    outputs = head(batch)
+    candidates = replace(outputs.candidates, boxes=regions[None], mask=torch.arange(80)[None] < 70)
     outputs = replace(
-        head(batch), boxes=regions[None], mask=torch.arange(80)[None] < 70,
-        codes=encode(wanted, regions[:, None])[None],
+        outputs, candidates=candidates, codes=encode(wanted, regions[:, None])[None],
         logits=torch.cat([1 - half.sum(1, keepdim=True), half], 1).log()[None],
     )  # fmt: skip
-    found = head.detect(outputs)[0]
+    found = head.answers(outputs)[0]
     assert len(found.boxes) == theirs["det_nms_n"][0]
     np.testing.assert_allclose(found.scores * 2, theirs["det_nms_scores"][0], atol=1e-6)
     np.testing.assert_array_equal(found.labels - 1, theirs["det_nms_classes"][0])
@@ -119,8 +139,8 @@ def test_detections_are_suppressed_as_theirs(shared):
 
 
 def test_a_head_of_another_name_is_refused_with_the_menu():
-    with pytest.raises(LookupError, match=r"'hydra' is no head.*matching"):
-        build_head(HeadOptions(name="hydra"))
+    with pytest.raises(LookupError, match=r"no head 'hydra'.*matching"):
+        build_head(HeadOptions(name="hydra"), spec_of(8))
 
 
 def test_with_two_classes_another_action_is_background():
@@ -132,17 +152,15 @@ def test_with_two_classes_another_action_is_background():
 @pytest.mark.parametrize("preset", ["paper", "small"])
 def test_a_binary_head_finds_the_querys_action_alone(preset):
     torch.manual_seed(0)
-    sizes = {**HEAD, "width": None, "embedding_width": None} if preset == "paper" else HEAD
-    flags = {"feature_channels": 8, **sizes, "classes": "binary"}
-    head = build_head(fill(HeadOptions, PRESETS[preset], flags=flags)).eval()
+    head = build_small(8, preset, **unlike_small(preset), classes="binary").eval()
     batch = collate([item(0)])
     outputs = head(batch)
     assert outputs.logits.shape[-1] == 2
     assert outputs.codes.shape[-2] == 1
-    found = head.detect(outputs)
+    found = head.answers(outputs)
     assert sum(len(clip.boxes) for clip in found) > 0
     assert all((clip.labels == 2).all() for clip in found)
-    there = outputs.boxes[:, :1] / 160  # a proposal of each clip is a true box
+    there = outputs.candidates.boxes[:, :1] / 160  # a proposal of each clip is a true box
     batch = replace(batch, target_boxes=there[None])
     other = replace(batch, target_labels=batch.target_labels.clamp_max(1))  # the same boxes show another action
     none = replace(batch, target_labels=torch.zeros_like(batch.target_labels))

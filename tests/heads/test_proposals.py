@@ -19,7 +19,7 @@ def theirs(shared):
 @pytest.fixture(scope="module")
 def network() -> ProposalNetwork:
     torch.manual_seed(0)
-    return ProposalNetwork(4, 8)
+    return ProposalNetwork(4, 8, stride=16)
 
 
 def outputs_of(network: ProposalNetwork, training: bool, side: int = 20):
@@ -36,12 +36,12 @@ def close(ours, wanted, tolerance=1e-4):
 @pytest.mark.parametrize(("index", "height", "width"),
                          [(0, 90.5, 45.3), (1, 181, 90.5), (2, 362, 181), (3, 724, 362), (4, 64, 64)])
 def test_the_first_anchors_stand_around_the_corner(index, height, width):
-    anchor = build_anchors(20, 20)[index]
+    anchor = build_anchors(20, 20, 16)[index]
     np.testing.assert_allclose(anchor, [-width / 2, -height / 2, width / 2, height / 2], atol=0.1)
 
 
 def test_anchors_are_theirs(theirs):
-    anchors = build_anchors(20, 20)
+    anchors = build_anchors(20, 20, 16)
     assert anchors.shape == (4800, 4)
     close(anchors, theirs["anchors"])
     part = anchors.reshape(20, 20, 3, 4, 4)[:2, :3, ::2, :2]  # their second case: two ratios, two scales
@@ -66,7 +66,7 @@ def test_the_anchors_that_are_left_are_theirs(theirs, network):
 
 
 def test_anchors_keep_their_share_of_smaller_images():
-    small, large = build_anchors(10, 10)[0], build_anchors(20, 20)[0]
+    small, large = build_anchors(10, 10, 16)[0], build_anchors(20, 20, 16)[0]
     torch.testing.assert_close(2 * small, large)
 
 

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from stvr.extract.job import extract
 from stvr.extract.pace import Step
-from stvr.structures import ClipSpec
+from stvr.structures import ClipSpec, MapSpec
 
 CLIP = ClipSpec(image_size=64)
 
@@ -29,6 +29,9 @@ class Reader:
 
     def __init__(self, log: Path | None = None, seconds: float = 0.0) -> None:
         self.log, self.seconds = log, seconds
+
+    def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:
+        return (MapSpec(self.endpoint, 16, 2, 8),)
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         time.sleep(self.seconds)
@@ -74,6 +77,9 @@ class Looks:
 
     def __init__(self) -> None:
         self.seen = 0
+
+    def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:
+        return (MapSpec("blocks", 8, 8, 3),)
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         self.seen += len(frames)

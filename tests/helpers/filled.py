@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from stvr.store import FeatureSpec
-from stvr.structures import ClipSpec
+from stvr.structures import ClipSpec, MapSpec
 
-SPEC = FeatureSpec("i3d", "rgb.safetensors", "1f0c", "Mixed_4c", ClipSpec(image_size=64))
+SPEC = FeatureSpec("i3d", "rgb.safetensors", "1f0c", (MapSpec("Mixed_4c", 16, 2, 5),), ClipSpec(image_size=64))
 SHAPE = (3, 2, 2, 5)  # row, column, time, channel
 
 

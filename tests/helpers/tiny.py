@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from stvr.config import fill
+from stvr.heads.assembly import PRESETS, MatchingOptions, build_matching
+from stvr.heads.matching import MatchingHead
 from stvr.jobs.train import TrainOptions, train_options
 from stvr.store import FeatureSpec, FeatureStore
-from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.structures import ClipSpec, MapSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.build import write_pairs
 
-SPEC = FeatureSpec("i3d", "analytic", "sha256:00", "Mixed_4c", ClipSpec(image_size=160))
+SPEC = FeatureSpec("i3d", "analytic", "sha256:00", (MapSpec("Mixed_4c", 16, 2, 8),), ClipSpec(image_size=160))
 HEAD = {
-    "width": 8, "proposal_width": 8, "num_proposals": 6, "attention_width": 4, "bottleneck": 4, "tail_width": 8,
+    "width": 8, "proposal_width": 8, "num_proposals": 6, "attention_width": 4, "tail_width": 8,
     "tail_units": 1, "embedding_width": 4,
 }  # fmt: skip
 NUM_CLIPS = 24
+
+
+def spec_of(width: int) -> FeatureSpec:
+    """SPEC with maps of `width` channels once their two time steps lie side by side."""
+    return replace(SPEC, maps=(MapSpec("Mixed_4c", 16, 2, width // 2),))
+
+
+def build_small(map_width: int = 16, preset: str = "paper", **options: object) -> MatchingHead:
+    """A matching head of HEAD's sizes over a preset, for maps of `map_width` channels; options win."""
+    chosen = fill(MatchingOptions, PRESETS[preset].get("head", {}), flags={**HEAD, **options})
+    return build_matching(chosen, spec_of(map_width))
+
+
 LABELS = {"a": "1", "b": "1", "c": "2", "d": "2"}  # video -> what is done in it
 
 

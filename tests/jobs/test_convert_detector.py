@@ -12,7 +12,8 @@ from bundle import write_bundle
 
 from stvr.backbones import I3D, load_backbone
 from stvr.backbones.weights.load import load_weights
-from stvr.heads.checkpoint import from_tensorflow, load_head
+from stvr.heads.authors import from_tensorflow
+from stvr.heads.checkpoint import load_head
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,17 @@ import pytest
 import torch
 from tiny import HEAD, NUM_CLIPS, SPEC, pair, write_store, write_tiny_pairs
 
-import stvr.jobs.evaluate
-from stvr.heads import HeadOptions, build_head
+import stvr.session.session
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import save_head
-from stvr.jobs.evaluate import draw_strangers, evaluate, text_table
+from stvr.jobs.evaluate import evaluate
 from stvr.metrics import PROBES, ClipRecord, PairRecord
 from stvr.propagation import Recurrent
-from stvr.structures import ClipSpec, Span
+from stvr.render import text_table
+from stvr.structures import ClipSpec, MapSpec, Span
 from stvr.tasks.pairs.figures import PairAnswers, score, thinned
+from stvr.tasks.pairs.judge import draw_strangers
 from stvr.tubelets import LINKERS
 
 BOX, FAR = torch.tensor([[0.2, 0.1, 0.6, 0.9]]), torch.tensor([[0.7, 0.1, 0.9, 0.2]])
@@ -38,9 +41,9 @@ def pairs(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("run") / "head.safetensors"
-    options = HeadOptions(**{**HEAD, "feature_channels": 16})
+    options = MatchingOptions(**HEAD)
     torch.manual_seed(0)
-    save_head(path, build_head(options), options, SPEC, {"step": 1})
+    save_head(path, build_head(options, SPEC), options, SPEC, {"step": 1})
     return path
 
 
@@ -107,7 +110,7 @@ def test_long_references_are_matched_in_parts_that_change_nothing(
     store: Path, pairs: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ):
     whole = evaluate(checkpoint, store, pairs)
-    monkeypatch.setattr(stvr.jobs.evaluate, "CLIPS_AT_ONCE", 7)
+    monkeypatch.setattr(stvr.session.session, "CLIPS_AT_ONCE", 7)
     parts = evaluate(checkpoint, store, pairs)
     for name in ("frame_map", "shuffled_query"):
         for label, values in whole[name]["per_label"].items():
@@ -142,7 +145,7 @@ def test_another_split_is_refused_with_those_there_are(store: Path, pairs: Path,
 
 @pytest.mark.parametrize(("changes", "says"), [
     ({"weights_digest": "sha256:11", "weights": "other.pt"}, "'analytic', not 'other.pt'"),
-    ({"endpoint": "Mixed_3c"}, "endpoint is 'Mixed_4c', not 'Mixed_3c'"),
+    ({"maps": (MapSpec("Mixed_3c", 8, 4, 480),)}, "endpoint is 'Mixed_4c', not 'Mixed_3c'"),
     ({"clip": ClipSpec(image_size=320)}, "image_size=160.*image_size=320"),
 ])
 def test_features_that_the_head_was_not_trained_on_are_refused(changes, says, pairs, checkpoint, tmp_path):
@@ -158,18 +161,18 @@ def test_what_lies_beside_the_features_matters_only_to_heads_that_read_it(pairs,
 
 def test_a_head_of_flow_is_told_of_the_pairs_flow(pairs, store, tmp_path, monkeypatch):
     spec = replace(SPEC, flow="ilk at 80 px")
-    options = HeadOptions(**{**HEAD, "feature_channels": 16, "propagation": "flow"})
+    options = MatchingOptions(**{**HEAD, "propagation": "flow"})
     torch.manual_seed(0)
-    head, path = build_head(options), tmp_path / "head.safetensors"
+    head, path = build_head(options, SPEC), tmp_path / "head.safetensors"
     save_head(path, head, options, spec, {})
     given, stream = [], Recurrent.stream
     monkeypatch.setattr(Recurrent, "stream", lambda self, maps, state=None, flow=None: (
         given.append(flow), stream(self, maps, state, flow))[1])
     flows = write_store(tmp_path / "flows", spec)
     assert evaluate(path, flows.path, pairs)["evaluated"] == "5 of 5 pairs"
-    assert len(given) == 5
-    for each, asked in zip(given, "badcc", strict=True):  # the references of the five pairs, in their order
-        torch.testing.assert_close(each, flows.read_flow(Span(asked, 0, NUM_CLIPS)).float()[None], rtol=0, atol=0)
+    whole = torch.cat(given, 1)  # eight clips at a time; the fifth pair's reference, c again, was looked at already
+    for each, asked in zip(whole[0].split(NUM_CLIPS), "badc", strict=True):  # the references, in the pairs' order
+        torch.testing.assert_close(each, flows.read_flow(Span(asked, 0, NUM_CLIPS)).float(), rtol=0, atol=0)
     with pytest.raises(ValueError, match="flow is 'ilk at 80 px', not 'none'"):
         evaluate(path, store, pairs)
     with pytest.raises(ValueError, match="flow is 'ilk at 80 px', not 'tvl1 at 80 px'"):
@@ -194,7 +197,7 @@ def test_an_audit_ranks_true_boxes_with_and_without_the_query(store: Path, pairs
     assert all(0 < values["0.5"] <= 1 for values in results["audit"].values())  # true boxes overlap themselves
     for name in results["audit"]:
         assert name[:20] in text_table(results)
-    monkeypatch.setattr(stvr.jobs.evaluate, "CLIPS_AT_ONCE", 5)  # parts change nothing
+    monkeypatch.setattr(stvr.session.session, "CLIPS_AT_ONCE", 5)  # parts change nothing
     assert evaluate(checkpoint, store, pairs, audit=True)["audit"] == results["audit"]
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny import HEAD, SPEC, write_store, write_tiny_pairs
 
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import save_head
 from stvr.metrics import ClipRecord, PairRecord
 from stvr.render import evaluation_report
@@ -50,9 +51,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("place")
     write_store(path / "store")
     write_tiny_pairs(path / "pairs.json")
-    options = HeadOptions(**{**HEAD, "feature_channels": 16})
+    options = MatchingOptions(**HEAD)
     torch.manual_seed(0)
-    save_head(path / "head.safetensors", build_head(options), options, SPEC, {"step": 1})
+    save_head(path / "head.safetensors", build_head(options, SPEC), options, SPEC, {"step": 1})
     speeds = {"a": 0.1, "b": 0.1, "c": 0.6, "d": 2.5}
     write_dials(path / "scenes.csv", [VideoDials(video, 8.0, 1, 0, speed, 0.0, 0.0, 0.0)
                                       for video, speed in speeds.items()])

@@ -16,7 +16,8 @@ from stvr.backbones import I3D, load_backbone
 from stvr.backbones.weights.load import save_weights
 from stvr.extract.flow import flow_of, load_flow
 from stvr.extract.frames import FrameReader
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, save_head
 from stvr.jobs.finetune import (
     FinetuneOptions,
@@ -25,18 +26,17 @@ from stvr.jobs.finetune import (
     finetune_options,
     read_frames,
     trainable_backbone,
-    training_pairs,
 )
-from stvr.jobs.train import draw_pairs
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.structures import Batch, ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.dataset import TrainingBatches
 from stvr.tasks.pairs.file import write_pairs
+from stvr.tasks.pairs.training import draw_pairs, training_pairs
 from stvr.video.decode import decode_clips
 from stvr.world.synthetic import write_world
 
 SIZE = 64
-OPTIONS = HeadOptions(**{**HEAD, "feature_channels": 1024})
+OPTIONS = MatchingOptions(**HEAD)
 
 
 @pytest.fixture(autouse=True)
@@ -58,14 +58,14 @@ def videos(tmp_path_factory) -> list[Path]:
 def spec_of(flow: str = "none") -> FeatureSpec:
     made = load_backbone(precision="float32")
     clip = ClipSpec(image_size=SIZE)
-    return FeatureSpec(made.name, made.weights, made.weights_digest, made.endpoint, clip, flow=flow)
+    return FeatureSpec(made.name, made.weights, made.weights_digest, made.map_specs(clip), clip, flow=flow)
 
 
 def saved_head(path: Path, spec: FeatureSpec, **options: object) -> Path:
     """A head that was never trained."""
     torch.manual_seed(1)
-    chosen = OPTIONS.model_copy(update=options)
-    save_head(path, build_head(chosen), chosen, spec, {"step": 0})
+    chosen = MatchingOptions(**{**HEAD, **options})
+    save_head(path, build_head(chosen, spec), chosen, spec, {"step": 0})
     return path
 
 
@@ -130,7 +130,7 @@ def gradients(trainee: FromFrames, batch: Batch) -> dict[str, torch.Tensor]:
 
 def one_batch(videos: list[Path], pairs: Path) -> Batch:
     reader = FrameReader({path.stem: path for path in videos}, spec_of())
-    draws = draw_pairs(training_pairs(pairs, reader), options(), 3.0, flip=False)
+    draws = draw_pairs(training_pairs(pairs, reader), options(), 0, ClipSpec(), flip=False)
     return TrainingBatches(draws, partial(read_frames, reader))[0]
 
 
@@ -146,7 +146,7 @@ def test_layers_computed_twice_give_the_same_gradients(checkpoint, videos, pairs
 def rounding_error(frames: int) -> dict[str, float]:
     """How far the bfloat16 gradients of each convolution are from float32's, relative, on clips of so many frames."""
     torch.manual_seed(0)
-    trainee, found = FromFrames(I3D("Mixed_4c"), build_head(OPTIONS), options()), []
+    trainee, found = FromFrames(I3D("Mixed_4c"), build_head(OPTIONS, spec_of()), options()), []
     clips = torch.randint(0, 255, (2, frames, SIZE, SIZE, 3), dtype=torch.uint8)
     for rounded in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=rounded):

@@ -11,24 +11,27 @@ from pathlib import Path
 import av
 import pytest
 import torch
-from tiny import HEAD
+from tiny import HEAD, spec_of
 
 from stvr.backbones import Backbone, load_backbone
 from stvr.extract.flow import load_flow
 from stvr.extract.job import extract
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, save_head
-from stvr.jobs.locate import locate, locate_files, query_box, query_span
+from stvr.jobs.locate import locate, locate_files
+from stvr.session import Session
+from stvr.session.examples import Facts, query_box, query_span
 from stvr.store import FeatureSpec, FeatureStore
-from stvr.structures import ClipSpec, Query, Span, Tubelet
-from stvr.tasks.pairs.dataset import read_maps
+from stvr.structures import ClipSpec, Query, Span
+from stvr.tasks.pairs.judge import features_of
 from stvr.tubelets import link
-from stvr.video.decode import probe
 from stvr.world.synthetic import write_world
 
 SIZE = 96
 BOX, AT = (20, 10, 80, 90), 1.5
-OPTIONS = HeadOptions(**{**HEAD, "feature_channels": 1024})
+FACTS = Facts(Path("a.mp4"), "a", SIZE, SIZE, 4.0, 12)  # of a video of four seconds
+OPTIONS = MatchingOptions(**HEAD)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def backbone() -> Backbone:
 @pytest.fixture(scope="module")
 def spec(backbone: Backbone) -> FeatureSpec:
     clip = ClipSpec(image_size=SIZE)
-    return FeatureSpec(backbone.name, backbone.weights, backbone.weights_digest, backbone.endpoint, clip)
+    return FeatureSpec(backbone.name, backbone.weights, backbone.weights_digest, backbone.map_specs(clip), clip)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def checkpoint(spec: FeatureSpec, tmp_path_factory) -> Path:
     """A head that was never trained."""
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("run") / "head.safetensors"
-    save_head(path, build_head(OPTIONS), OPTIONS, spec, {"step": 0})
+    save_head(path, build_head(OPTIONS, spec_of(1024)), OPTIONS, spec, {"step": 0})
     return path
 
 
@@ -98,10 +101,9 @@ def test_a_file_and_its_cached_features_give_one_answer(checkpoint, backbone, sp
     head, asked = loaded.head, Span(files[0].stem, 3, 6)
     box = torch.tensor([BOX]) / SIZE
     with torch.no_grad():
-        query = head.encode_query(read_maps(store, asked)[None], box.expand(1, 3, 4))
-        maps = head.propagation(head.adapter(read_maps(store, Span(files[1].stem, 0, 12))[None]))
-        outputs = head.match(maps, head.propose(maps), query, torch.ones(1, 3, dtype=torch.bool))
-    wanted = link(head.detect(outputs), files[1].stem, 0)
+        query = Query((), head.pool(features_of(store, asked), box.expand(3, 4)))
+        look = head.look(features_of(store, Span(files[1].stem, 0, 12)))
+        wanted = link(head.ask(look, query), files[1].stem, 0)
     assert [each.span for each in found] == [each.span for each in wanted]
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one.boxes, other.boxes, atol=1e-5, rtol=0)
@@ -112,21 +114,17 @@ def test_with_flow_a_file_and_its_cache_give_one_answer_too(backbone, spec, file
     """The head's spec says which flow; what is cached is not looked at. BGR, so that this is asked for as well."""
     flow = load_flow("ilk", SIZE)
     extract(files[:2], tmp_path / "store", backbone, spec.clip, flow=flow, colour_order="BGR", report=lambda step: None)
-    store, options = FeatureStore.open(tmp_path / "store"), OPTIONS.model_copy(update={"propagation": "flow"})
+    store, options = FeatureStore.open(tmp_path / "store"), MatchingOptions(**{**HEAD, "propagation": "flow"})
     torch.manual_seed(1)
-    save_head(tmp_path / "head.safetensors", build_head(options), options, store.spec, {})
+    save_head(tmp_path / "head.safetensors", build_head(options, spec_of(1024)), options, store.spec, {})
     found = next(iter(locate(tmp_path / "head.safetensors", files[0], BOX, AT, files[1:2], span=(1, 2)))).tubelets
     head, asked, reference = load_head(tmp_path / "head.safetensors").head, Span(files[0].stem, 3, 6), files[1].stem
     span, box = Span(reference, 0, 12), torch.tensor([BOX]) / SIZE
     with torch.no_grad():
-        query = head.encode_query(read_maps(store, asked)[None], box.expand(1, 3, 4))
-        maps = head.adapter(read_maps(store, span)[None])
-        flows = store.read_flow(span).float()[None]
-        answers = []
-        for moved in (flows, torch.zeros_like(flows)):
-            moved_maps = head.propagation(maps, moved)
-            outputs = head.match(moved_maps, head.propose(moved_maps), query, torch.ones(1, 3, dtype=torch.bool))
-            answers.append(link(head.detect(outputs), reference, 0))
+        query = Query((), head.pool(features_of(store, asked), box.expand(3, 4)))
+        flows = store.read_flow(span).float()
+        looks = [head.look(replace(features_of(store, span), flow=flow)) for flow in (flows, torch.zeros_like(flows))]
+        answers = [link(head.ask(look, query), reference, 0) for look in looks]
     wanted, without = answers
     assert [each.span for each in found] == [each.span for each in wanted]
     for one, other in zip(found, wanted, strict=True):
@@ -136,8 +134,8 @@ def test_with_flow_a_file_and_its_cache_give_one_answer_too(backbone, spec, file
 
 
 def test_flow_that_cannot_be_computed_as_it_was_is_refused(spec, files, tmp_path):
-    options = OPTIONS.model_copy(update={"propagation": "flow"})
-    head, path = build_head(options), tmp_path / "head.safetensors"
+    options = MatchingOptions(**{**HEAD, "propagation": "flow"})
+    head, path = build_head(options, spec_of(1024)), tmp_path / "head.safetensors"
     for flow, says in (("raft:sha256:00 at 320 px", "raft needs its trained weights"),
                        ("ilk at 50 px", "the flow wanted is 'ilk at 50 px', but this is 'ilk at 80 px'")):
         save_head(path, head, options, replace(spec, flow=flow), {})
@@ -146,10 +144,9 @@ def test_flow_that_cannot_be_computed_as_it_was_is_refused(spec, files, tmp_path
 
 
 def test_pixels_and_shares_ask_the_same(files):
-    info = probe(files[0])
-    torch.testing.assert_close(query_box((24, 48, 72, 96), info), torch.tensor([0.25, 0.5, 0.75, 1.0]))
-    torch.testing.assert_close(query_box((0.25, 0.5, 0.75, 1.0), info), torch.tensor([0.25, 0.5, 0.75, 1.0]))
-    torch.testing.assert_close(query_box((-9, 0, 200, 48), info), torch.tensor([0, 0, 1, 0.5]))  # cut to the picture
+    torch.testing.assert_close(query_box((24, 48, 72, 96), FACTS), torch.tensor([0.25, 0.5, 0.75, 1.0]))
+    torch.testing.assert_close(query_box((0.25, 0.5, 0.75, 1.0), FACTS), torch.tensor([0.25, 0.5, 0.75, 1.0]))
+    torch.testing.assert_close(query_box((-9, 0, 200, 48), FACTS), torch.tensor([0, 0, 1, 0.5]))  # cut to the picture
 
 
 # A video of four seconds has twelve clips.
@@ -158,7 +155,7 @@ def test_pixels_and_shares_ask_the_same(files):
     (3.999, (3.999, 4.5), (11, 12)), (1, (1, 1.01), (3, 4)),
 ])
 def test_a_query_is_cut_to_its_video(at, span, clips, files):
-    found = query_span(ClipSpec(image_size=SIZE), probe(files[0]), at, span)
+    found = query_span(ClipSpec(image_size=SIZE), FACTS, at, span)
     assert (found.start, found.stop) == clips
 
 
@@ -169,13 +166,13 @@ def test_a_query_is_cut_to_its_video(at, span, clips, files):
 ])
 def test_a_query_outside_its_video_is_refused(at, span, says, files):
     with pytest.raises(ValueError, match=says):
-        query_span(ClipSpec(image_size=SIZE), probe(files[0]), at, span)
+        query_span(ClipSpec(image_size=SIZE), FACTS, at, span)
 
 
 @pytest.mark.parametrize("box", [(10, 10, 5, 20), (200, 0, 300, 50), (0.5, 0.5, 0.5, 0.9), (1, 2, 3), (0, 0, 1, "nan")])
 def test_a_box_without_area_in_the_picture_is_refused(box, files):
     with pytest.raises(ValueError, match="box"):
-        query_box(box, probe(files[0]))
+        query_box(box, FACTS)
 
 
 def test_a_reference_that_cannot_be_read_does_not_stop_the_others(stvr, checkpoint, files, tmp_path):
@@ -218,8 +215,7 @@ def test_other_weights_than_the_heads_are_refused(checkpoint, spec, files, tmp_p
 
 def test_a_query_asks_as_many_clips_as_its_span(checkpoint, files, monkeypatch):
     asked: list[Query] = []
-    monkeypatch.setattr("stvr.jobs.locate.answer", lambda loaded, backbone, query, *others: asked.append(query))
+    monkeypatch.setattr(Session, "ask", lambda session, query, *others: asked.append(query))
     list(locate(checkpoint, files[0], BOX, AT, files[1:2], span=(0, 4)))
-    assert isinstance(asked[0].tubelet, Tubelet)
-    assert asked[0].tubelet.span == Span(files[0].stem, 0, 12)
+    assert [tubelet.span for tubelet in asked[0].tubelets] == [Span(files[0].stem, 0, 12)]
     assert asked[0].regions.shape == (12, 7, 7, HEAD["width"])

@@ -18,9 +18,9 @@ import stvr.files
 import stvr.jobs.train
 import stvr.training.runs
 from stvr.heads.checkpoint import load_head
-from stvr.jobs.train import TrainOptions, train, train_options
-from stvr.structures import ClipSpec, Span
-from stvr.training.loop import learning_rate
+from stvr.jobs.train import train, train_options
+from stvr.structures import ClipSpec, MapSpec, Span
+from stvr.training.loop import LoopOptions, learning_rate
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,6 @@ def test_another_seed_gives_other_weights(store, pairs, unbroken, tmp_path):
 def test_the_head_can_be_loaded_and_says_what_made_it(unbroken, pairs):
     loaded = load_head(unbroken)
     assert loaded.spec == SPEC
-    assert loaded.options.feature_channels == 16  # 2 time steps of 8
     assert not loaded.head.training
     assert loaded.provenance["train"]["batch_size"] == 2
     assert loaded.provenance["num_pairs"] == 5
@@ -182,11 +181,11 @@ def test_training_lowers_the_losses_of_both_stages(store, pairs, tmp_path):
 # 0.03 to step 10,000, a tenth to 20,000, then a hundredth: Feng et al. 2019 and their pipeline config.
 @pytest.mark.parametrize(("step", "rate"), [(0, 0.03), (9_999, 0.03), (10_000, 0.003), (20_000, 0.0003)])
 def test_the_paper_preset_has_the_programs_learning_rate(step, rate):
-    assert learning_rate(TrainOptions(), step) == pytest.approx(rate)
+    assert learning_rate(LoopOptions(), step) == pytest.approx(rate)
 
 
 def test_a_cosine_begins_warm_and_ends_at_nothing():
-    options = TrainOptions(schedule="cosine", warmup_steps=10, steps=110, lr=1.0)
+    options = LoopOptions(schedule="cosine", warmup_steps=10, steps=110, lr=1.0)
     assert [learning_rate(options, step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])
     assert [learning_rate(options, step) for step in (10, 60, 110)] == pytest.approx([1.0, 0.5, 0.0], abs=1e-9)
 
@@ -194,7 +193,7 @@ def test_a_cosine_begins_warm_and_ends_at_nothing():
 def test_flags_win_over_a_file_and_a_file_over_the_preset(tmp_path):
     (tmp_path / "own.toml").write_text("steps = 7\nlr = 0.5\n[head]\nwidth = 24\n")
     options = train_options("small", tmp_path / "own.toml", {"lr": 0.25, "head": {"propagation": "none"}})
-    assert (options.steps, options.lr, options.head.width, options.head.propagation) == (7, 0.25, 24, "none")
+    assert (options.steps, options.lr, options.head.width, options.head.propagation) == (7, 0.25, 24, {"name": "none"})
     assert options.schedule == "cosine"  # of the preset
 
 
@@ -255,14 +254,16 @@ def test_pairs_that_count_other_clips_are_refused(store, tmp_path):
         train(store, path, tmp_path / "run", tiny_options())
 
 
-def test_features_of_another_endpoint_are_refused(pairs, tmp_path):
-    store = write_store(tmp_path / "store", replace(SPEC, endpoint="Mixed_3c"), videos="abcd")
-    with pytest.raises(ValueError, match=r"reads Mixed_4c.*Mixed_3c"):
+def test_features_without_places_are_refused(pairs, tmp_path):
+    mean = (MapSpec("Mixed_5c.mean", 160, 2, 8),)
+    store = write_store(tmp_path / "store", replace(SPEC, maps=mean), side=1, videos="abcd")
+    with pytest.raises(ValueError, match=r"'matching' reads maps, but Mixed_5c.mean is one cell for the whole picture"):
         train(store.path, pairs, tmp_path / "run", tiny_options())
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("flags", "says"), [({"propagation": "wind"}, "'wind' is no propagation"),
-                                             ({"name": "hydra"}, "'hydra' is no head")])
+@pytest.mark.parametrize(("flags", "says"), [({"propagation": "wind"}, "no propagation 'wind'"),
+                                             ({"name": "hydra"}, "no head 'hydra'")])
 def test_a_head_that_is_on_no_menu_leaves_no_folder(flags, says, store, pairs, tmp_path):
     with pytest.raises(LookupError, match=says):
         train(store, pairs, tmp_path / "run", tiny_options(head=flags))
@@ -270,7 +271,7 @@ def test_a_head_that_is_on_no_menu_leaves_no_folder(flags, says, store, pairs, t
 
 
 def test_the_flow_rival_without_flow_leaves_no_folder(store, pairs, tmp_path):
-    with pytest.raises(ValueError, match=r"'flow' reads optical flow.*has none.*--flow ilk"):
+    with pytest.raises(ValueError, match=r"'matching' reads optical flow.*have none.*--flow ilk"):
         train(store, pairs, tmp_path / "run", tiny_options(head={"propagation": "flow"}))
     assert not (tmp_path / "run").exists()
 

@@ -140,5 +140,5 @@ def test_torch_compile_sees_one_graph_forward_and_backward():
 
 def test_vmap_is_refused_with_the_reason():
     inputs = [torch.stack([part.detach()] * 2) for part in made(1, 5, 3, 4)]
-    with pytest.raises(NotImplementedError, match="not vmapped"):
+    with pytest.raises(NotImplementedError, match="does not support vmap"):
         torch.func.vmap(lambda *parts: ops.lstm_gates(*parts, 1.0, 1e-3))(*inputs)

@@ -58,5 +58,5 @@ def test_two_results_are_drawn_together_so_that_their_difference_can_be_taken():
     records = some_records(3)
     both = bootstrap_means({"model": records, "twin": records}, draws=10)
     assert np.array_equal(both["model"], both["twin"])
-    with pytest.raises(ValueError, match="same pairs are wanted, not over 3 and 12"):
+    with pytest.raises(ValueError, match="of the same pairs, got 3 and 12 pairs"):
         bootstrap_means({"model": records, "other": records[:3]})

@@ -56,7 +56,7 @@ def test_items_of_equal_score_are_passed_together(seed):
 
 
 def test_shapes_and_labels_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"labels lie in \[0, 3\)"):
+    with pytest.raises(ValueError, match=r"wanted labels in \[0, 3\), got labels from 0 to 3"):
         top_k_accuracy(SCORES, np.array([0, 1, 2, 3]))
     with pytest.raises(ValueError, match="wanted scores"):
         mean_class_accuracy(SCORES, LABELS[:2])

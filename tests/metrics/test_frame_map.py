@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stvr.metrics.frame_map import (
+from stvr.metrics import (
     COCO_THRESHOLDS,
     ClipRecord,
     PairRecord,
@@ -195,5 +195,5 @@ def test_recall_counts_true_boxes_reached_among_the_first_k():
 def test_recall_of_nothing_proposed_is_zero_and_of_nothing_to_find_is_nan():
     assert proposal_recall([NOTHING], [boxes(LEFT)], ks=(8,), thresholds=(0.5,)) == {8: {0.5: 0}}
     assert math.isnan(proposal_recall([boxes(LEFT)], [NOTHING], ks=(8,), thresholds=(0.5,))[8][0.5])
-    with pytest.raises(ValueError, match="same clips, not 1 and 2"):
+    with pytest.raises(ValueError, match="same clips, got 1 and 2"):
         proposal_recall([NOTHING], [NOTHING, NOTHING])

@@ -43,5 +43,5 @@ def test_a_query_without_an_answer_is_a_failure_and_another_video_is_false():
     result = response_metrics([[], [track(FULL, 0, 4, video="w")]], [track(FULL, 0, 4), track(FULL, 0, 4)])
     assert (result.tap[0.25], result.stap[0.25], result.success, result.recovery) == (0, 0, 0, 0)
     assert math.isnan(response_metrics([], []).success)
-    with pytest.raises(ValueError, match="each of the 1 queries, came 2"):
+    with pytest.raises(ValueError, match="each of the 1 queries, got them for 2"):
         response_metrics([[], []], [track(FULL, 0, 4)])

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from stvr.propagation import PROPAGATION, FlowLSTMCell, Recurrent, TrajLSTMCell, WarpLSTMCell, build_propagation
+from stvr.propagation import PROPAGATION, Recurrent, build_propagation
+from stvr.propagation.aligners import FlowAligner, SplineAligner, TrajectoryAligner
+from stvr.propagation.cell import Cell, LSTMState
+from stvr.propagation.gates import BottleneckGates
 
 GATES = ("input", "transform", "forget", "output")
 
@@ -61,14 +64,9 @@ def test_only_the_entry_that_needs_flow_reads_it(propagation, features, flow):
         assert torch.equal(propagation(features, flow), propagation(features))
 
 
-def test_a_name_off_the_menu_is_refused_with_the_menu():
-    with pytest.raises(LookupError, match="warp_lstm"):
-        build_propagation("wrap_lstm", 6)
-
-
 def test_the_cell_equals_the_authors(shared):
     case = np.load(shared / "data/reference_values/warp_lstm_cell_case.npz")
-    cell = WarpLSTMCell(6)
+    cell = Cell(SplineAligner(6), BottleneckGates(6))
     their_names = load_cell(cell, lambda name: torch.from_numpy(case[f"var|rnn|conv_lstm_cell|{name}"]))
     features = torch.from_numpy(case["input"]).requires_grad_()
     answer, state = Recurrent(cell).stream(features)
@@ -83,24 +81,24 @@ def test_the_cell_equals_the_authors(shared):
 
 
 def test_without_warp_and_norm_it_is_equation_one():
-    cell = WarpLSTMCell(2, warp=False, norm="none", forget_bias=0.0).double()
+    gates = BottleneckGates(2, norm="none", forget_bias=0.0).double()
     x = torch.randn(1, 2, 4, 4, dtype=torch.float64)
-    hidden, state = cell(x, None)
-    gates = cell.expand(cell.pointwise(cell.depthwise(torch.cat([x, torch.zeros_like(x)], 1)))).chunk(4, 1)
-    memory = gates[0].sigmoid() * gates[1].tanh()  # forget x 0
+    hidden, state = Cell(None, gates)(x, None)
+    parts = gates.expand(gates.pointwise(gates.depthwise(torch.cat([x, torch.zeros_like(x)], 1)))).chunk(4, 1)
+    memory = parts[0].sigmoid() * parts[1].tanh()  # forget x 0
     torch.testing.assert_close(state.memory, memory)
-    torch.testing.assert_close(hidden, memory.tanh() * gates[3].sigmoid() + x)
+    torch.testing.assert_close(hidden, memory.tanh() * parts[3].sigmoid() + x)
 
 
 def test_the_flow_lstm_is_a_conv_lstm_whose_state_was_moved(features):
     """One cell to the right, two down: the state is shifted by hand, its border repeated, and a ConvLSTM goes on."""
     torch.manual_seed(3)
-    moving, still = FlowLSTMCell(6).double(), WarpLSTMCell(6, warp=False).double()
-    still.load_state_dict(moving.state_dict())
+    gates = BottleneckGates(6).double()
+    moving, still = Cell(FlowAligner(), gates), Cell(None, gates)
     first, second = features[:, :2].permute(1, 0, 4, 2, 3)
     _, state = still(first)
     rows, columns = torch.arange(10).sub(2).clamp_min(0), torch.arange(12).sub(1).clamp_min(0)
-    shifted = type(state)(*(each[:, :, rows][:, :, :, columns] for each in state))
+    shifted = LSTMState(*(each[:, :, rows][:, :, :, columns] for each in state))
     flow = torch.tensor([2.0, 1.0], dtype=torch.float64).expand(2, 2, 10, 12, 2)
     answer = Recurrent(moving)(features[:, :2], flow)[:, 1].permute(0, 3, 1, 2)
     torch.testing.assert_close(answer, still(second, shifted)[0], rtol=0, atol=1e-12)
@@ -108,19 +106,20 @@ def test_the_flow_lstm_is_a_conv_lstm_whose_state_was_moved(features):
 
 def load_cell(cell, variable):
     """Copies the authors' variables in; returns (parameter, change of layout, names) of each."""
+    offsets, gates = cell.aligner.offsets, cell.gates
     rules = [
-        (cell.offsets.depthwise, torch.flatten, ["SeparableConv2d|depthwise_weights"]),
-        (cell.offsets.pointwise.weight, lambda v: v[0, 0].T, ["SeparableConv2d|pointwise_weights"]),
-        (cell.offsets.pointwise.bias, torch.flatten, ["SeparableConv2d|biases"]),
-        (cell.depthwise.weight, lambda v: v.permute(2, 3, 0, 1), ["SeparableConv2d_1|depthwise_weights"]),
-        (cell.pointwise.weight, lambda v: v.permute(3, 2, 0, 1), ["SeparableConv2d_1|pointwise_weights"]),
-        (cell.pointwise.bias, torch.flatten, ["SeparableConv2d_1|biases"]),
-        (cell.expand.weight, lambda v: v.permute(3, 2, 0, 1), ["Conv|weights"]),
-        (cell.expand.bias, torch.flatten, ["Conv|biases"]),
-        (cell.gate_norm.weight, torch.flatten, [f"{gate}|gamma" for gate in GATES]),
-        (cell.gate_norm.bias, torch.flatten, [f"{gate}|beta" for gate in GATES]),
-        (cell.memory_norm.weight, torch.flatten, ["state|gamma"]),
-        (cell.memory_norm.bias, torch.flatten, ["state|beta"]),
+        (offsets.depthwise, torch.flatten, ["SeparableConv2d|depthwise_weights"]),
+        (offsets.pointwise.weight, lambda v: v[0, 0].T, ["SeparableConv2d|pointwise_weights"]),
+        (offsets.pointwise.bias, torch.flatten, ["SeparableConv2d|biases"]),
+        (gates.depthwise.weight, lambda v: v.permute(2, 3, 0, 1), ["SeparableConv2d_1|depthwise_weights"]),
+        (gates.pointwise.weight, lambda v: v.permute(3, 2, 0, 1), ["SeparableConv2d_1|pointwise_weights"]),
+        (gates.pointwise.bias, torch.flatten, ["SeparableConv2d_1|biases"]),
+        (gates.expand.weight, lambda v: v.permute(3, 2, 0, 1), ["Conv|weights"]),
+        (gates.expand.bias, torch.flatten, ["Conv|biases"]),
+        (gates.gate_norm.weight, torch.flatten, [f"{gate}|gamma" for gate in GATES]),
+        (gates.gate_norm.bias, torch.flatten, [f"{gate}|beta" for gate in GATES]),
+        (gates.memory_norm.weight, torch.flatten, ["state|gamma"]),
+        (gates.memory_norm.bias, torch.flatten, ["state|beta"]),
     ]
     with torch.no_grad():
         for parameter, change, names in rules:
@@ -135,12 +134,12 @@ def relative(ours, theirs):
 
 def test_traj_lstm_reads_the_state_where_its_flows_point():
     """Flows set to one cell to the right everywhere: hidden and memory are shifted, the border repeated."""
-    cell = TrajLSTMCell(2).double()
-    torch.nn.init.zeros_(cell.structure.flows.weight)
+    aligner = TrajectoryAligner(2).double()
+    torch.nn.init.zeros_(aligner.structure.flows.weight)
     with torch.no_grad():
-        cell.structure.flows.bias.copy_(torch.tensor([0.0, 1.0]).repeat(5))  # (y, x) of every link
+        aligner.structure.flows.bias.copy_(torch.tensor([0.0, 1.0]).repeat(5))  # (y, x) of every link
     x, hidden, memory = torch.randn(3, 1, 2, 4, 5, dtype=torch.float64).unbind(0)
-    moved, remembered = cell.align(x, hidden, memory)
+    moved, remembered = aligner(x, LSTMState(hidden, memory))
     expected = torch.cat([hidden[..., :1], hidden[..., :-1]], -1)
     torch.testing.assert_close(moved, expected)
     torch.testing.assert_close(remembered, torch.cat([memory[..., :1], memory[..., :-1]], -1))

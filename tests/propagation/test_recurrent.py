@@ -5,7 +5,10 @@ from functools import cache
 import pytest
 import torch
 
-from stvr.propagation import PROPAGATION, Recurrent, WarpLSTMCell, build_propagation, recurrent
+from stvr.propagation import PROPAGATION, Recurrent, build_propagation, recurrent
+from stvr.propagation.aligners import SplineAligner
+from stvr.propagation.cell import Cell
+from stvr.propagation.gates import BottleneckGates
 from stvr.propagation.recurrent import parts
 
 MENU = [name for name in PROPAGATION if name != "none"]
@@ -13,7 +16,7 @@ MENU = [name for name in PROPAGATION if name != "none"]
 
 def made(name="warp_lstm", clips=8, **options):
     torch.manual_seed(0)
-    propagation = build_propagation(name, 6, bottleneck=4, **options).double()
+    propagation = build_propagation(name, 6, {"bottleneck": 4, **options}).double()
     features, flow = torch.randn(2, clips, 9, 10, 6).double(), torch.randn(2, clips, 9, 10, 2).double()
     return propagation, features.requires_grad_(), flow
 
@@ -33,20 +36,16 @@ def test_looking_at_all_clips_ahead_changes_nothing(name, form):
     propagation, features, flow = made(name, 3, form=form)
     cell, state, expected = propagation.cell, None, []
     for clip, moved in zip(features.permute(1, 0, 4, 2, 3), flow.unbind(1), strict=True):
-        hidden, state = cell(clip, state, moved) if cell_needs_flow(cell) else cell(clip, state)
+        hidden, state = cell(clip, state, moved) if cell.needs_flow else cell(clip, state)
         expected.append(hidden.permute(0, 2, 3, 1))
     torch.testing.assert_close(propagation(features, flow), torch.stack(expected, 1), rtol=0, atol=1e-12)
 
 
-def cell_needs_flow(cell):
-    return getattr(cell, "needs_flow", False)
-
-
 def test_the_clips_half_and_the_states_half_are_the_convolution_of_both():
-    cell = WarpLSTMCell(6, bottleneck=4).double()
+    gates = BottleneckGates(6, bottleneck=4).double()
     x, hidden = torch.randn(2, 3, 6, 7, 5).double().unbind()
-    expected = cell.expand(cell.pointwise(cell.depthwise(torch.cat([x, hidden], 1))))
-    torch.testing.assert_close(cell.gates(cell.look(x), hidden), expected, rtol=0, atol=1e-12)
+    expected = gates.expand(gates.pointwise(gates.depthwise(torch.cat([x, hidden], 1))))
+    torch.testing.assert_close(gates.combine(gates.look(x), hidden), expected, rtol=0, atol=1e-12)
 
 
 def test_compiled_steps_give_the_same_answers_and_gradients(monkeypatch):
@@ -67,7 +66,7 @@ def test_compiled_steps_give_the_same_answers_and_gradients(monkeypatch):
 def test_cuda_graphs_give_the_same_answers_again_and_again(training, monkeypatch):
     monkeypatch.setattr(recurrent, "COMPILED_CLIPS", 2)
     torch.manual_seed(0)
-    propagation = Recurrent(WarpLSTMCell(64)).cuda()
+    propagation = Recurrent(Cell(SplineAligner(64), BottleneckGates(64))).cuda()
     for _ in range(4):  # warm-up, recording, replays: each with fresh clips
         features = torch.randn(2, 3, 20, 20, 64, device="cuda", requires_grad=training)
         both = []

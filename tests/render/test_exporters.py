@@ -111,7 +111,7 @@ def np_tensor(rows: list[list[float]]):
 
 def test_cvats_file_reads_as_annotations_and_ends_outside(tmp_path: Path):
     export_file([one()], "cvat", tmp_path / "a.xml", label="wave", fps=24)
-    annotations = read_cvat(tmp_path / "a.xml", 24.0)
+    annotations = read_cvat(tmp_path / "a.xml", 24.0).checked()
     assert annotations.names == {1: "wave"}
     assert annotations.boxes["start"].min() == 1
     assert annotations.boxes["stop"].max() == 3
@@ -126,7 +126,7 @@ def test_ava_takes_the_middle_of_each_second_and_prepare_reads_it(tmp_path: Path
     rows = [line.split(",") for line in (tmp_path / "a.csv").read_text().splitlines()]
     assert [row[:2] + row[6:] for row in rows] == [["a", "0001", "12", "0"], ["a", "0002", "12", "0"]]
     assert [float(row[4]) * 640 for row in rows] == pytest.approx([111, 114], abs=1e-3)  # clips 4 and 7: 1.5 and 2.5 s
-    assert len(read_ava(tmp_path / "a.csv").boxes) == 2
+    assert len(read_ava(tmp_path / "a.csv").checked().boxes) == 2
     export_file([one()], "ava-detections", tmp_path / "d.csv", label="12")
     assert (tmp_path / "d.csv").read_text().splitlines()[0].split(",")[6:] == ["12", "0.875000"]
 
@@ -193,7 +193,7 @@ def test_a_foreign_track_is_cut_where_it_is_not_seen(tmp_path: Path):
 
 def test_a_table_of_what_was_found_is_what_prepare_table_reads(tmp_path: Path):
     write_table(tmp_path / "boxes.csv", [one()], "wave")
-    boxes = read_table(tmp_path / "boxes.csv").boxes
+    boxes = read_table(tmp_path / "boxes.csv").checked().boxes
     assert len(boxes) == 6
     assert boxes["start"].iloc[0] == 1
     assert boxes["x1"].iloc[0] == pytest.approx(10 / 640)
@@ -208,7 +208,7 @@ def test_a_table_of_what_was_found_is_what_prepare_table_reads(tmp_path: Path):
     ("webvtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n", "NOTE stvr"),
     ("cvat", "<annotations/>", "not a `CVAT for video 1.1` file"),
     ("ava", "v,1,0.1,0.1,0.2,0.2,1\n", "7: files without a person id"),
-    ("csv", "", "the format is one of ava, coco-video"),
+    ("csv", "", "there is no format 'csv'. Choose one of ava, coco-video"),
 ])
 def test_a_file_of_another_format_is_one_line(tmp_path: Path, form: str, text: str, says: str):
     (tmp_path / "a.in").write_text(text)
@@ -226,9 +226,9 @@ def test_what_a_file_does_not_say_is_asked_for(tmp_path: Path):
         import_file(tmp_path / "a.txt", "mot", fps=24)
     with pytest.raises(ValueError, match="Give --fps"):
         export_file([one()], "cvat", tmp_path / "a.xml")
-    with pytest.raises(ValueError, match="from 3 frames a second on"):
+    with pytest.raises(ValueError, match="at least 3 a second, so that every clip has a frame, got"):
         export_file([one()], "cvat", tmp_path / "a.xml", fps=2)
-    with pytest.raises(ValueError, match="id of an action, not the name 'wave'"):
+    with pytest.raises(ValueError, match="ids of actions, not a name such as 'wave'"):
         export_file([one()], "ava", tmp_path / "b.csv", label="wave")
 
 
@@ -249,7 +249,7 @@ def test_the_commands_bring_tubelets_there_and_back(stvr, tmp_path: Path):
         assert ended.status == 0, ended.err
         assert (tmp_path / "back.jsonl").read_bytes() == (tmp_path / "tubelets.jsonl").read_bytes()
     ended = stvr("import", tmp_path / "f", "--format", "webvtt", "--out", tmp_path / "back.csv")
-    assert len(read_table(tmp_path / "back.csv").boxes) == 12
+    assert len(read_table(tmp_path / "back.csv").checked().boxes) == 12
     for words in (("export", tmp_path / "f", "--format", "mot", "--out", tmp_path / "g"),
                   ("import", tmp_path / "f", "--format", "ava", "--out", tmp_path / "g", "--size", "3by4"),
                   ("import", tmp_path / "none", "--format", "cvat", "--out", tmp_path / "g", "--fps", "24")):

@@ -12,24 +12,20 @@ import pytest
 
 from stvr.metrics.frame_map import FrameMAP
 from stvr.render.chart import MAX_POINTS, Curve, line_chart, ticks
-from stvr.render.report import (
-    Answer,
-    Headline,
-    ReportData,
-    Table,
-    frame_map_table,
-    probe_table,
-    recall_table,
-    training_curves,
-    write_report,
-)
+from stvr.render.report import Answer, Headline, ReportData, training_curves, write_report
+from stvr.render.result_tables import frame_map_table, probe_table, recall_table
+from stvr.render.tables import Table
+from stvr.tasks.pairs.figures import frame_map_figures, probe_figures
 
 NAN = float("nan")
-RESULT = FrameMAP(
+MEASURED = FrameMAP(
     {"wave & walk": {0.3: 0.61, 0.5: 0.4218}, "jump": {0.3: 0.41, 0.5: 0.3}, "rare": {0.3: NAN, 0.5: NAN}},
     {"wave & walk": 20, "jump": 30, "rare": 2},
     {"wave & walk": 640, "jump": 1555, "rare": 0},
 )
+RESULT = {
+    "frame_map": frame_map_figures(MEASURED, NAN), "shuffled_query": None, "intervals": None, "labels": {}, "audit": {},
+}  # fmt: skip
 VOID = {"meta", "img", "br", "link", "input"}
 
 
@@ -72,7 +68,7 @@ def text(tmp_path) -> str:
         headline=Headline("frame-mAP at IoU 0.5, unseen actions", 0.364, 0.121),
         tables=[
             frame_map_table(RESULT),
-            probe_table({"model": RESULT, "shuffled query": RESULT}),
+            probe_table({**RESULT, "shuffled_query": probe_figures(MEASURED)}),
             recall_table({8: {0.5: 0.5, 0.7: NAN}, 16: {0.5: 0.75, 0.7: 0.25}}),
             Table("free", ["name", "value"], [["<b>", 3], ["x", None]]),
         ],

@@ -15,7 +15,9 @@ import torch
 from filled import SHAPE, SPEC, WHOLE, clips, companions, fill
 
 from stvr.store import FeatureStore
-from stvr.structures import ClipSpec, Span
+from stvr.structures import ClipSpec, MapSpec, Span
+
+DEEP = (MapSpec("Mixed_5c", 32, 1, 5),)
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_a_store_with_other_flow_or_views_is_refused_with_the_reason(tmp_path, s
 def test_fields_that_do_not_matter_make_no_difference():
     assert len(WHOLE.differences(SPEC)) == 2
     assert WHOLE.differences(SPEC, {"flow", "flipped"}) == []
-    assert len(WHOLE.differences(replace(SPEC, endpoint="Mixed_5c"), {"flow", "flipped"})) == 1
+    assert len(WHOLE.differences(replace(SPEC, maps=DEEP), {"flow", "flipped"})) == 1
 
 
 def test_a_store_from_before_there_was_flow_opens(store):
@@ -138,7 +140,7 @@ def test_the_files_are_laid_out_as_promised(store):
 
 
 def test_a_store_of_another_spec_is_refused_with_what_differs(store):
-    other = replace(SPEC, endpoint="Mixed_5c", weights="flow", weights_digest="77", clip=ClipSpec(image_size=320))
+    other = replace(SPEC, maps=DEEP, weights="flow", weights_digest="77", clip=ClipSpec(image_size=320))
     with pytest.raises(ValueError, match="holds other features") as error:
         FeatureStore.open_or_create(store.path, other)
     for difference in ("'Mixed_4c', not 'Mixed_5c'", "'1f0c', not '77'", "image_size=64", "image_size=320"):

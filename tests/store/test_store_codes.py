@@ -15,14 +15,15 @@ import torch
 from filled import SHAPE, SPEC, WHOLE, clips, companions, fill
 from tiny import HEAD, write_store, write_tiny_pairs
 
-from stvr.heads import HeadOptions, build_head
+from stvr.heads import build_head
+from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import save_head
 from stvr.jobs.evaluate import evaluate
 from stvr.store import FeatureStore, check
 from stvr.store.codes import CODES, decode, encode
 from stvr.store.exchange import describe_export, export_features, import_features, is_export
 from stvr.store.quantize import quantize
-from stvr.structures import Span
+from stvr.structures import MapSpec, Span
 
 
 def every_float16() -> np.ndarray:
@@ -154,7 +155,7 @@ def test_other_libraries_can_read_the_files(tmp_path, store):
         np.testing.assert_array_equal(file["a/features"][:], features)
         assert file["a/features"].chunks == (1, *SHAPE)
         np.testing.assert_array_equal(file["a/ticks"][:], ticks)
-        assert json.loads(file[".stvr"][()])["spec"]["endpoint"] == "Mixed_4c"
+        assert json.loads(file[".stvr"][()])["spec"]["maps"] == {"Mixed_4c": {"stride": 16, "steps": 2, "channels": 5}}
     with np.load(tmp_path / "file.npz", allow_pickle=False) as file:
         np.testing.assert_array_equal(file["a/features"], features)
         np.testing.assert_array_equal(file["a/ticks"], ticks)
@@ -167,7 +168,7 @@ def test_videos_are_imported_into_a_store_of_their_kind_and_none_twice(tmp_path,
     for _ in range(2):
         import_features(tmp_path / "file.h5", store.path)
     assert FeatureStore.open(store.path).videos() == ["a", "b"]
-    strange = FeatureStore.create(tmp_path / "strange", replace(SPEC, endpoint="Mixed_5c"))
+    strange = FeatureStore.create(tmp_path / "strange", replace(SPEC, maps=(MapSpec("Mixed_5c", 32, 1, 5),)))
     with pytest.raises(ValueError, match="endpoint is 'Mixed_5c', not 'Mixed_4c'"):
         import_features(tmp_path / "file.h5", strange.path)
 
@@ -231,8 +232,8 @@ def test_memory_does_not_grow_with_the_length_of_a_video(tmp_path, file_format):
 
 
 def test_a_head_of_lossless_features_reads_smaller_ones_and_says_so(tmp_path, caplog):
-    head = HeadOptions(**{**HEAD, "feature_channels": 16})
-    save_head(tmp_path / "head.safetensors", build_head(head), head, tiny.SPEC, {})
+    head = MatchingOptions(**HEAD)
+    save_head(tmp_path / "head.safetensors", build_head(head, tiny.SPEC), head, tiny.SPEC, {})
     pairs = write_tiny_pairs(tmp_path / "pairs.json", [tiny.pair("a", "b", "test"), tiny.pair("b", "a", "test")])
     for compress in ("lossless", "int8"):
         caplog.clear()

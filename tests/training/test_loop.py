@@ -61,7 +61,10 @@ def write_toml(path: Path, options: dict) -> Path:
     plain = {name: value for name, value in options.items() if not isinstance(value, dict) and value is not None}
     lines = [f"{name} = {json.dumps(value)}" for name, value in plain.items()]
     head = {name: value for name, value in options["head"].items() if value is not None}
-    lines += ["[head]", *(f"{name} = {json.dumps(value)}" for name, value in head.items())]
+    propagation = head.pop("propagation")
+    for table, values in (("head", head), ("head.propagation", propagation)):
+        given = {name: value for name, value in values.items() if value is not None}
+        lines += [f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in given.items())]
     path.write_text("\n".join(lines) + "\n")
     return path
 

@@ -10,14 +10,21 @@ from barcode import nearest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stvr.video.clips import choose, count_instants, on_screen, tail_of
+from stvr.video.clips import count_instants, on_screen, tail_of
 
 TIME_BASES = st.sampled_from(
     [Fraction(1, 24), Fraction(1, 30), Fraction(1001, 30000), Fraction(1, 1000), Fraction(1, 90000), Fraction(2, 7)]
 )
 
 
-def test_30_to_24_takes_the_earlier_frame_on_a_tie():
+def choose(ticks: np.ndarray, tail: int, time_base: Fraction, fps: int) -> np.ndarray:
+    """For each instant, which frame is on screen: indices into `ticks`, (K,)."""
+    shown = on_screen(((int(tick), index) for index, tick in enumerate(ticks)), tail, time_base, fps)
+    frames, counts = zip(*((index, count) for _, index, count in shown), strict=True)
+    return np.repeat(frames, counts)
+
+
+def test_30_to_24_takes_the_earlier_of_two_as_near():
     # by hand: instant k lies at frame 1.25 k = 0, 1.25, 2.5, 3.75, 5, 6.25, 7.5, 8.75
     chosen = choose(np.arange(10), 1, Fraction(1, 30), 24)
     assert chosen.tolist() == [0, 1, 2, 4, 5, 6, 7, 9]

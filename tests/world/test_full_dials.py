@@ -90,7 +90,7 @@ def test_prepare_check_finds_nothing_wrong(world: Path, stvr):
     assert "no fault found" in result.out
     result = stvr("prepare", "check", world / "tracks.csv", "--videos", world / "videos")
     assert result.status == 0, result.out
-    assert "looked at" in result.out
+    assert "checked" in result.out
 
 
 @pytest.mark.parametrize("kind", ["ava", "table"])
@@ -128,7 +128,7 @@ def test_scenes_csv_has_what_each_video_drew(world: Path):
 
 def test_tubelets_without_files_equal_those_of_the_files(world: Path):
     options = world_options("tiny", {**DIALS, "exact_boxes": True})
-    annotations = read_table(world / "tracks.csv")
+    annotations = read_table(world / "tracks.csv").checked()
     linked = trim(link_annotations(annotations), {video: Span(video, 0, 12) for video in options.names()})  # 4 seconds
     for video in ("train_0000", "test_0001"):
         own = [(label, tubelet) for label, tubelet in tubelets(build_scene(options, video), video, ClipSpec(24, 8, 96))]

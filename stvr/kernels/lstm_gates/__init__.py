@@ -1,7 +1,7 @@
 """The pointwise part of the Warp LSTM's step: five layer norms, the gates, the new memory and hidden state.
 
-float64 goes to the plain twin (reference.py), which defines what is meant, and so does a CPU, an item at a time; the
-rest to operators (ops.py) that launch the Triton kernels of kernel.py.
+float64 runs the plain twin (reference.py), which defines the result; so does a CPU, one item at a time. The rest runs
+the Triton kernels of kernel.py, through the operators of ops.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from stvr.kernels.lstm_gates import reference
+from . import reference
 
 __all__ = ["lstm_gates"]
 
@@ -40,13 +40,13 @@ def lstm_gates(
         memory' = norm(sigmoid(norm(forget) + forget_bias) memory + sigmoid(norm(input)) tanh(norm(candidate)))
         hidden' = tanh(memory') sigmoid(norm(output)) + x
 
-    Any memory format in; channels_last is fast, and what CUDA gives back. float32, bfloat16 and float16 are fused on
-    CUDA, statistics in float32; float64 is plain everywhere. Raises ValueError when sizes do not fit.
+    Takes any memory format; channels_last is fastest, and CUDA returns it. float32, bfloat16 and float16 are fused on
+    CUDA, with statistics in float32; float64 runs the plain twin everywhere. Raises ValueError when sizes do not fit.
     """
     check(gates, memory, x, gate_gain, gate_bias, memory_gain, memory_bias)
     parameters = (gate_gain, gate_bias, memory_gain, memory_bias)
     if gates.is_cuda and HAS_TRITON and all(part.dtype in FUSED_DTYPES for part in (gates, memory, x)):
-        from stvr.kernels.lstm_gates import ops
+        from . import ops
 
         return ops.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
     if gates.device.type == "cpu" and len(gates) > 1:
@@ -55,7 +55,7 @@ def lstm_gates(
 
 
 def item_by_item(gates: Tensor, memory: Tensor, x: Tensor, *rest: Tensor | float) -> tuple[Tensor, Tensor]:
-    """The plain twin, an item at a time: 1.5 times as fast on 8 x 1024 x 20 x 20, whose temporaries outgrow malloc."""
+    """The plain twin, one item at a time: temporaries stay small; 1.5 times as fast on 8 x 1024 x 20 x 20."""
     items = zip(gates.split(1), memory.split(1), x.split(1), strict=True)
     answers = [reference.lstm_gates(*item, *rest) for item in items]  # type: ignore[arg-type]
     hidden, memories = zip(*answers, strict=True)

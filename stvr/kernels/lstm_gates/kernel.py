@@ -2,14 +2,14 @@
 
 In memory a map is (B, N, C), N = H * W cells, channels last; the gates (B, N, 4, C): input, candidate, forget, output.
 A layer norm here is over N * C numbers of one item: every program writes (mean, squared deviations) of its tile, and
-whoever needs the norm combines the tiles (Chan et al. 1979). No atomics: the same bits every time.
+the kernel that needs the norm combines the tiles (Chan et al. 1979). No atomics: the same bits every time.
 
 Kept between the kernels, all float32:
     tiles       (B, 4, T, 2)     mean and squared deviations of each gate, a tile of CELLS cells
     statistics  (B, 5, 2)        mean and 1 / deviation of the four gates and of the memory
-    rows        (B, S, 5, 2, C)  what a strip of cells gives to bias and gain of the five norms
+    rows        (B, S, 5, 2, C)  what a strip of cells adds to the gradients of bias and gain of the five norms
     sums        (B, S, 5, 2)     the same rows times the gain, summed over C: what flows back through a norm
-Loads are made float32 at once and stores rounded last: Triton's interpreter computes nothing in bfloat16.
+Values are widened to float32 when loaded and rounded when stored: Triton's interpreter cannot compute in bfloat16.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -18,13 +18,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from stvr.kernels.compiling import CompileCase
+from ..compiling import CompileCase
 
-TILE_NUMBERS = 4096  # what a program of the forward holds of one map
-STEP_NUMBERS = 1024  # and one of the backward
+TILE_NUMBERS = 4096  # numbers of one map that a program of the forward holds
+STEP_NUMBERS = 1024  # and a program of the backward
 TILE_WARPS, STEP_WARPS = 8, 4
 MANY_CELLS = 2048  # in a batch: from here on long strips still keep every multiprocessor busy
-LONG_STRIP, SHORT_STRIP = 16, 4  # cells a program of the backward goes through
+LONG_STRIP, SHORT_STRIP = 16, 4  # cells that a program of the backward goes through
 
 
 @triton.jit
@@ -96,7 +96,7 @@ def hidden_backward(dhidden_ptr, dmemory_ptr, gates_ptr, raw_ptr, statistics_ptr
                     memory_bias_ptr, dnormal_ptr, rows_ptr, sums_ptr,
                     N: tl.constexpr, S: tl.constexpr, C: tl.constexpr, STRIP: tl.constexpr, CELLS: tl.constexpr,
                     CP: tl.constexpr):  # fmt: skip
-    """Towards the normalised memory, stored; rows and sums of the output gate's norm and the memory's. Grid (S, B)."""
+    """The gradient of the normalised memory; rows and sums of the output gate's norm and the memory's. Grid (S, B)."""
     strip, item = tl.program_id(0), tl.program_id(1).to(tl.int64)
     channel = tl.arange(0, CP)[None, :]
     mean_o, scale_o = _load_statistics(statistics_ptr + item * 10, 3)
@@ -173,7 +173,7 @@ def gates_backward(dhidden_ptr, dnormal_ptr, gates_ptr, raw_ptr, memory_ptr, sta
                    bias_ptr, memory_gain_ptr, memory_bias_ptr, dgates_ptr, dmemory_ptr,
                    N: tl.constexpr, S: tl.constexpr, SP: tl.constexpr, C: tl.constexpr, STRIP: tl.constexpr,
                    CELLS: tl.constexpr, CP: tl.constexpr, FORGET_BIAS: tl.constexpr):  # fmt: skip
-    """Towards the gates and the old memory. Grid (S, B)."""
+    """The gradients of the gates and the old memory. Grid (S, B)."""
     strip, item = tl.program_id(0), tl.program_id(1).to(tl.int64)
     channel = tl.arange(0, CP)[None, :]
     statistics, sums = statistics_ptr + item * 10, sums_ptr + item * S * 10
@@ -289,7 +289,7 @@ def _store_rows(rows_ptr, sums_ptr, place, channel, to_bias, to_gain, gain, C: t
 
 @triton.jit
 def _total(pointer, norm, N: tl.constexpr, S: tl.constexpr, SP: tl.constexpr, C: tl.constexpr):
-    """What flows back through a norm, over the whole item: its mean, and its mean along the normalised values."""
+    """Of what flows back through a norm, over the whole item: the mean, and the mean times the normalised values."""
     strip = tl.arange(0, SP)
     flat = tl.load(pointer + strip * 10 + norm * 2, mask=strip < S, other=0.0)
     along = tl.load(pointer + strip * 10 + norm * 2 + 1, mask=strip < S, other=0.0)
@@ -298,7 +298,7 @@ def _total(pointer, norm, N: tl.constexpr, S: tl.constexpr, SP: tl.constexpr, C:
 
 @triton.jit
 def _through_norm(slope_ptr, value_ptr, live, gain, mean, scale, flat, along):
-    """The slope towards a value, from that towards its normalised form."""
+    """The gradient of a value, from that of its normalised form."""
     slope = tl.load(slope_ptr, mask=live, other=0.0).to(tl.float32)
     return tl.where(live, scale * (slope * gain - flat - _normal(value_ptr, live, mean, scale) * along), 0.0)
 
@@ -326,7 +326,7 @@ def cases(label: str, dtype: str, cells: int, channels: int) -> list[CompileCase
 
 
 def tile_sizes(batch: int, cells: int, channels: int) -> dict[str, int]:
-    """What the kernels of the forward are compiled for."""
+    """The sizes that the kernels of the forward are compiled for."""
     width = triton.next_power_of_2(channels)
     tile = max(TILE_NUMBERS // width, 1)
     num_tiles = triton.cdiv(cells, tile)
@@ -335,7 +335,7 @@ def tile_sizes(batch: int, cells: int, channels: int) -> dict[str, int]:
 
 
 def strip_sizes(batch: int, cells: int, channels: int) -> dict[str, int]:
-    """And those of the backward."""
+    """The sizes that the kernels of the backward are compiled for."""
     width = triton.next_power_of_2(channels)
     step = max(STEP_NUMBERS // width, 1)
     strip = max(LONG_STRIP if batch * cells >= MANY_CELLS else SHORT_STRIP, step)

@@ -1,6 +1,6 @@
 """The fused pointwise part as torch.library operators: autograd, torch.compile and torch.export see them whole.
 
-They can be differentiated once, and not vmapped: they take a batch already.
+They can be differentiated once. They do not support vmap: their inputs have a batch dimension already.
 """
 
 from __future__ import annotations
@@ -10,22 +10,15 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from stvr.kernels.lstm_gates import kernel
+from . import kernel
 
 FUSION = {"enable_fp_fusion": True}  # Triton 3.10 turns it off unless asked
 
 
 def lstm_gates(
-    gates: Tensor,
-    memory: Tensor,
-    x: Tensor,
-    gate_gain: Tensor,
-    gate_bias: Tensor,
-    memory_gain: Tensor,
-    memory_bias: Tensor,
-    forget_bias: float,
-    epsilon: float,
-) -> tuple[Tensor, Tensor]:
+    gates: Tensor, memory: Tensor, x: Tensor, gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor,
+    memory_bias: Tensor, forget_bias: float, epsilon: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """(hidden, memory), in channels_last; arguments as the plain twin takes them, of sizes that fit."""
     height, width = memory.shape[-2:]
     parameters = (gate_gain, gate_bias, memory_gain, memory_bias)
@@ -41,21 +34,14 @@ def rows(maps: Tensor) -> Tensor:
 
 @torch.library.custom_op("stvr::lstm_gates", mutates_args=())
 def fused(
-    gates: Tensor,
-    memory: Tensor,
-    x: Tensor,
-    gate_gain: Tensor,
-    gate_bias: Tensor,
-    memory_gain: Tensor,
-    memory_bias: Tensor,
-    forget_bias: float,
-    epsilon: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    gates: Tensor, memory: Tensor, x: Tensor, gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor,
+    memory_bias: Tensor, forget_bias: float, epsilon: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """gates (B, N, 4C), memory and x (B, N, C) -> hidden, memory, the memory before its norm, statistics (B, 5, 2)."""
     batch, cells, channels = memory.shape
     gates, memory = gates.contiguous(), memory.contiguous()
     gate_gain, gate_bias, memory_gain, memory_bias = contiguous(gate_gain, gate_bias, memory_gain, memory_bias)
-    if x.stride()[1:] != (channels, 1):  # an item of a longer sequence is read where it stands
+    if x.stride()[1:] != (channels, 1):  # a clip of a longer sequence is read in place
         x = x.contiguous()
     sizes = kernel.tile_sizes(batch, cells, channels)
     num_tiles, once = sizes["T"], {name: sizes[name] for name in sizes if name != "TP"}
@@ -84,18 +70,9 @@ def _(gates: Tensor, memory: Tensor, x: Tensor, *_: Any) -> tuple[Tensor, Tensor
 
 @torch.library.custom_op("stvr::lstm_gates_backward", mutates_args=())
 def fused_backward(
-    dhidden: Tensor,
-    dmemory: Tensor,
-    gates: Tensor,
-    memory: Tensor,
-    raw: Tensor,
-    statistics: Tensor,
-    gate_gain: Tensor,
-    gate_bias: Tensor,
-    memory_gain: Tensor,
-    memory_bias: Tensor,
-    forget_bias: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+    dhidden: Tensor, dmemory: Tensor, gates: Tensor, memory: Tensor, raw: Tensor, statistics: Tensor,
+    gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor, memory_bias: Tensor, forget_bias: float,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Towards gates, memory, and (5, 2, C) towards bias and gain of the norms of the four gates and the memory."""
     batch, cells, channels = memory.shape
     dhidden, dmemory, gates, memory, raw = contiguous(dhidden, dmemory, gates, memory, raw)
@@ -149,7 +126,7 @@ def backward(ctx: Any, dhidden: Tensor, dmemory: Tensor, *_: Any) -> tuple[Any, 
 
 def refuse_vmap(*_: Any) -> NoReturn:
     raise NotImplementedError(
-        "stvr's lstm_gates is not vmapped: its inputs have a batch already, (B, 4C, H, W). "
+        "stvr's lstm_gates does not support vmap: its inputs have a batch dimension already, (B, 4C, H, W). "
         "Fold the mapped dimension into B."
     )
 

@@ -8,16 +8,9 @@ from torch.nn import functional as F
 
 
 def lstm_gates(
-    gates: Tensor,
-    memory: Tensor,
-    x: Tensor,
-    gate_gain: Tensor,
-    gate_bias: Tensor,
-    memory_gain: Tensor,
-    memory_bias: Tensor,
-    forget_bias: float,
-    epsilon: float,
-) -> tuple[Tensor, Tensor]:
+    gates: Tensor, memory: Tensor, x: Tensor, gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor,
+    memory_bias: Tensor, forget_bias: float, epsilon: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Sizes as `stvr.kernels.lstm_gates`. Each gate, then the memory, is normalised over (H, W, C) jointly."""
     normal = F.group_norm(gates, 4, gate_gain.to(gates.dtype), gate_bias.to(gates.dtype), epsilon)
     input_gate, candidate, forget_gate, output_gate = normal.chunk(4, 1)

@@ -1,7 +1,7 @@
 """The spline warp: moves a few control points, and the whole feature map follows smoothly.
 
-float64 goes to the plain twin (reference.py), which defines what is meant; the rest to operators (ops.py) that run
-cpu.py or, on a GPU, the Triton kernels of kernel.py.
+float64 runs the plain twin (reference.py), which defines the result. The rest runs cpu.py or, on a GPU, the Triton
+kernels of kernel.py, through the operators of ops.py.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from stvr.kernels.warp import ops, reference
-from stvr.kernels.warp.reduced import can_reduce
+from . import ops, reference
+from .reduced import can_reduce
 
-__all__ = ["Destinations", "dense_warp", "spline_flow", "spline_warp"]
+__all__ = ["Destinations", "dense_warp", "spline_flow", "spline_warp", "warp_all"]
 
 Destinations = Literal["moving", "fixed"]
 
@@ -37,8 +37,8 @@ def spline_warp(
 
     Returns maps of the states' dtypes, channels last in memory. Gradients reach states and displacement, once; the
     points are constants. The spline is solved in float32 or better, under autocast too. Where two moved points meet, or
-    one lands on a border point, the system has no solution: answer and gradients are finite but say nothing (in float64
-    see reference.py). Raises ValueError when sizes do not fit.
+    one lands on a border point, the system has no solution: result and gradients are finite but meaningless (for
+    float64 see reference.py). Raises ValueError when sizes do not fit.
     """
     if not states:
         return []
@@ -87,7 +87,7 @@ def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
 
 
 def warp_all(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
-    """Every state by one flow: in one launch, unless float64 asks for the twin."""
+    """Every state (B, C, H, W) by one flow (B, H, W, 2), as `dense_warp`: in one launch, but one by one in float64."""
     if flow.dtype != torch.float64:
         flow = flow.float()
     if torch.float64 in {flow.dtype, *(state.dtype for state in states)}:
@@ -103,7 +103,7 @@ def check(states: Sequence[Tensor], points: Tensor, displacement: Tensor) -> tup
         raise ValueError(f"states must be (B, C, H, W) of one size, not {[tuple(state.shape) for state in states]}.")
     if points.dim() != 2 or points.shape[1] != 2 or batches != {displacement.shape[0]}:
         raise ValueError(f"wanted points (N, 2) and displacement ({sorted(batches)}, N, 2); "
-                         f"came {tuple(points.shape)} and {tuple(displacement.shape)}.")
+                         f"got {tuple(points.shape)} and {tuple(displacement.shape)}.")
     if displacement.shape[1:] != points.shape:
         raise ValueError(f"{points.shape[0]} points need as many displacements, not {displacement.shape[1]}.")
     height, width = sizes.pop()

@@ -1,6 +1,6 @@
 """The spline warp in plain torch, fast: a small definite system in float64, and a gather by embedding_bag.
 
-Runs on any device; on a CPU it is the path that is used. Each function has its twin of the same name in launch.py.
+Runs on any device, and is what a CPU uses. Each function has its twin of the same name in launch.py.
 All are below autograd: ops.py joins forward and backward.
 """
 
@@ -13,31 +13,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stvr.kernels.warp.reduced import FixedPart, fixed_part, to_units, with_one
-from stvr.kernels.warp.reference import bilinear_corners, radial_basis, squared_distances
+from .reduced import FixedPart, fixed_part, to_units, with_one
+from .reference import bilinear_corners, radial_basis, squared_distances
 
 RIDGE = 1e-12  # of S's largest entry: far below what a displacement changes, far above float64's rounding
 SUM = 0  # embedding_bag's number for mode="sum"
 
 
 def can_solve(num_points: int, num_boundary_points: int) -> bool:
-    """Any number of points: a question that only launch.py has to ask."""
+    """Always: only launch.py has a limit."""
     return True
 
 
 def spline_flow(
-    points: Tensor,
-    displacement: Tensor,
-    height: int,
-    width: int,
-    order: int,
-    num_boundary_points: int,
-    moving: bool,
+    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Flow (B, H, W, 2), and for the backward the weights w (B, N, 2) and S^-1 (B, N, N).
 
-    A ridge keeps S definite when two moved points meet or one lands on a border point: the flow is then that of their
-    mean displacement, near enough, and everything is finite.
+    A ridge keeps S definite when two moved points meet or one lands on a border point: everything is finite, and the
+    flow is close to that of their mean displacement.
     """
     fixed = fixed_part(height, width, order, num_boundary_points, displacement.device)
     moved = solved_on(points, displacement, fixed, moving)
@@ -45,7 +39,7 @@ def spline_flow(
     system, wanted = reduced_system(moved, to_fixed, fixed, order), displacement.double()
     inverse = inverse_of(system, order)
     weights = inverse @ wanted
-    weights += inverse @ (wanted - system @ weights)  # takes the ridge back where there is a solution
+    weights += inverse @ (wanted - system @ weights)  # undoes the ridge where there is a solution
     basis = radial_basis(squared_distances(fixed.cells, moved), order, fixed.min_squared)  # Phi (B, HW, N)
     flow = basis @ weights - fixed.basis @ (to_fixed @ weights)
     flow = flow.reshape(-1, height, width, 2)
@@ -53,15 +47,9 @@ def spline_flow(
 
 
 def spline_flow_backward(
-    grad_flow: Tensor,
-    points: Tensor,
-    displacement: Tensor,
-    weights: Tensor,
-    inverse: Tensor,
-    order: int,
-    num_boundary_points: int,
-    moving: bool,
-) -> Tensor:
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    order: int, num_boundary_points: int, moving: bool,
+) -> Tensor:  # fmt: skip
     """The adjoint of `spline_flow` towards displacement (B, N, 2)."""
     height, width = grad_flow.shape[1:3]
     fixed = fixed_part(height, width, order, num_boundary_points, displacement.device)
@@ -85,7 +73,7 @@ def spline_flow_backward(
 def grad_through_system(
     grad_system: Tensor, pulled: Tensor, weights: Tensor, moved: Tensor, to_fixed: Tensor, fixed: FixedPart, order: int
 ) -> Tensor:
-    """What S and C hand on to the moved points (B, N, 2); grad_system is dS (B, N, N), symmetric."""
+    """The gradient of the moved points (B, N, 2) through S and C; grad_system is dS (B, N, N), symmetric."""
     between = moved[:, :, None] - moved[:, None]  # (B, N, N, 2)
     slope = radial_slope(between.square().sum(-1), order, fixed.min_squared)
     grad_moved = 2 * ((grad_system * slope)[..., None] * between).sum(2)
@@ -116,7 +104,7 @@ def reduced_system(moved: Tensor, to_fixed: Tensor, fixed: FixedPart, order: int
 
 
 def inverse_of(system: Tensor, order: int) -> Tensor:
-    """S^-1 by Cholesky; S is above zero for order 2 and below for order 1. A NaN stays one, and nothing is raised."""
+    """S^-1 by Cholesky; S is above zero for order 2 and below for order 1. A NaN stays NaN; nothing is raised."""
     sign = 1.0 if order == 2 else -1.0
     ridge = RIDGE * system.abs().amax((1, 2)).clamp_min(1.0)
     ridge = torch.diag_embed(ridge[:, None].expand(-1, system.shape[1]))
@@ -125,7 +113,7 @@ def inverse_of(system: Tensor, order: int) -> Tensor:
 
 
 def radial_slope(squared: Tensor, order: int, min_squared: float) -> Tensor:
-    """d phi / d r^2, as autograd has it: at distances below the floor the floor's own slope is zero."""
+    """d phi / d r^2, as autograd computes it: below the floor of a distance, the floor's own slope, zero."""
     floored = squared.clamp_min(min_squared)
     if order == 1:
         return torch.where(squared < min_squared, 0.0, 0.5 / floored.sqrt())
@@ -157,7 +145,7 @@ def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
 
 
 def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
-    """Towards the states: each cell gathers, in a fixed order, from those that read it."""
+    """The gradients of the states: each cell gathers, in a fixed order, from the cells that read it."""
     taps, _ = taps_of(flow)
     read = taps.rows.flatten()
     order = read.argsort(stable=True)
@@ -174,7 +162,7 @@ def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
 
 
 def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: Tensor) -> Tensor:
-    """Towards the flow (B, H, W, 2): how what was read changes downwards and to the right, along the gradient."""
+    """The gradient of the flow (B, H, W, 2): what is read, its change downwards and rightwards, times its gradient."""
     taps, inside = taps_of(flow)
     read = taps.rows.flatten()
     reader = torch.arange(len(taps.down), device=flow.device)
@@ -191,14 +179,14 @@ def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: 
 
 
 def taps_of(flow: Tensor) -> tuple[Taps, Tensor]:
-    """The taps, and whether the position lies on the map, (B * HW, 2) in (y, x): outside, the flow changes nothing."""
+    """The taps, and whether the position is on the map, (B * HW, 2) in (y, x): outside it, the flow changes nothing."""
     batch, height, width, _ = flow.shape
     corner, between = bilinear_corners(flow)  # (B, HW, 2) both
     first = (corner[..., 0] * width + corner[..., 1]).long()
     first += height * width * torch.arange(batch, device=flow.device)[:, None]
     rows = first.reshape(-1, 1) + torch.tensor([0, 1, width, width + 1], device=flow.device)
     inside = (between >= 0) & (between <= 1)
-    down, right = between.clamp(0, 1).flatten(0, 1).unbind(-1)  # a NaN goes on
+    down, right = between.clamp(0, 1).flatten(0, 1).unbind(-1)  # a NaN is kept
     return Taps(rows, down, right), inside.flatten(0, 1)
 
 

@@ -3,7 +3,7 @@
     spline_forward        B programs: system, inverse by Gauss-Jordan in registers, flow of all cells
     spline_backward       B programs: the whole adjoint
     warp_forward          a few cells x all channels of two states, which share taps and weights
-    warp_backward_flow    one cell: what two states and their gradients say of its flow
+    warp_backward_flow    one cell: the gradient of its flow, summed over two states
     warp_backward_states  64 cells x 128 channels: the transposed gather as a matrix product
 
 reduced.py has the algebra, cpu.py the same in torch. Everything is computed in float32: values are widened when loaded
@@ -19,7 +19,7 @@ from typing import Any
 import triton
 import triton.language as tl
 
-from stvr.kernels.compiling import CompileCase
+from ..compiling import CompileCase
 
 # The spline.
 
@@ -35,7 +35,7 @@ def _radial_basis(squared, ORDER: tl.constexpr, MIN_SQUARED: tl.constexpr):
 
 @triton.jit
 def _radial_slope(squared, ORDER: tl.constexpr, MIN_SQUARED: tl.constexpr):
-    """d phi / d r^2, as autograd has it: the floor has no slope of its own."""
+    """d phi / d r^2, as autograd computes it: the floor has no slope of its own."""
     floored = tl.maximum(squared, MIN_SQUARED)
     if ORDER == 1:
         return tl.where(squared < MIN_SQUARED, 0.0, 0.5 / tl.sqrt(floored))
@@ -71,7 +71,7 @@ def _points(points_ptr, displacement_ptr, sample, point, N: tl.constexpr, CENTRE
 @triton.jit
 def _system(y, x, point, row, border_ptr, inverse_ptr, N: tl.constexpr, K: tl.constexpr, N_PAD: tl.constexpr,
             FIXED_PAD: tl.constexpr, ORDER: tl.constexpr, MIN_SQUARED: tl.constexpr):  # fmt: skip
-    """Distances among the points and to the border, C, M^-1 C and S, its sign turned so that it is positive."""
+    """Distances among the points and to the border, C, M^-1 C and S, its sign changed so that it is positive."""
     between_y = y[:, None] - y[None, :]
     between_x = x[:, None] - x[None, :]
     among = _radial_basis(between_y * between_y + between_x * between_x, ORDER, MIN_SQUARED)
@@ -127,7 +127,7 @@ def spline_forward(points_ptr, displacement_ptr, border_ptr, inverse_ptr, basis_
     inverse = _inverse(system, N, N_PAD, MIN_PIVOT)
     weight_y = _times(inverse, move_y)
     weight_x = _times(inverse, move_x)
-    weight_y += _times(inverse, move_y - _times(system, weight_y))  # one refinement takes back what float32 lost
+    weight_y += _times(inverse, move_y - _times(system, weight_y))  # one refinement recovers what float32 lost
     weight_x += _times(inverse, move_x - _times(system, weight_x))
     if ORDER == 1:
         inverse = -inverse
@@ -173,7 +173,7 @@ def spline_backward(grad_ptr, points_ptr, displacement_ptr, border_ptr, inverse_
     inverse = tl.load(solved_ptr + place, mask=live[:, None] & live[None, :], other=0.0)
     grad_weight_y = tl.zeros((N_PAD,), tl.float32)
     grad_weight_x = tl.zeros((N_PAD,), tl.float32)
-    grad_y = tl.zeros((N_PAD,), tl.float32)  # towards where the spline is solved
+    grad_y = tl.zeros((N_PAD,), tl.float32)  # of the points where the spline is solved
     grad_x = tl.zeros((N_PAD,), tl.float32)
     pulled_y = tl.zeros((FIXED_PAD,), tl.float32)  # R
     pulled_x = tl.zeros((FIXED_PAD,), tl.float32)
@@ -235,7 +235,7 @@ def _tap(position, LENGTH: tl.constexpr):
     inside = (position >= 0.0) & (position <= LENGTH - 1.0)
     clamped = tl.where(position >= 0.0, tl.minimum(position, LENGTH - 1.0), 0.0)  # 0 for a NaN
     before = tl.minimum(clamped.to(tl.int32), LENGTH - 2)
-    part = tl.where(position == position, clamped - before.to(tl.float32), position)  # a NaN goes on
+    part = tl.where(position == position, clamped - before.to(tl.float32), position)  # a NaN is kept
     return before, part, inside
 
 
@@ -281,7 +281,7 @@ def warp_forward(first_ptr, second_ptr, flow_ptr, first_warped_ptr, second_warpe
 
 @triton.jit
 def _slopes(grad_ptr, state_ptr, place, out, live, down, right, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
-    """The gradient times what changes downwards and to the right, per channel."""
+    """The gradient times the change downwards and to the right, per channel."""
     top_left, top_right, bottom_left, bottom_right = _four(state_ptr, place, live, WIDTH, CHANNELS)
     grad = tl.load(grad_ptr + out, mask=live, other=0.0).to(tl.float32)
     downwards = (bottom_left - top_left) * (1.0 - right) + (bottom_right - top_right) * right
@@ -329,7 +329,7 @@ def _product(weights, grad, total, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
     if SPLIT:
         high = weights.to(grad.dtype)
         low = (weights - high.to(tl.float32)).to(grad.dtype)
-        if INTERPRETED:  # it would multiply the bit patterns of bfloat16
+        if INTERPRETED:  # the interpreter would multiply the bit patterns of bfloat16
             total = tl.dot(high.to(tl.float32), grad.to(tl.float32), total)
             total = tl.dot(low.to(tl.float32), grad.to(tl.float32), total)
         else:
@@ -345,8 +345,10 @@ def warp_backward_states(first_grad_ptr, second_grad_ptr, flow_ptr, first_answer
                          HEIGHT: tl.constexpr, WIDTH: tl.constexpr, CHANNELS: tl.constexpr, SOURCES: tl.constexpr,
                          READERS: tl.constexpr, BLOCK: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
                          INTERPRETED: tl.constexpr):  # fmt: skip
-    """With positions clamped to the map, cell s weighs hat(y - s_y) hat(x - s_x) in what stands at p. A tile of these
-    weights is made in registers and multiplied with the gradients; a tile of zeros is passed over."""
+    """With positions clamped to the map, cell s has the weight hat(y - s_y) hat(x - s_x) in what is read at (y, x).
+
+    A tile of these weights is made in registers and multiplied with the gradients; a tile of zeros is skipped.
+    """
     sample = tl.program_id(1)
     blocks: tl.constexpr = (CHANNELS + BLOCK - 1) // BLOCK
     which = tl.program_id(2)
@@ -387,10 +389,10 @@ def warp_backward_states(first_grad_ptr, second_grad_ptr, flow_ptr, first_answer
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """What a program takes, and with how many warps: no autotuning, which is slow at first and not repeatable.
+    """How much one program takes on, and with how many warps. No autotuning: it is slow at first and not repeatable.
 
     precision: of a float32 product on the matrix units. "tf32x3" errs by 9e-8; "ieee" would spill on NVIDIA, and AMD
-    has no other. Chosen by compiling for each target without spills; nothing here was tuned on a GPU yet.
+    has no other. Chosen by compiling for each target without spills; nothing here has been tuned on a GPU yet.
     """
 
     spline_cells: int = 64
@@ -411,9 +413,9 @@ TILES = {  # by backend and bytes of a number
     ("hip", 2): Tiles(precision="ieee", gather_warps=2),  # of 64 threads: 8 numbers each, a load of 16 bytes
     ("hip", 4): Tiles(precision="ieee"),
 }
-OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}  # said, because Triton's own choice differs between versions
+OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}  # given, because Triton's defaults differ between versions
 MAX_POINTS, MAX_FIXED = 16, 32  # one tile of registers each
-MIN_PIVOT = 1e-6  # of S's largest entry: float32 says nothing of points closer than a hundredth of a cell
+MIN_PIVOT = 1e-6  # of S's largest entry: float32 cannot resolve points closer than a hundredth of a cell
 INTERPRETED = triton.knobs.runtime.interpret
 
 
@@ -426,7 +428,7 @@ def gather_block(channels: int, tiles: Tiles) -> int:
 
 
 def source_options(channels: int, tiles: Tiles, split: bool) -> dict[str, Any]:
-    block = max(16, min(tiles.source_channels, triton.next_power_of_2(channels)))  # the matrix units take 16 at least
+    block = max(16, min(tiles.source_channels, triton.next_power_of_2(channels)))  # the matrix units take at least 16
     return {"SOURCES": tiles.sources, "READERS": tiles.readers, "BLOCK": block, "SPLIT": split,
             "PRECISION": tiles.precision, "INTERPRETED": INTERPRETED}  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from stvr.kernels.warp import kernel
-from stvr.kernels.warp.kernel import MAX_FIXED, MAX_POINTS, MIN_PIVOT, OPTIONS, TILES, Tiles
-from stvr.kernels.warp.reduced import fixed_part
+from . import kernel
+from .kernel import MAX_FIXED, MAX_POINTS, MIN_PIVOT, OPTIONS, TILES, Tiles
+from .reduced import fixed_part
 
 
 def can_solve(num_points: int, num_boundary_points: int) -> bool:
@@ -22,13 +22,7 @@ def can_solve(num_points: int, num_boundary_points: int) -> bool:
 
 
 def spline_flow(
-    points: Tensor,
-    displacement: Tensor,
-    height: int,
-    width: int,
-    order: int,
-    num_boundary_points: int,
-    moving: bool,
+    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Flow (B, H, W, 2), and for the backward the weights w (B, N, 2) and S^-1 (B, N, N); all float32.
 
@@ -51,15 +45,9 @@ def spline_flow(
 
 
 def spline_flow_backward(
-    grad_flow: Tensor,
-    points: Tensor,
-    displacement: Tensor,
-    weights: Tensor,
-    inverse: Tensor,
-    order: int,
-    num_boundary_points: int,
-    moving: bool,
-) -> Tensor:
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    order: int, num_boundary_points: int, moving: bool,
+) -> Tensor:  # fmt: skip
     """The adjoint of `spline_flow` towards displacement (B, N, 2)."""
     batch, height, width, _ = grad_flow.shape
     fixed = constants(height, width, order, num_boundary_points, displacement.device)
@@ -79,51 +67,44 @@ def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
     states = [channels_last(state) for state in states]
     warped = [empty_like(state) for state in states]
     flow = flow.contiguous()
-    for first, second in pairs(states):
-        batch, channels, height, width = states[first].shape
-        tiles = tiles_for(states[first].dtype)
-        block = kernel.gather_block(channels, tiles)
-        grid = (divide_up(height * width, tiles.gather_cells), batch, divide_up(channels, block))
+    for first, second, tiles, sizes in launches(states):
+        block = kernel.gather_block(sizes["CHANNELS"], tiles)
+        cells = divide_up(sizes["HEIGHT"] * sizes["WIDTH"], tiles.gather_cells)
         with torch.cuda.device_of(flow):
-            kernel.warp_forward[grid](
-                states[first], states[second], flow, warped[first], warped[second], HEIGHT=height, WIDTH=width,
-                CHANNELS=channels, CELLS=tiles.gather_cells, BLOCK=block, TWO=first != second,
-                num_warps=tiles.gather_warps, **OPTIONS,
+            kernel.warp_forward[cells, len(flow), divide_up(sizes["CHANNELS"], block)](
+                states[first], states[second], flow, warped[first], warped[second], **sizes, CELLS=tiles.gather_cells,
+                BLOCK=block, TWO=first != second, num_warps=tiles.gather_warps, **OPTIONS,
             )  # fmt: skip
     return warped
 
 
 def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
-    """Towards the states: each cell sums, in a fixed order, over those that read it."""
+    """The gradients of the states: each cell sums, in a fixed order, over the cells that read it."""
     grads = [channels_last(grad) for grad in grads]
     answers = [empty_like(grad) for grad in grads]
     flow = flow.contiguous()
-    for first, second in pairs(grads):
-        batch, channels, height, width = grads[first].shape
-        tiles = tiles_for(grads[first].dtype)
-        options = kernel.source_options(channels, tiles, split=grads[first].dtype.itemsize == 2)
-        blocks = divide_up(channels, options["BLOCK"]) * (1 if first == second else 2)
+    for first, second, tiles, sizes in launches(grads):
+        options = kernel.source_options(sizes["CHANNELS"], tiles, split=grads[first].dtype.itemsize == 2)
+        blocks = divide_up(sizes["CHANNELS"], options["BLOCK"]) * (1 if first == second else 2)
         with torch.cuda.device_of(flow):
-            kernel.warp_backward_states[divide_up(height * width, tiles.sources), batch, blocks](
-                grads[first], grads[second], flow, answers[first], answers[second], HEIGHT=height, WIDTH=width,
-                CHANNELS=channels, **options, num_warps=tiles.source_warps, **OPTIONS,
+            kernel.warp_backward_states[divide_up(sizes["HEIGHT"] * sizes["WIDTH"], tiles.sources), len(flow), blocks](
+                grads[first], grads[second], flow, answers[first], answers[second], **sizes, **options,
+                num_warps=tiles.source_warps, **OPTIONS,
             )  # fmt: skip
     return answers
 
 
 def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: Tensor) -> Tensor:
-    """Towards the flow (B, H, W, 2), summed over the states."""
+    """The gradient of the flow (B, H, W, 2), summed over the states."""
     states, grads = [channels_last(state) for state in states], [channels_last(grad) for grad in grads]
     flow = flow.contiguous()
     answers = []
-    for first, second in pairs(states):
-        batch, channels, height, width = states[first].shape
-        tiles = tiles_for(states[first].dtype)
+    for first, second, tiles, sizes in launches(states):
         answers.append(torch.empty(flow.shape, device=flow.device))
         with torch.cuda.device_of(flow):
-            kernel.warp_backward_flow[height * width, batch](
-                grads[first], grads[second], states[first], states[second], flow, answers[-1], HEIGHT=height,
-                WIDTH=width, CHANNELS=channels, BLOCK=kernel.gather_block(channels, tiles), TWO=first != second,
+            kernel.warp_backward_flow[sizes["HEIGHT"] * sizes["WIDTH"], len(flow)](
+                grads[first], grads[second], states[first], states[second], flow, answers[-1], **sizes,
+                BLOCK=kernel.gather_block(sizes["CHANNELS"], tiles), TWO=first != second,
                 num_warps=tiles.gather_warps, **OPTIONS,
             )  # fmt: skip
     return answers[0] if len(answers) == 1 else torch.stack(answers).sum(0)
@@ -131,7 +112,7 @@ def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constants:
-    """The fixed part of the system in float32, filled up with zeros, and the sizes that kernels are compiled for."""
+    """The fixed part of the system in float32, padded with zeros, and the sizes that kernels are compiled for."""
 
     border: Tensor  # (K, 2)
     inverse: Tensor  # (MAX_FIXED, MAX_FIXED)
@@ -141,7 +122,7 @@ class Constants:
 
 @lru_cache(maxsize=64)
 def constants(height: int, width: int, order: int, num_boundary_points: int, device: torch.device) -> Constants:
-    """Made at the first call, so make one before a CUDA graph is captured."""
+    """Made at the first call, which must therefore come before a CUDA graph is captured."""
     fixed = fixed_part(height, width, order, num_boundary_points, device)
     missing = MAX_FIXED - len(fixed.inverse)
     with torch.inference_mode(False), torch.no_grad():
@@ -159,8 +140,15 @@ def tiles_for(dtype: torch.dtype) -> Tiles:
     return TILES["hip" if torch.version.hip else "cuda", dtype.itemsize]
 
 
+def launches(maps: Sequence[Tensor]) -> Iterator[tuple[int, int, Tiles, dict[str, int]]]:
+    """The places of two maps that share a launch, the tiles for their dtype, and the sizes that kernels are given."""
+    for first, second in pairs(maps):
+        _, channels, height, width = maps[first].shape
+        yield first, second, tiles_for(maps[first].dtype), {"HEIGHT": height, "WIDTH": width, "CHANNELS": channels}
+
+
 def pairs(maps: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """Places of two maps that share a launch; a map without a second of its kind is paired with itself."""
+    """Places of two maps that share a launch; a map without a partner of its kind is paired with itself."""
     found, place = [], 0
     while place < len(maps):
         after = place + 1
@@ -171,7 +159,7 @@ def pairs(maps: Sequence[Tensor]) -> list[tuple[int, int]]:
 
 
 def channels_last(maps: Tensor) -> Tensor:
-    """Memory as (B, H, W, C), which `contiguous` does not promise where a size is 1."""
+    """In memory (B, H, W, C), which torch's channels_last does not promise where a size is 1."""
     return maps.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 

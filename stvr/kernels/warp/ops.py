@@ -1,7 +1,7 @@
 """The spline warp as torch.library operators: autograd, torch.compile and torch.export see them whole.
 
-Each runs on the backend that BACKENDS names for its device. They can be differentiated once, and not vmapped: they
-take a batch already.
+Each runs on the backend that BACKENDS names for its device. They can be differentiated once. They do not support vmap:
+their inputs have a batch dimension already.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PLAIN, TRITON = "stvr.kernels.warp.cpu", "stvr.kernels.warp.launch"
+PLAIN, TRITON = f"{__package__}.cpu", f"{__package__}.launch"
 BACKENDS = {"cpu": PLAIN, "cuda": TRITON if importlib.util.find_spec("triton") else PLAIN}
 
 
 def backend_of(device: torch.device) -> ModuleType:
-    """The module with the functions below; torch's "cuda" is AMD's devices too."""
+    """The module with the functions below; torch's "cuda" includes AMD's devices."""
     return importlib.import_module(BACKENDS.get(device.type, PLAIN))
 
 
@@ -82,7 +82,7 @@ spline_flow.register_autograd(backward_of_spline, setup_context=keep_for_spline_
 
 @torch.library.custom_op("stvr::warp", mutates_args=())
 def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
-    """states (B, C, H, W), read at every cell minus its flow (B, H, W, 2); channels last in memory."""
+    """States (B, C, H, W), read at every cell minus its flow (B, H, W, 2); channels last in memory."""
     return backend_of(flow.device).warp(states, flow)
 
 
@@ -138,7 +138,8 @@ warp.register_autograd(backward_of_warp, setup_context=keep_for_warp_backward)
 
 def refuse_vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
     raise NotImplementedError(
-        "stvr's spline warp is not vmapped: its inputs have a batch already, (B, C, H, W) and (B, N, 2). "
+        "stvr's spline warp does not support vmap: its inputs have a batch dimension already, (B, C, H, W) and "
+        "(B, N, 2). "
         "Fold the mapped dimension into B."
     )
 

@@ -6,7 +6,7 @@ in the order [w (N), u (K + 3)] the system is
     [[A, C^T], [C, M]] [w; u] = [d; 0],   so   S w = d  with  S = A - C^T M^-1 C,   flow = (Phi - G C) w,   G = g M^-1
 
 S is N x N and definite, so it needs no pivoting. M and G are constant. Coordinates are centred and divided by the
-longer side: the interpolant does not change (the polynomial takes it up), and cond(M) falls from 4e7 to 2e2 on 20 x 20.
+longer side: the interpolant does not change (the polynomial absorbs it), and cond(M) falls from 4e7 to 2e2 on 20 x 20.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from stvr.kernels.warp.reference import (
+from .reference import (
     MIN_SQUARED_DISTANCE,
     boundary_points,
     cell_positions,
@@ -43,7 +43,7 @@ class FixedPart:
 
 @lru_cache(maxsize=64)
 def fixed_part(height: int, width: int, order: int, num_boundary_points: int, device: torch.device) -> FixedPart:
-    """The constants in float64; made once, then taken from a cache."""
+    """The constants in float64, made once and kept."""
     scale = float(max(height, width) - 1)
     centre = ((height - 1) / 2, (width - 1) / 2)
     min_squared = MIN_SQUARED_DISTANCE / scale**2
@@ -62,7 +62,7 @@ def fixed_part(height: int, width: int, order: int, num_boundary_points: int, de
 
 
 def can_reduce(order: int, num_boundary_points: int) -> bool:
-    """Whether M has an inverse and S is definite; the twin takes the rest."""
+    """Whether M has an inverse and S is definite; all else runs the plain twin."""
     return order in ORDERS and num_boundary_points >= 1
 
 

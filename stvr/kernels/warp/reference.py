@@ -12,22 +12,15 @@ MIN_SQUARED_DISTANCE = 1e-10  # TensorFlow Addons, interpolate_spline.py: EPSILO
 
 
 def spline_flow(
-    points: Tensor,
-    displacement: Tensor,
-    height: int,
-    width: int,
-    *,
-    order: int = 2,
-    num_boundary_points: int = 4,
-    regularization: float = 0.0,
-    destinations: str = "moving",
-) -> Tensor:
+    points: Tensor, displacement: Tensor, height: int, width: int, *,
+    order: int = 2, num_boundary_points: int = 4, destinations: str = "moving",
+) -> Tensor:  # fmt: skip
     """The dense flow (B, H, W, 2) in cells, (y, x), that carries `points` by `displacement`.
 
     points (N, 2), displacement (B, N, 2). destinations "moving": the spline is solved on the *moved* points, as
     TensorFlow does, so the displacement holds where a point lands; "fixed": on the points themselves, where it starts.
-    Two moved points that meet make the system singular: numbers without meaning, or torch.linalg.LinAlgError when the
-    elimination ends in an exact zero.
+    Two moved points that meet make the system singular: the result is meaningless, or where the elimination ends in an
+    exact zero, torch.linalg.LinAlgError is raised.
     """
     batch = displacement.shape[0]
     border = boundary_points(height, width, num_boundary_points).to(displacement)  # (K, 2)
@@ -36,7 +29,7 @@ def spline_flow(
     centres = torch.cat([solved_on, border.expand(batch, -1, 2)], 1)  # (B, N + K, 2)
     values = torch.cat([displacement, displacement.new_zeros(batch, len(border), 2)], 1)
     cells = cell_positions(height, width).to(displacement).expand(batch, -1, 2)  # (B, HW, 2)
-    flow = interpolate_spline(centres, values, cells, order=order, regularization=regularization)
+    flow = interpolate_spline(centres, values, cells, order=order)
     return flow.reshape(batch, height, width, 2)
 
 
@@ -58,7 +51,7 @@ def interpolate_spline(
 
 
 def radial_basis(squared: Tensor, order: int, min_squared: float = MIN_SQUARED_DISTANCE) -> Tensor:
-    """phi_k of a squared distance: r^k for odd k, r^k log r for even k, away from zero as TensorFlow does it."""
+    """phi_k of a squared distance: r^k for odd k, r^k log r for even k, kept away from zero as TensorFlow does."""
     floored = squared.clamp_min(min_squared)
     if order == 2:
         return 0.5 * squared * floored.log()
@@ -96,9 +89,8 @@ def cell_positions(height: int, width: int) -> Tensor:
 def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
     """out[y, x] = image[y - flow_y, x - flow_x], bilinear, the border clamped. image (B, C, H, W), flow (B, H, W, 2).
 
-    At whole positions the gradient towards the flow is that of the cell to the right and below (at the last row and
-    column: to the left and above); TensorFlow's is zero there, with which a zero-initialised offset layer would never
-    learn.
+    At whole positions the gradient of the flow is that of the cell to the right and below (at the last row and column:
+    to the left and above); TensorFlow's is zero there, so that a zero-initialised offset layer would never learn.
     """
     batch, channels, height, width = image.shape
     index, weights = bilinear_taps(flow)  # (B, HW, 4) both
@@ -122,16 +114,16 @@ def bilinear_taps(flow: Tensor) -> tuple[Tensor, Tensor]:
 def bilinear_corners(flow: Tensor) -> tuple[Tensor, Tensor]:
     """The upper left of those four cells, and how far the position lies from it: (B, HW, 2) both, (y, x) in cells.
 
-    The distance is in [0, 1] on the map and outside of it beyond the border.
+    The distance is in [0, 1] on the map, and outside [0, 1] beyond its border.
     """
     height, width = flow.shape[1:3]
     positions = cell_positions(height, width).to(flow) - flow.flatten(1, 2)
     last = positions.new_tensor([height - 2, width - 2])
-    whole = positions.detach().floor().nan_to_num(0.0)  # a NaN goes on in the distance, it must not become an index
+    whole = positions.detach().floor().nan_to_num(0.0)  # a NaN is kept in the distance, but must not become an index
     corner = torch.minimum(whole.clamp_min(0), last)
     return corner, positions - corner
 
 
 def clamp_to_cell(between: Tensor) -> Tensor:
-    """To [0, 1], with a gradient of 1 at both ends too: torch's own clamp has 1, 0 or a half there, by its version."""
+    """To [0, 1], with a gradient of 1 at both ends: torch's own clamp has 1, 0 or a half there, by its version."""
     return torch.where(between < 0, 0.0, torch.where(between > 1, 1.0, between))

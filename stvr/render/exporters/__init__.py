@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stvr.files import whole
+from stvr.files import write_text
 from stvr.render.exporters.ava_rows import export_ava, import_ava
 from stvr.render.exporters.coco_video import export_coco_video, import_coco_video
 from stvr.render.exporters.cvat_tracks import export_cvat, import_cvat
@@ -25,19 +25,19 @@ def export_file(found: Sequence[Found], form: str, out: Path, *, label: str = "m
                 ) -> list[Path]:
     """Writes tubelets in one of EXPORTS; returns the files.
 
-    A format that holds one video makes OUT a folder when there are several, with a file named for each.
+    For several videos in a format that holds one, OUT becomes a folder with a file for each.
 
     Args:
-        label: what the tubelets show; an id for AVA. fps: of the videos; None reads it from the files themselves.
+        label: what the tubelets show; for AVA an id. fps: of the videos; None: read from the video files.
     """
     known(form, EXPORTS)
     if not found:
-        raise ValueError("there is no tubelet to export.")
+        raise ValueError("there are no tubelets to export.")
     groups = by_video(found)
     if form in ONE_VIDEO and len(groups) > 1:
         places = {reference: out / f"{Path(reference).stem}{ONE_VIDEO[form]}" for reference in groups}
         if len(set(places.values())) < len(groups):
-            raise ValueError("two of the videos have the same name. Export them one by one.")
+            raise ValueError("two of the videos have the same name. Export them separately.")
         return [path for reference, group in groups.items()
                 for path in export_file(group, form, places[reference], label=label, fps=fps)]
     rates = {} if form in ("ava", "ava-detections", "webvtt") else {each: rate_of(each, fps) for each in groups}
@@ -53,21 +53,19 @@ def export_file(found: Sequence[Found], form: str, out: Path, *, label: str = "m
     }[form]()}
     if form == "mot":
         texts[out.with_suffix(".ini")] = sequence_ini(found, rates[first])
-    out.parent.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
-        with whole(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return list(texts)
 
 
 def import_file(path: Path, form: str, *, fps: float | None = None, size: tuple[int, int] | None = None) -> list[Found]:
-    """Reads tubelets from one of IMPORTS. fps, size (width, height): where the file does not say.
+    """Reads tubelets from one of IMPORTS. fps, size (width, height): for files that do not give them.
 
-    Raises: ValueError, one line, for a file that is not of the format.
+    Raises: ValueError, one line, for a file that is not in the format.
     """
     known(form, IMPORTS)
     if form == "ava" and size is None:
-        raise ValueError("AVA's boxes are shares of a picture whose size the file does not say. "
+        raise ValueError("AVA's boxes are fractions of the picture, and the file does not give its size. "
                          "Give --size WIDTHxHEIGHT.")
     try:
         return {
@@ -79,18 +77,18 @@ def import_file(path: Path, form: str, *, fps: float | None = None, size: tuple[
             "webvtt": lambda: import_webvtt(path),
         }[form]()
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"{path.name} is not of the format {form}: {type(error).__name__}: {error}") from None
+        raise ValueError(f"{path.name} is not in the format {form}: {type(error).__name__}: {error}") from None
     except ValueError as error:
         raise ValueError(f"{path.name} cannot be read as {form}: {error}") from None
 
 
 def known(form: str, forms: Sequence[str]) -> None:
     if form not in forms:
-        raise ValueError(f"the format is one of {', '.join(forms)}, not {form!r}.")
+        raise ValueError(f"there is no format {form!r}. Choose one of {', '.join(forms)}.")
 
 
 def rate_of(reference: str, fps: float | None) -> float:
-    """Frames a second: as given, or of the file itself."""
+    """Frames a second: as given, or read from the video file."""
     from stvr.video.decode import VideoError, probe
 
     if fps is not None:
@@ -98,5 +96,5 @@ def rate_of(reference: str, fps: float | None) -> float:
     try:
         info = probe(Path(reference))
     except (VideoError, OSError):
-        raise ValueError(f"{reference} cannot be read, so its frame rate is not known. Give --fps.") from None
+        raise ValueError(f"{reference} cannot be read, so its frame rate is unknown. Give --fps.") from None
     return len(info.ticks) / float(info.duration)

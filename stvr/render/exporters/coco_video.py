@@ -1,4 +1,4 @@
-"""COCO-video JSON as CocoVID has it: videos, images (a frame each), annotations with an instance_id."""
+"""COCO-video JSON as in CocoVID: videos, images (one for each frame), annotations with an instance_id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stvr.render.exporters.tracks import found_of, frames_of, known_rate, score_
 
 
 def export_coco_video(found: Sequence[Found], label: str, rates: Mapping[str, float]) -> str:
-    """One object; boxes x, y, width, height in pixels, frame_id from 0, a score at each annotation."""
+    """One object; boxes x, y, width, height in pixels, frame_id from 0, a score with each annotation."""
     videos: list[dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -40,7 +40,7 @@ def export_coco_video(found: Sequence[Found], label: str, rates: Mapping[str, fl
 
 
 def import_coco_video(path: Path, fps: float | None) -> list[Found]:
-    """The tracks of every video; `fps` where its entry does not say."""
+    """The tracks of every video; `fps` for videos whose entry does not give it."""
     content = json.loads(path.read_text(encoding="utf-8"))
     videos = {video["id"]: video for video in content["videos"]}
     images = {image["id"]: image for image in content["images"]}

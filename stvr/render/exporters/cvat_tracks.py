@@ -1,4 +1,4 @@
-"""CVAT for video 1.1: a track a tubelet, a keyframe a frame."""
+"""CVAT for video 1.1: a track for each tubelet, every frame a keyframe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCORE = "score"
 
 
 def export_cvat(found: Sequence[Found], label: str, fps: float) -> str:
-    """The file of one video. Every frame is a keyframe, so that CVAT puts no box of its own between two."""
+    """The file of one video. Every frame is a keyframe, so that CVAT interpolates nothing."""
     root = ET.Element("annotations")
     add(root, "version", "1.1")
     seen = [frames_of(each, fps) for each in found]
@@ -52,7 +52,7 @@ def add(parent: ET.Element, tag: str, text: str) -> ET.Element:
 
 
 def import_cvat(path: Path, fps: float | None) -> list[Found]:
-    """Every track, in CVAT's straight lines between keyframes; score 1 where no attribute gives one."""
+    """Every track, on straight lines between keyframes as in CVAT; score 1 where no attribute gives one."""
     file, rate = read_cvat_file(path), known_rate(fps)
     return [each for track in file.tracks for each in
             found_of(file.source, score_of(track.attributes[0].get(SCORE)), file.size, track.frames.tolist(),

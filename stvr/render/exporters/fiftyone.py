@@ -1,4 +1,4 @@
-"""FiftyOne's samples as JSON, labels only: what `fiftyone.Sample.from_dict` takes, without a database."""
+"""FiftyOne's samples as JSON, labels only: what `fiftyone.Sample.from_dict` takes; no database is needed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stvr.render.exporters.tracks import found_of, frames_of, known_rate, score_
 
 
 def export_fiftyone(found: Sequence[Found], label: str, rates: Mapping[str, float]) -> str:
-    """{"samples": [...]}: a video each, frames from 1 with Detections (shares x, y, width, height), and each tubelet
-    as a TemporalDetection."""
+    """{"samples": [...]}, one for each video: frames from 1 with Detections (x, y, width, height as fractions of the
+    picture), and each tubelet as a TemporalDetection."""
     return json.dumps({"samples": [sample_of(reference, group, label, rates[reference])
                                    for reference, group in by_video(found).items()]}, ensure_ascii=False)
 
@@ -43,7 +43,7 @@ def sample_of(reference: str, group: Sequence[Found], label: str, fps: float) ->
 
 
 def import_fiftyone(path: Path, fps: float | None) -> list[Found]:
-    """The detections of every sample, by index; `fps` where the metadata do not say."""
+    """The detections of every sample, by index; `fps` for samples whose metadata do not give it."""
     found = []
     for sample in json.loads(path.read_text(encoding="utf-8"))["samples"]:
         metadata = sample["metadata"]

@@ -17,7 +17,7 @@ SECTION = "Sequence"
 
 
 def export_mot(found: Sequence[Found], label: str, fps: float) -> str:
-    """The lines of one video, by frame; the last three columns are the world's, which are not known: -1."""
+    """The lines of one video, by frame; the last three columns are world coordinates, which are unknown: -1."""
     lines = []
     for number, each in enumerate(found, start=1):
         for frame, (x1, y1, x2, y2) in zip(*frames_of(each, fps), strict=True):
@@ -27,7 +27,7 @@ def export_mot(found: Sequence[Found], label: str, fps: float) -> str:
 
 
 def sequence_ini(found: Sequence[Found], fps: float) -> str:
-    """What MOT keeps in seqinfo.ini beside the lines: name, frameRate, imWidth, imHeight; and source, the file."""
+    """MOT's seqinfo.ini: name, frameRate, imWidth, imHeight; and source, the path of the video."""
     parser = RawConfigParser()
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # MOT's keys have capitals
     last = max(int(frames_of(each, fps)[0][-1]) for each in found) + 1
@@ -40,10 +40,10 @@ def sequence_ini(found: Sequence[Found], fps: float) -> str:
 
 
 def import_mot(path: Path, fps: float | None, size: tuple[int, int] | None) -> list[Found]:
-    """The tracks of one video; rate, size and name come from the .ini beside it, or as given."""
+    """The tracks of one video; rate and size as given, else from the .ini beside it, which also names the video."""
     reference, fps, size = sequence_of(path, fps, size)
     if size is None:
-        raise ValueError("MOT's lines do not say how large the picture is. Give --size WIDTHxHEIGHT, or put the "
+        raise ValueError("MOT's lines do not give the size of the picture. Give --size WIDTHxHEIGHT, or put the "
                          "seqinfo.ini beside the file.")
     tracks: dict[str, list[list[float]]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -53,7 +53,7 @@ def import_mot(path: Path, fps: float | None, size: tuple[int, int] | None) -> l
         try:
             tracks.setdefault(cells[1].strip(), []).append([float(cells[place]) for place in (0, 2, 3, 4, 5, 6)])
         except (IndexError, ValueError):
-            raise ValueError(f"line {number}: wanted frame,id,left,top,width,height,score as numbers, not {line!r}.") \
+            raise ValueError(f"line {number}: wanted frame,id,left,top,width,height,score as numbers, got {line!r}.") \
                 from None
     found = []
     for rows in tracks.values():
@@ -67,15 +67,16 @@ def import_mot(path: Path, fps: float | None, size: tuple[int, int] | None) -> l
 
 def sequence_of(path: Path, fps: float | None, size: tuple[int, int] | None,
                 ) -> tuple[str, float | None, tuple[int, int] | None]:
+    """Name, rate and size of the video; those given win over the .ini's."""
     for ini in (path.with_suffix(".ini"), path.with_name("seqinfo.ini"), path.parent.parent / "seqinfo.ini"):
         if ini.is_file():
             parser = RawConfigParser()
             try:
                 parser.read_string(ini.read_text(encoding="utf-8"))
-                said = parser[SECTION]
-                return (said.get("source") or said.get("name") or path.stem, fps or float(said["frameRate"]),
-                        size or (int(said["imWidth"]), int(said["imHeight"])))
+                values = parser[SECTION]
+                return (values.get("source") or values.get("name") or path.stem, fps or float(values["frameRate"]),
+                        size or (int(values["imWidth"]), int(values["imHeight"])))
             except (IniError, KeyError, ValueError) as error:
-                said_so = " ".join(str(error).split())
-                raise ValueError(f"{ini.name} wants [{SECTION}], frameRate, imWidth and imHeight: {said_so}") from None
+                reason = " ".join(str(error).split())
+                raise ValueError(f"{ini.name} needs [{SECTION}], frameRate, imWidth and imHeight: {reason}") from None
     return path.stem, fps, size

@@ -1,4 +1,4 @@
-"""Tubelets as `stvr locate` writes them, one a line, and as rows of a user's own table."""
+"""Tubelets as `stvr locate` writes them, one on each line, and as rows of a table for `stvr prepare`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stvr.annotations.table import TABLE_COLUMNS
-from stvr.files import whole
+from stvr.files import whole, write_text
 from stvr.structures import ClipSpec
 
 CLIP = ClipSpec()  # how `stvr locate` cuts time: three clips a second
-DECIMALS = 2  # of a pixel, as `stvr locate` writes them
+DECIMALS = 2  # of coordinates in pixels, as `stvr locate` writes them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,14 +47,14 @@ class Found:
 
 
 def read_found(path: Path) -> list[Found]:
-    """Reads tubelets.jsonl. ValueError with the line that does not fit."""
+    """Reads tubelets.jsonl. ValueError, which names the line, for one that is not a tubelet."""
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if line.strip():
             try:
                 found.append(from_json(json.loads(line)))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"{path.name}, line {number}: wanted a tubelet of `stvr locate`: "
+                raise ValueError(f"{path.name}, line {number}: wanted a tubelet as `stvr locate` writes it, got "
                                  f"{type(error).__name__}: {error}") from None
     return found
 
@@ -63,9 +63,9 @@ def from_json(line: dict[str, Any]) -> Found:
     clips = [CLIP.index_at(float(each["seconds"])) for each in line["boxes"]]
     boxes = np.array([each["box"] for each in line["boxes"]], np.float64)
     if not clips or clips != list(range(clips[0], clips[0] + len(clips))) or clips[0] < 0:
-        raise ValueError("its boxes do not stand a clip apart (a third of a second)")
+        raise ValueError("its boxes are not one clip apart (a third of a second)")
     if boxes.shape != (len(clips), 4) or not np.isfinite(boxes).all():
-        raise ValueError("a box is not four numbers")
+        raise ValueError("a box is not four finite numbers")
     width, height = int(line["width"]), int(line["height"])
     if min(width, height) < 1:
         raise ValueError(f"the picture is {width} x {height}")
@@ -73,20 +73,18 @@ def from_json(line: dict[str, Any]) -> Found:
 
 
 def write_found(path: Path, found: Iterable[Found]) -> int:
-    """Writes tubelets.jsonl, best first; ranks count in each reference. Returns how many."""
+    """Writes tubelets.jsonl, best first, ranked within each reference. Returns how many."""
     ranks: dict[str, int] = {}
     lines = []
     for each in sorted(found, key=lambda one: -one.score):
         ranks[each.reference] = ranks.get(each.reference, 0) + 1
         lines.append(json.dumps(each.to_json(ranks[each.reference]), ensure_ascii=False) + "\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as partial:
-        partial.write_text("".join(lines), encoding="utf-8")
+    write_text(path, "".join(lines))
     return len(lines)
 
 
 def write_table(path: Path, found: Sequence[Found], label: str) -> int:
-    """Writes the table that `stvr prepare table` reads: a row a clip, boxes in pixels beside the picture's size."""
+    """Writes the table that `stvr prepare table` reads: a row for each clip, boxes in pixels and the picture's size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -96,6 +94,11 @@ def write_table(path: Path, found: Sequence[Found], label: str) -> int:
                 writer.writerow([Path(each.reference).stem, CLIP.seconds_at(clip),
                                  *(round(edge, DECIMALS) for edge in box), person, label, each.width, each.height])
     return len(found)
+
+
+def runs(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The indices (R,) of each run of consecutive numbers, from ascending numbers (N,)."""
+    return np.split(np.arange(len(numbers)), np.flatnonzero(np.diff(numbers) != 1) + 1)
 
 
 def by_video(found: Sequence[Found]) -> dict[str, list[Found]]:

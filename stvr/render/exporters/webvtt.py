@@ -1,4 +1,4 @@
-"""WebVTT: a cue a clip, with the box as JSON, for the metadata track of a video in a page."""
+"""WebVTT: a cue for each clip with the box as JSON, for the metadata track of a video in a web page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stvr.render.exporters.records import CLIP, DECIMALS, Found
+from stvr.render.exporters.records import CLIP, DECIMALS, Found, runs
 
 CUE = re.compile(r"^((?:\d+:)?\d\d:\d\d\.\d{3})\s+-->\s+((?:\d+:)?\d\d:\d\d\.\d{3})")
 HEADER = "NOTE stvr "
@@ -22,15 +22,15 @@ def export_webvtt(found: Sequence[Found], label: str) -> str:
     cues = []
     for number, each in enumerate(found, start=1):
         for clip, box in enumerate(each.boxes.tolist(), each.start):
-            text = written({"tubelet": number, "label": label, "score": each.score,
+            text = payload({"tubelet": number, "label": label, "score": each.score,
                             "box": [round(edge, DECIMALS) for edge in box]})
             cues.append((clip, number, f"{number}.{clip}\n{stamp(clip)} --> {stamp(clip + 1)}\n{text}\n"))
-    head = written({"reference": first.reference, "width": first.width, "height": first.height})
+    head = payload({"reference": first.reference, "width": first.width, "height": first.height})
     return "\n".join(["WEBVTT\n", f"{HEADER}{head}\n", *(cue for _, _, cue in sorted(cues))])
 
 
-def written(content: dict[str, Any]) -> str:
-    """JSON without --> and without markup, which a cue cannot hold."""
+def payload(content: dict[str, Any]) -> str:
+    """JSON with <, > and & escaped, because a cue cannot hold --> or markup."""
     text = json.dumps(content, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -47,7 +47,7 @@ def seconds_of(text: str) -> float:
 
 
 def import_webvtt(path: Path) -> list[Found]:
-    """The tubelets of one video; ValueError for a file without the note that says its picture's size."""
+    """The tubelets of one video; ValueError for a file without the note that gives the picture's size."""
     blocks = re.split(r"\n[ \t]*\n", path.read_text(encoding="utf-8-sig").replace("\r\n", "\n").strip())
     notes = [block for block in blocks if block.startswith(HEADER)]
     if not blocks[0].startswith("WEBVTT") or not notes:
@@ -56,18 +56,17 @@ def import_webvtt(path: Path) -> list[Found]:
     tracks: dict[int, list[tuple[int, dict[str, Any]]]] = {}
     for block in blocks:
         lines = block.splitlines()
-        place = next((index for index, line in enumerate(lines) if CUE.match(line)), None)
-        if place is not None:
-            cue = CUE.match(lines[place])
-            assert cue is not None
-            middle = (seconds_of(cue[1]) + seconds_of(cue[2])) / 2
-            text = json.loads("\n".join(lines[place + 1 :]))
-            tracks.setdefault(int(text["tubelet"]), []).append((CLIP.index_at(middle), text))
+        for number, line in enumerate(lines, start=1):
+            if cue := CUE.match(line):
+                middle = (seconds_of(cue[1]) + seconds_of(cue[2])) / 2
+                content = json.loads("\n".join(lines[number:]))
+                tracks.setdefault(int(content["tubelet"]), []).append((CLIP.index_at(middle), content))
+                break
     found = []
     for track in tracks.values():
         track.sort(key=lambda each: each[0])
         clips, boxes = np.array([clip for clip, _ in track]), np.array([text["box"] for _, text in track], np.float64)
-        for run in np.split(np.arange(len(clips)), np.flatnonzero(np.diff(clips) != 1) + 1):
+        for run in runs(clips):
             found.append(Found(head["reference"], float(track[0][1]["score"]), int(head["width"]), int(head["height"]),
                                int(clips[run[0]]), boxes[run]))
     return found

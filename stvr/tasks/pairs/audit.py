@@ -1,4 +1,4 @@
-"""What a pairs file asks and gives away: lengths, positions of targets, shared videos, subset labels, support."""
+"""What a pairs file holds and gives away: lengths, positions of targets, shared videos, subset labels, support."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ THIRDS = ("first", "middle", "last")
 def audit(pairs: Sequence[Pair], spec: ClipSpec | None = None) -> dict[str, dict[str, Any]]:
     """By split, JSON values:
 
-    query_seconds, reference_seconds: length, rounded to seconds -> pairs. target_position: the share of the clips in
-    each third of a reference that hold a target, over the pairs with a target. same_video, own_target: pairs whose
-    query is of the reference's video, and is one of its targets. without_target: pairs. subset_labels: [label, a label
-    with more actions]. support: label -> pairs and targets. one_video: the most pairs whose reference is of one video.
+    query_seconds, reference_seconds: length, rounded to seconds -> how many pairs. target_position: the share of the
+    clips in each third of a reference that hold a target, over the pairs with a target. same_video: pairs whose query
+    is from the reference's video. own_target: pairs whose query is one of its targets. without_target: pairs without a
+    target. subset_labels: [label, a label with these actions and more]. support: label -> pairs and targets.
+    one_video: the most pairs that share the video of the reference.
     """
     splits = sorted({pair.split for pair in pairs}, key=["train", "val", "test"].index)
     return {split: _audit([pair for pair in pairs if pair.split == split], spec or ClipSpec()) for split in splits}
@@ -33,10 +34,10 @@ def headline(split: str, found: dict[str, Any]) -> str:
     position = " / ".join("-" if share is None else f"{share:.2f}" for share in shares)
     shortest = found["query_seconds"].get("1", 0) / total
     subsets = len({label for label, _ in found["subset_labels"]})
-    return (f"{split}: {shortest:.1%} of queries last 1 s; references {span_of(found['reference_seconds'])} s; a "
-            f"target in the first / middle / last third {position}; query and reference of one video "
-            f"{found['same_video'] / total:.1%}, the query its own target {found['own_target'] / total:.1%}; "
-            f"{subsets} of {len(found['support'])} labels lie within another")
+    return (f"{split}: {shortest:.1%} of queries last 1 s; references last {span_of(found['reference_seconds'])} s; "
+            f"share of clips with a target in their first / middle / last third {position}; query and reference from "
+            f"one video {found['same_video'] / total:.1%}, query its own target {found['own_target'] / total:.1%}; "
+            f"{subsets} of {len(found['support'])} labels are part of another")
 
 
 def span_of(lengths: dict[str, int]) -> str:
@@ -63,7 +64,7 @@ def _audit(pairs: Sequence[Pair], spec: ClipSpec) -> dict[str, Any]:
 
 
 def target_position(pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """P(a clip holds a target | its third of the reference); None where no reference reaches into the third."""
+    """P(a clip holds a target | its third of the reference); None for a third that no reference reaches."""
     held, seen = np.zeros(3), np.zeros(3)
     for pair in pairs:
         if pair.targets:
@@ -93,7 +94,7 @@ def same_boxes(query: Tubelet, target: Tubelet) -> bool:
 
 
 def subset_labels(labels: Sequence[str]) -> list[list[str]]:
-    """[label, label with all its actions and more], so that an exact match of labels punishes a right answer."""
+    """[label, label with all its actions and more]: where labels must match exactly, a right answer counts as wrong."""
     sets = {label: frozenset(label.split(",")) for label in labels}
     return [[less, more] for less, more in permutations(sets, 2) if sets[less] < sets[more]]
 

@@ -1,4 +1,4 @@
-"""Annotated tubelets become pairs of a query and a reference, as the authors' program does or without its shortcuts."""
+"""Annotated tubelets become pairs of a query and a reference, as in the authors' program or without its shortcuts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from stvr.annotations.labelled import AnnotatedTubelet, Label, Taken, cover, cut, free_runs
+from stvr.annotations.labelled import AnnotatedTubelet, Taken, cover, cut, free_runs
+from stvr.annotations.rows import Label
+from stvr.labels import label_text
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.file import read_pairs, summary, write_pairs
 
-__all__ = ["PROTOCOLS", "Protocol", "build_pairs", "label_text", "read_pairs", "summary", "write_pairs"]
+__all__ = ["PROTOCOLS", "Protocol", "build_pairs", "read_pairs", "summary", "write_pairs"]
 
 Protocol = Literal["debiased", "released", "paper"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 QUERY_SECONDS = 10  # longer queries are cut to a random window (the program's training sampling)
 REFERENCE_SECONDS = (10, 60)  # debiased references
-ABSENT_TRIES = 50  # then there is no such pair: a label that is everywhere cannot be missing
+ABSENT_TRIES = 50  # after that there is no such pair: a label that is everywhere is never absent
 PADDED_BELOW_SECONDS = 10  # released: shorter targets get background before and after
 
 
@@ -42,7 +44,7 @@ class Annotated:
 class Pool:
     """What one split draws from.
 
-    queries: may be asked, and asked for. everyone: all annotated tubelets of the split's videos.
+    queries: tubelets that may be a query or a target. everyone: all annotated tubelets of the split's videos.
     stretches: by video, the spans in which a reference may lie.
     """
 
@@ -70,39 +72,35 @@ def build_pairs(
 
     Args:
         extents: the clips of each video that a reference may show; every tubelet lies in its own.
-        held_out: split ("val", "test") -> labels; all other labels train. No clip in which anybody of any held-out
-            label is present is seen in training.
-        protocol: "released" as Feng et al.'s program: a random tubelet of the same label, itself included, padded by
-            its own length; "paper": another tubelet of the same label, so that a label with one tubelet makes no pair,
-            else as "released"; "debiased": never the query's own video, 10 to 60 s with the target anywhere.
-        absent_share: of the debiased pairs, those that come in addition and whose reference, a span of another video,
-            does not show the label: for each pair with a target, share / (1 - share) of them.
+        held_out: split ("val", "test") -> labels; all other labels train. Training sees no clip in which anybody does
+            a held-out label.
+        protocol: "released", as in Feng et al.'s program: the target is a random tubelet of the query's label, perhaps
+            the query itself, padded by its own length. "paper": the same, but always another tubelet, so a label with
+            one tubelet makes no pair. "debiased": a target in another video than the query's, anywhere in a reference
+            of 10 to 60 s.
+        absent_share: the share of debiased pairs without a target, whose reference is a span of another video that
+            does not show the label; they are added to the others: share / (1 - share) for each pair with a target.
         train_videos: videos that only train, while the others only evaluate; None: every video does both.
     Raises: ValueError for labels in two splits, an unknown protocol, a share outside [0, 1).
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"the protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}.")
     if not 0 <= absent_share < 1:
-        raise ValueError(f"the share of pairs without a target lies in [0, 1), not at {absent_share}.")
+        raise ValueError(f"the share of pairs without a target is at least 0 and below 1, not {absent_share}.")
     rng, spec = np.random.default_rng(seed), spec or ClipSpec()
     draw = {"released": _released, "paper": _paper, "debiased": _debiased}[protocol]
     pairs = []
     for pool in _pools(tubelets, extents, held_out, train_videos):
         for query, reference in draw(pool, rng, spec, absent_share):
             whole = protocol != "debiased" and pool.split != "train"  # the program evaluates with whole queries
-            asked = query.tubelet if whole else _cut_query(query.tubelet, rng, spec, protocol)
-            pairs.append(_pair(pool, asked, query.label, reference))
+            tubelet = query.tubelet if whole else _cut_query(query.tubelet, rng, spec, protocol)
+            pairs.append(_pair(pool, tubelet, query.label, reference))
     return pairs
-
-
-def label_text(label: Label) -> str:
-    """(12, 79) as "12,79"."""
-    return ",".join(map(str, label))
 
 
 def _pools(tubelets: Sequence[AnnotatedTubelet], extents: Mapping[str, Span],
            held_out: Mapping[str, Collection[Label]], train_videos: Collection[str] | None) -> Iterator[Pool]:
-    """Training first, without every clip in which a held-out label is present; then the held-out splits."""
+    """Training first, without any clip in which a held-out label is present; then the held-out splits."""
     split_of: dict[Label, str] = {}
     for split, labels in held_out.items():
         for label in labels:
@@ -122,7 +120,7 @@ def _pools(tubelets: Sequence[AnnotatedTubelet], extents: Mapping[str, Span],
 
 def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
               ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
-    """A target of n seconds, n below 10, with n seconds before and after as far as the video goes."""
+    """A random target of the label; one of n < 10 seconds gets n seconds before and after, as far as the video goes."""
     by_label = _by_label(pool.queries)
     for query in pool.queries:
         group = by_label[query.label]
@@ -131,7 +129,7 @@ def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
 
 def _paper(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
            ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
-    """As the program, but the target is another tubelet than the query; labels with one tubelet are discarded."""
+    """As the program does, but the target is never the query itself; labels with one tubelet are left out."""
     place: dict[Label, int] = {}  # of the query in its group
     by_label = _by_label(pool.queries)
     for query in pool.queries:
@@ -143,7 +141,7 @@ def _paper(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
 
 
 def _padded(pool: Pool, target: Span, spec: ClipSpec) -> Span:
-    """A target below 10 s with its own length before and after, as far as the video goes."""
+    """A target below 10 s with its own length added before and after, as far as the video goes."""
     stretch = pool.stretch_of(target)
     around = len(target) if len(target) < _clips(PADDED_BELOW_SECONDS, spec) else 0
     return Span(target.video, max(target.start - around, stretch.start), min(target.stop + around, stretch.stop))
@@ -151,18 +149,18 @@ def _padded(pool: Pool, target: Span, spec: ClipSpec) -> Span:
 
 def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share: float,
               ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
-    """A window around a target in another video; now and then another window too, without the query's label."""
-    owed = rng.random()  # pairs without a target
+    """A window around a target in another video; sometimes a second window too, without the query's label."""
+    owed = rng.random()  # how many pairs without a target are due
     by_label = _by_label(sorted(pool.queries, key=lambda tubelet: tubelet.video))
     taken = {label: cover(group) for label, group in by_label.items()}  # where each label is
     videos = {label: [tubelet.video for tubelet in group] for label, group in by_label.items()}  # sorted
     for query in pool.queries:
-        group, there = by_label[query.label], videos[query.label]
-        first, after = bisect_left(there, query.video), bisect_right(there, query.video)  # the query's own video
-        elsewhere = len(group) - (after - first)
-        if not elsewhere:
+        group, group_videos = by_label[query.label], videos[query.label]
+        first, after = (side(group_videos, query.video) for side in (bisect_left, bisect_right))
+        num_others = len(group) - (after - first)  # that are not in the query's own video
+        if not num_others:
             continue
-        index = int(rng.integers(elsewhere))
+        index = int(rng.integers(num_others))
         target = group[index if index < first else index + after - first].span
         yield query, _window(target, pool.stretch_of(target), rng, spec)
         owed += absent_share / (1 - absent_share)
@@ -175,22 +173,22 @@ def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share
 
 def _absent(pool: Pool, query: AnnotatedTubelet, taken: Taken, rng: np.random.Generator, spec: ClipSpec,
             ) -> Span | None:
-    """A window around a tubelet of another label, clear of the query's label; None where none is found."""
+    """A window around a tubelet of another label, in which the query's label is absent; None if none is found."""
     for _ in range(ABSENT_TRIES):
-        stranger = pool.queries[int(rng.integers(len(pool.queries)))].span
-        if stranger.video == query.video:
+        other = pool.queries[int(rng.integers(len(pool.queries)))].span
+        if other.video == query.video:
             continue
-        stretch = pool.stretch_of(stranger)
+        stretch = pool.stretch_of(other)
         wanted = min(_clips(REFERENCE_SECONDS[0], spec), len(stretch))
         for run in free_runs(stretch, taken):
-            shared = run.overlap(stranger)
+            shared = run.overlap(other)
             if shared is not None and len(run) >= wanted:
                 return _window(shared, run, rng, spec)
     return None
 
 
 def _window(target: Span, stretch: Span, rng: np.random.Generator, spec: ClipSpec) -> Span:
-    """A random window of the stretch that holds the target at a random offset, or lies within a longer target."""
+    """A random window of the stretch: it holds the target at a random offset, or lies within a longer target."""
     shortest, longest = (min(_clips(seconds, spec), len(stretch)) for seconds in REFERENCE_SECONDS)
     length = int(rng.integers(shortest, longest + 1))
     first = max(min(target.start, target.stop - length), stretch.start)
@@ -204,9 +202,9 @@ def _cut_query(query: Tubelet, rng: np.random.Generator, spec: ClipSpec, protoco
     span, longest = query.span, _clips(QUERY_SECONDS, spec)
     if len(span) <= longest:
         return query
-    as_program = protocol != "debiased"
-    step = _clips(1, spec) if as_program else 1
-    last = (len(span) - longest) // step - as_program
+    like_program = protocol != "debiased"
+    step = _clips(1, spec) if like_program else 1
+    last = (len(span) - longest) // step - like_program
     start = span.start + step * int(rng.integers(max(last, 0) + 1))
     part = query.within(Span(span.video, start, start + longest))
     assert part is not None

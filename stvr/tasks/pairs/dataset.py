@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from stvr.store import FeatureSpec, FeatureStore
-from stvr.structures import LABEL_DIFFERENT, LABEL_NONE, LABEL_SAME, Batch, Pair, Span
+from stvr.store import FeatureSpec, FeatureStore, as_maps
+from stvr.structures import LABEL_NONE, Batch, Pair, Span
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.tasks.pairs.file import clip_spec, read_pairs
+from stvr.tasks.pairs.truth import truth_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +77,8 @@ def lacking(pairs: Sequence[Pair], store: HasClips) -> dict[int, str]:
 
 
 def read_maps(store: FeatureStore, span: Span, flipped: bool = False) -> Tensor:
-    """Feature maps (T, H, W, time * C) float32: time is folded into the channels, time-major."""
-    return (store.read(span, flipped=True) if flipped else store.read(span)).flatten(-2).float()
+    """Feature maps (T, H, W, C) float32, as heads read them."""
+    return as_maps(store.read(span, flipped=True) if flipped else store.read(span))
 
 
 def read_item(store: FeatureStore, pair: Pair, flip_reference: bool = False, flip_query: bool = False) -> Item:
@@ -106,23 +107,6 @@ def mirrored(boxes: Tensor) -> Tensor:
     """Boxes (..., 4) xyxy in [0, 1] as a picture mirrored left to right shows them."""
     left, top, right, bottom = boxes.unbind(-1)
     return torch.stack([1 - right, top, 1 - left, bottom], -1)
-
-
-def truth_of(pair: Pair) -> tuple[Tensor, Tensor]:
-    """Every annotated box of the reference, clip by clip: boxes (T, G, 4), labels (T, G) with 0 where there is none."""
-    clips: list[list[tuple[Tensor, int]]] = [[] for _ in range(len(pair.reference))]
-    for label, tubelets in ((LABEL_SAME, pair.targets), (LABEL_DIFFERENT, pair.others)):
-        for tubelet in tubelets:
-            inside = tubelet.within(pair.reference)
-            if inside is not None:
-                for offset, box in enumerate(inside.boxes):
-                    clips[inside.span.start - pair.reference.start + offset].append((box, label))
-    most = max(1, *(len(clip) for clip in clips))
-    boxes, labels = torch.zeros(len(clips), most, 4), torch.zeros(len(clips), most, dtype=torch.long)
-    for index, clip in enumerate(clips):
-        for slot, (box, label) in enumerate(clip):
-            boxes[index, slot], labels[index, slot] = box, label
-    return boxes, labels
 
 
 def collate(items: Sequence[Item], least: tuple[int, int] = (1, 1)) -> Batch:

@@ -1,4 +1,4 @@
-"""Which pairs a training batch holds, and how each is cut: a function of the seed and the batch's number alone."""
+"""Which pairs a training batch holds, and how each is cut: decided by the seed and the batch's number alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stvr.structures import Pair, Span, Tubelet
 
 PRESENT_SHARE = 0.75  # of the windows that are placed so that they touch a target
-BATCHES_SORTED = 16  # together by length, when batches are made of like lengths
+BATCHES_SORTED = 16  # at a time by length, when batches are made of similar lengths
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +26,13 @@ class Draw:
 
 
 class Draws:
-    """The items of batch k, a function of (seed, k): a resumed run sees what an unbroken one sees.
+    """The items of batch k, decided by (seed, k): a resumed run sees what an uninterrupted run sees.
 
-    window: clips of a training reference. windows: "context" places it anywhere, background and all, as test
-    references are; "targets" stays within the targets, as the program's 2 s windows do. max_query: clips of a query.
-    flip: half of the references and half of the queries are mirrored, separately (the program).
-    batching: "mixed" takes items as they come; "by_length" puts queries of like length together, as the program does.
+    window: clips of a training reference. windows: "context" places it anywhere, background included, as in test
+    references; "targets" keeps it within the targets, like the program's 2 s windows. max_query: clips of a query.
+    flip: half of the references and half of the queries are mirrored, each independently (as the program does).
+    batching: "mixed" takes items in random order; "by_length" puts queries of similar length together (as the program
+    does).
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Draws:
         self._order = lru_cache(maxsize=2)(self._make_order)  # a batch may lie across two epochs
 
     def __getitem__(self, step: int) -> list[Draw]:
-        """Batch `step`: every pair once an epoch, in an order of its own."""
+        """Batch `step`. Every epoch holds each pair once, in an order of its own."""
         first = step * self.batch_size
         return [self._draw(first + slot) for slot in range(self.batch_size)]
 

@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair], header: Mapping[str, Any]) -> None:
-    """Writes pairs and what they came from; the file appears whole or not at all.
+    """Writes pairs and how they were made; the file appears whole or not at all.
 
     header: {"clip": {"fps", "frames_per_clip"}, "protocol", "seed", "source": {file: digest}, "labels": {id: name}}.
     Boxes are rounded to six decimals; a box that stays for n clips is written once, as [n, x1, y1, x2, y2].
@@ -55,8 +55,8 @@ def read_pairs(path: Path) -> tuple[list[Pair], dict[str, Any]]:
         try:
             pairs.append(_decode(entry))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"{path}, pair {number}: {said}") from None
+            fault = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{path}, pair {number}: {fault}") from None
     return pairs, content
 
 

@@ -1,4 +1,4 @@
-"""Can the truth find itself? Annotations, given as detections, must score AP 1 on the pairs made of them."""
+"""Do pairs match their annotations? Scored as detections, the annotations must reach AP 1 on the pairs."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import numpy as np
 import torch
 
 from stvr.annotations.rows import EDGES, Annotations
+from stvr.labels import label_text
 from stvr.metrics import ClipRecord, PairRecord, frame_map, match_clip
 from stvr.structures import ClipSpec, Pair
+from stvr.tasks.pairs.truth import targets_by_clip
 
-PAIRS_A_LABEL = 50  # asked of each label, spread over its pairs
+PAIRS_A_LABEL = 50  # checked of each label, spread over its pairs
 THRESHOLD = 0.5
 
 
-def failing_labels(pairs: Sequence[Pair], annotations: Annotations | None, spec: ClipSpec) -> dict[str, str]:
-    """Label -> a line that says its AP at IoU 0.5 and where the first box goes wrong, for labels below 1.
+def failing_labels(pairs: Sequence[Pair], annotations: Annotations, spec: ClipSpec) -> dict[str, str]:
+    """Label -> a line with its AP at IoU 0.5 and the first clip that does not match, for labels below AP 1.
 
-    The detections are the annotated boxes that stand at each clip's middle, looked up anew; None takes the targets
-    of the pairs themselves, which fails only where two are the same.
+    The detections are the annotated boxes that stand at each clip's middle, looked up independently of the pairs.
     """
-    chosen = spread(pairs)
-    moments = None if annotations is None else Moments(annotations)
+    chosen, moments = spread(pairs), Moments(annotations)
     records = {id(pair): record(pair, moments, spec) for pair in chosen}
     found = frame_map(records.values(), (THRESHOLD,))
     lines = {}
     for label, table in found.per_label.items():
-        asked = [pair for pair in chosen if pair.label == label]
-        clips = [clip for pair in asked for clip in records[id(pair)].clips]
+        labelled = [pair for pair in chosen if pair.label == label]
+        clips = [clip for pair in labelled for clip in records[id(pair)].clips]
         more = sum(len(clip.boxes) for clip in clips) - sum(len(clip.truth) for clip in clips)
         if more or (found.boxes[label] and table[THRESHOLD] < 1 - 1e-9):
-            where = next(filter(None, (first_odd(pair, records[id(pair)]) for pair in asked)))
+            where = next(filter(None, (first_mismatch(pair, records[id(pair)]) for pair in labelled)))
             lines[label] = f"label {label}: AP {table[THRESHOLD]:.4f}, first in {where}"
     return lines
 
@@ -41,7 +41,7 @@ class Moments:
 
     def __init__(self, annotations: Annotations) -> None:
         table = annotations.boxes
-        names = table["labels"].map(lambda label: ",".join(map(str, label)))
+        names = table["labels"].map(label_text)
         self.groups = {key: (group["start"].to_numpy(float), group["stop"].to_numpy(float),
                              group[EDGES].to_numpy(np.float32))
                        for key, group in table.groupby([table["video"], names], sort=False)}
@@ -52,20 +52,16 @@ class Moments:
         return torch.from_numpy(boxes[(start <= seconds + 1e-6) & (seconds + 1e-6 < stop)])
 
 
-def record(pair: Pair, moments: Moments | None, spec: ClipSpec) -> PairRecord:
+def record(pair: Pair, moments: Moments, spec: ClipSpec) -> PairRecord:
     clips = []
-    for clip in range(pair.reference.start, pair.reference.stop):
-        inside = [target.boxes[clip - target.span.start] for target in pair.targets
-                  if target.span.start <= clip < target.span.stop]
-        truth = torch.stack(inside) if inside else torch.zeros(0, 4)
-        middle = (spec.seconds_at(clip) + spec.seconds_at(clip + 1)) / 2
-        found = truth if moments is None else moments.at(pair.reference.video, pair.label, middle)
-        clips.append(ClipRecord(found, torch.ones(len(found)), truth))
+    for clip, targets in enumerate(targets_by_clip(pair), start=pair.reference.start):
+        found = moments.at(pair.reference.video, pair.label, spec.middle_of(clip))
+        clips.append(ClipRecord(found, torch.ones(len(found)), targets.boxes))
     return PairRecord(pair.label, clips)
 
 
-def first_odd(pair: Pair, found: PairRecord) -> str:
-    """Where a pair's truth and its detections first part; empty where they never do."""
+def first_mismatch(pair: Pair, found: PairRecord) -> str:
+    """The first clip in which a pair's targets and the detections differ; empty where there is none."""
     for offset, clip in enumerate(found.clips):
         matched = match_clip(clip.boxes, clip.scores, clip.truth, (THRESHOLD,)).sum()
         if not len(clip.boxes) == len(clip.truth) == matched:
@@ -75,7 +71,7 @@ def first_odd(pair: Pair, found: PairRecord) -> str:
 
 
 def spread(pairs: Sequence[Pair]) -> list[Pair]:
-    """At most so many pairs of each label, evenly over the file."""
+    """At most PAIRS_A_LABEL pairs of each label, evenly over the file."""
     groups: dict[str, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(pair.label, []).append(pair)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from stvr.annotations.readers import Given, kind_of, read_rows
+from stvr.annotations.kinds import kind_of, read_rows
 from stvr.annotations.rows import Rows
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.faults import Report, Videos, check
@@ -66,7 +66,7 @@ def test_a_person_in_two_places_at_once_is_named():
     assert report.faults[0].places == ["a, person 0, 1 s"]
 
 
-@pytest.mark.parametrize(("ids", "message"), [((0, 1), "Add 1 to every id"), ((2, 3), "Take 1 from every id")])
+@pytest.mark.parametrize(("ids", "message"), [((0, 1), "Add 1 to every id"), ((2, 3), "Subtract 1 from every id")])
 def test_ids_that_are_off_by_one_are_told(ids: tuple[int, int], message: str):
     shifted = [(*row[:3], ids[row[3] - 1], row[4]) for row in GOOD]
     (fault,) = check([rows(good=shifted)]).faults
@@ -140,7 +140,7 @@ def test_the_boxes_of_the_animals_outside_the_picture_are_named(shared: Path):
     path = shared / "data/annotations/ava_format_animals/ava_train_v2.1.csv"
     wanted = [number for number, line in enumerate(path.read_text().splitlines(), start=1)
               if any(not 0 <= float(edge) <= 1 for edge in line.split(",")[2:6])]
-    report = check(read_rows([path], None, Given()))
+    report = check(read_rows([path], None, {}))
     assert kinds(report) == ["outside"]
     assert [int(place.split(":")[0].removeprefix("line ")) for place in report.faults[0].places] == wanted
     assert len(wanted) == 16
@@ -160,7 +160,7 @@ def test_tubes_of_ucf101_24_that_stand_twice_are_found(shared: Path):
             if any(other.get(frame) == box for other in seen for frame, box in boxes.items()):
                 twice.add(video)
             seen.append(boxes)
-    report = check(read_rows([path], None, Given(frame_rates=dict.fromkeys(videos, 25.0))))
+    report = check(read_rows([path], None, {"frame_rates": dict.fromkeys(videos, 25.0)}))
     named = next(fault for fault in report.faults if fault.kind == "oracle").places
     assert [line.split(":")[0] for line in named] == ["label 4", "label 5"]  # and Surfing, 20, has none
     assert {line.split("'")[1] for line in named} <= twice
@@ -174,11 +174,11 @@ def test_the_kind_of_a_file_is_told_by_the_file(tmp_path: Path):
         assert kind_of(tmp_path / name) == kind
     assert kind_of(tmp_path) == "jhmdb"
     with pytest.raises(ValueError, match=r"several kinds \(ava, table\)"):
-        read_rows([tmp_path / "a.csv", tmp_path / "c.csv"], None, Given())
+        read_rows([tmp_path / "a.csv", tmp_path / "c.csv"], None, {})
     with pytest.raises(ValueError, match=r"one of ava, .*not 'coco'"):
-        read_rows([tmp_path / "a.csv"], "coco", Given())
+        read_rows([tmp_path / "a.csv"], "coco", {})
     with pytest.raises(ValueError, match="Give --videos, or --fps"):
-        read_rows([tmp_path], None, Given())
+        read_rows([tmp_path], None, {})
 
 
 def film(path: Path, seconds: float) -> None:
@@ -246,4 +246,4 @@ def test_a_pairs_file_is_held_against_its_annotations(stvr, place: Path):
     (place / "ava.csv").write_text(moved)
     ended = stvr("prepare", "check", place / "ava.csv", "--pairs", place / "p.json")
     assert ended.status == 1
-    assert "do not score AP 1 for 1 labels\n  label 2: AP 0.0000" in ended.out
+    assert "do not reach AP 1 for 1 labels\n  label 2: AP 0.0000" in ended.out

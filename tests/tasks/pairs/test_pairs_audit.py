@@ -62,6 +62,6 @@ def test_the_authors_test_labels_lie_within_one_another_as_published():
 
 def test_the_headline_is_one_line(found: dict):
     assert headline("test", found) == (
-        "test: 75.0% of queries last 1 s; references 3 to 10 s; a target in the first / middle / last third "
-        "0.33 / 1.00 / 0.00; query and reference of one video 50.0%, the query its own target 25.0%; "
-        "1 of 3 labels lie within another")
+        "test: 75.0% of queries last 1 s; references last 3 to 10 s; share of clips with a target in their first / "
+        "middle / last third 0.33 / 1.00 / 0.00; query and reference from one video 50.0%, query its own target 25.0%; "
+        "1 of 3 labels are part of another")

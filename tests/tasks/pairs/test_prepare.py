@@ -7,7 +7,7 @@ import pytest
 
 from stvr.annotations.held_out import draw_held_out, parse_held_out, read_labels, released_labels
 from stvr.tasks.pairs.build import read_pairs
-from stvr.tasks.pairs.prepare import PairOptions, prepare_ava, prepare_table, prepare_ucf101_24
+from stvr.tasks.pairs.prepare import PairOptions, prepare
 
 BOX = "0.1,0.2,0.5,0.9"
 
@@ -36,27 +36,28 @@ def test_the_authors_labels_are_those_of_their_file(shared: Path):
 
 
 def test_ava_becomes_a_pairs_file_that_says_what_it_came_from(csv: Path, tmp_path: Path):
-    said = prepare_ava([csv], tmp_path / "pairs.json", options=PairOptions(seed=3))
+    summary = prepare("ava", [csv], tmp_path / "pairs.json", options=PairOptions(seed=3))
     pairs, header = read_pairs(tmp_path / "pairs.json")
     assert header["protocol"] == "debiased"
     assert header["seed"] == 3
     assert header["held_out"] == {"val": [], "test": ["4"]} | {"val": ["79"]}
     assert list(header["source"]) == ["ava.csv"]
-    assert said["tubelets"] == 18
-    assert {split: counts["pairs"] for split, counts in said["splits"].items()} == {"train": 6, "val": 6, "test": 6}
+    assert summary["tubelets"] == 18
+    assert {split: counts["pairs"] for split, counts in summary["splits"].items()} == {"train": 6, "val": 6, "test": 6}
     assert len(pairs) == 18
 
 
 def test_preparing_twice_gives_the_same_bytes(csv: Path, tmp_path: Path):
     for name in ("one.json", "two.json"):
-        prepare_ava([csv], tmp_path / name)
+        prepare("ava", [csv], tmp_path / name)
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
 
 
 @pytest.mark.parametrize("offset", [0, 900])
 def test_released_references_of_ava_stay_in_its_fifteen_minutes(csv: Path, tmp_path: Path, offset: int):
-    said = prepare_ava([csv], tmp_path / "pairs.json", seconds_offset=offset, options=PairOptions(protocol="released"))
-    assert said["extent_seconds"] == (900 - offset, 1800 - offset)
+    summary = prepare("ava", [csv], tmp_path / "pairs.json", {"offset_seconds": offset},
+                      options=PairOptions(protocol="released"))
+    assert summary["extent_seconds"] == (900 - offset, 1800 - offset)
     tests = [pair for pair in read_pairs(tmp_path / "pairs.json")[0] if pair.split == "test"]
     # seconds 902-904, n = 3: max(902 - 3, 900) to 904 + 3 + 1
     assert {(offset + p.reference.start / 3, offset + p.reference.stop / 3) for p in tests} == {(900, 908)}
@@ -66,14 +67,15 @@ def test_other_videos_than_avas_last_as_long_as_their_annotations(csv: Path, tmp
     (tmp_path / "own.csv").write_text(csv.read_text().replace(",09", ",00"))
     released = PairOptions(protocol="released")
     for path, options in ((tmp_path / "own.csv", released), (csv, PairOptions())):
-        said = prepare_ava([path], tmp_path / "pairs.json", options=options)
-        assert said["extent_seconds"] is None
-    said = prepare_ava([csv], tmp_path / "pairs.json", video_clips=dict.fromkeys("abcdef", 2800), options=released)
-    assert said["extent_seconds"] is None
+        summary = prepare("ava", [path], tmp_path / "pairs.json", options=options)
+        assert summary["extent_seconds"] is None
+    lengths = dict.fromkeys("abcdef", 2800)
+    summary = prepare("ava", [csv], tmp_path / "pairs.json", video_clips=lengths, options=released)
+    assert summary["extent_seconds"] is None
 
 
 def test_the_length_of_a_trimmed_video_bounds_its_references(csv: Path, tmp_path: Path):
-    prepare_ava([csv], tmp_path / "pairs.json", seconds_offset=900, video_clips=dict.fromkeys("abc", 33))
+    prepare("ava", [csv], tmp_path / "pairs.json", {"offset_seconds": 900}, video_clips=dict.fromkeys("abc", 33))
     pairs = read_pairs(tmp_path / "pairs.json")[0]
     assert {span.video for pair in pairs for span in (pair.query.span, pair.reference)} == set("abc")
     assert max(pair.reference.stop for pair in pairs) <= 33
@@ -83,20 +85,20 @@ def test_training_files_only_train(csv: Path, tmp_path: Path):
     (tmp_path / "train.csv").write_text(csv.read_text().replace("d,", "t,").replace("e,", "u,"))
     text = "".join(line for line in (tmp_path / "train.csv").read_text().splitlines(True) if line[0] in "tu")
     (tmp_path / "train.csv").write_text(text)
-    prepare_ava([csv], tmp_path / "pairs.json", train_csvs=[tmp_path / "train.csv"])
+    prepare("ava", [csv], tmp_path / "pairs.json", train_files=[tmp_path / "train.csv"])
     for pair in read_pairs(tmp_path / "pairs.json")[0]:
         assert (pair.query.span.video in "tu") == (pair.split == "train")
 
 
 def test_names_of_videos_that_fit_nothing_are_said(csv: Path, tmp_path: Path):
     with pytest.raises(LookupError, match="names of the video files"):
-        prepare_ava([csv], tmp_path / "pairs.json", video_clips={"a.mp4": 99})
+        prepare("ava", [csv], tmp_path / "pairs.json", video_clips={"a.mp4": 99})
 
 
 def test_the_authors_labels_are_not_put_on_another_label_map(csv: Path, tmp_path: Path):
     (tmp_path / "map.pbtxt").write_text('item { name: "Flapping" id: 12 }')
     with pytest.raises(ValueError, match="Name the labels to hold out"):
-        prepare_ava([csv], tmp_path / "pairs.json", label_map=tmp_path / "map.pbtxt")
+        prepare("ava", [csv], tmp_path / "pairs.json", {"labels": tmp_path / "map.pbtxt"})
 
 
 def test_labels_to_hold_out_are_ids_or_names(tmp_path: Path):
@@ -123,11 +125,11 @@ def test_labels_on_the_command_line_stand_between_semicolons(tmp_path: Path):
 
 
 def test_labels_to_hold_out_that_nobody_does_are_said(csv: Path, tmp_path: Path):
-    said = prepare_ava([csv], tmp_path / "pairs.json", held_out="4;5")
-    assert said["held_out"] == {"test": ["4"]}
-    assert said["unseen"] == ["5"]
+    summary = prepare("ava", [csv], tmp_path / "pairs.json", held_out="4;5")
+    assert summary["held_out"] == {"test": ["4"]}
+    assert summary["unseen"] == ["5"]
     with pytest.raises(LookupError, match=r"nobody does any of the 2 labels to hold out.*: 4; 12; 79\."):
-        prepare_ava([csv], tmp_path / "pairs.json", held_out="5;4,12")
+        prepare("ava", [csv], tmp_path / "pairs.json", held_out="5;4,12")
 
 
 def test_five_of_24_labels_are_held_out_for_each_split():
@@ -144,8 +146,9 @@ def test_five_of_24_labels_are_held_out_for_each_split():
 def test_ucf101_24_becomes_pairs_of_14_5_and_5_classes(shared: Path, tmp_path: Path):
     annotations = shared / "data/annotations/ucf101-24"
     rates = {line.strip().split("/")[-1]: 25.0 for line in (annotations / "testlist01.txt").read_text().split()}
-    said = prepare_ucf101_24(annotations / "pyannot.pkl", tmp_path / "pairs.json", frame_rates=rates)
-    assert {split: counts["labels"] for split, counts in said["splits"].items()} == {"train": 14, "val": 5, "test": 5}
+    summary = prepare("ucf101-24", [annotations / "pyannot.pkl"], tmp_path / "pairs.json", {"frame_rates": rates})
+    labels = {split: counts["labels"] for split, counts in summary["splits"].items()}
+    assert labels == {"train": 14, "val": 5, "test": 5}
     pairs, header = read_pairs(tmp_path / "pairs.json")
     assert header["labels"]["3"] == "Biking"
     assert all(pair.query.span.video != pair.reference.video for pair in pairs)
@@ -155,28 +158,28 @@ def test_fewer_than_24_classes_hold_out_nothing_unless_told(shared: Path, tmp_pa
     annotations = shared / "data/annotations/ucf101-24"
     rates = {line.strip().split("/")[-1]: 25.0 for line in (annotations / "testlist01.txt").read_text().split()}
     some = {video: rate for video, rate in rates.items() if not video.startswith("v_Biking")}
-    said = prepare_ucf101_24(annotations / "pyannot.pkl", tmp_path / "pairs.json", frame_rates=some)
-    assert said["held_out"] == {}
-    assert set(said["splits"]) == {"train"}
-    said = prepare_ucf101_24(annotations / "pyannot.pkl", tmp_path / "pairs.json", frame_rates=some,
-                             held_out="Surfing;Diving")
-    assert said["held_out"] == {"test": ["Diving", "Surfing"]}
+    summary = prepare("ucf101-24", [annotations / "pyannot.pkl"], tmp_path / "pairs.json", {"frame_rates": some})
+    assert summary["held_out"] == {}
+    assert set(summary["splits"]) == {"train"}
+    summary = prepare("ucf101-24", [annotations / "pyannot.pkl"], tmp_path / "pairs.json", {"frame_rates": some},
+                      held_out="Surfing;Diving")
+    assert summary["held_out"] == {"test": ["Diving", "Surfing"]}
 
 
 def test_a_users_table_becomes_pairs(tmp_path: Path):
     rows = [f"{video},{second},.1,.2,.5,.9,a,{label}\n" for video in "abcd"
             for second, label in ((0, "nod"), (1, "wave"), (2, "bow"))]
     (tmp_path / "own.csv").write_text("video,seconds,x1,y1,x2,y2,person,label\n" + "".join(rows))
-    said = prepare_table(tmp_path / "own.csv", tmp_path / "pairs.json")
-    assert {split: counts["pairs"] for split, counts in said["splits"].items()} == {"train": 12}
-    said = prepare_table(tmp_path / "own.csv", tmp_path / "pairs.json", held_out="wave",
-                         options=PairOptions(absent_share=0))
-    assert {split: counts["pairs"] for split, counts in said["splits"].items()} == {"train": 8, "test": 4}
+    summary = prepare("table", [tmp_path / "own.csv"], tmp_path / "pairs.json")
+    assert {split: counts["pairs"] for split, counts in summary["splits"].items()} == {"train": 12}
+    summary = prepare("table", [tmp_path / "own.csv"], tmp_path / "pairs.json", held_out="wave",
+                      options=PairOptions(absent_share=0))
+    assert {split: counts["pairs"] for split, counts in summary["splits"].items()} == {"train": 8, "test": 4}
     assert read_pairs(tmp_path / "pairs.json")[1]["labels"] == {"1": "bow", "2": "nod", "3": "wave"}
 
 
 def test_labels_that_make_no_pair_are_said(tmp_path: Path):
     (tmp_path / "ava.csv").write_text(f"a,1,{BOX},1,0\nb,1,{BOX},2,0\n")
     with pytest.raises(ValueError, match="2 tubelets of 2 labels make no pair"):
-        prepare_ava([tmp_path / "ava.csv"], tmp_path / "pairs.json", held_out={"test": {(2,)}})
+        prepare("ava", [tmp_path / "ava.csv"], tmp_path / "pairs.json", held_out={"test": {(2,)}})
     assert not (tmp_path / "pairs.json").exists()

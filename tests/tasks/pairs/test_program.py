@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stvr.annotations.held_out import released_labels
 from stvr.structures import Pair
 from stvr.tasks.pairs.build import read_pairs
-from stvr.tasks.pairs.prepare import PairOptions, prepare_ava, released_labels
+from stvr.tasks.pairs.prepare import PairOptions, prepare
 
 Seconds = dict[int, tuple[tuple[int, ...], tuple[float, ...]]]  # second -> label, box
 Tubelet = tuple[str, int, int, tuple[int, ...], str]  # video, first, last, label, person
@@ -91,7 +92,7 @@ def film(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def prepared(film: Path, out: Path, protocol: str, seed: int) -> list[Pair]:
-    prepare_ava([film], out, options=PairOptions(protocol=protocol, seed=seed))
+    prepare("ava", [film], out, options=PairOptions(protocol=protocol, seed=seed))
     return read_pairs(out)[0]
 
 

@@ -1,0 +1,115 @@
+"""The matching head put together: the only place that knows which part goes where."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+from torch import nn
+
+from stvr.config import fill
+from stvr.heads.adapter import Project, Scale
+from stvr.heads.embedding import Embedding
+from stvr.heads.head import HeadEntry, HeadOptions, Reads
+from stvr.heads.matching import Attention, MatchingHead
+from stvr.heads.proposals import ProposalNetwork
+from stvr.heads.tail import Tail
+from stvr.propagation import PROPAGATION, build_propagation
+from stvr.store import FeatureSpec
+
+
+class MatchingOptions(HeadOptions):
+    """What a matching head is made of; the defaults are the paper's sizes.
+
+    propagation: a name on the menu, or a table of that name and the propagation's own options.
+    """
+
+    name: str = "matching"
+    propagation: dict[str, Any] = Field(default={"name": "warp_lstm"}, validate_default=True)
+    width: int | None = Field(default=None, ge=1)  # None reads the features as they are
+    feature_scale: Literal["auto", "none", "rms"] = "auto"  # auto is rms for weights that were never trained, else none
+    proposal_width: int = 512
+    num_proposals: int = 32
+    proposal_context: int = 0  # residual convolutions that widen what a cell sees
+    proposal_summary: int = 0  # channels of what the proposal network saw that the second stage is given
+    proposal_positive_from: float = 0.7
+    attention_width: int = 128
+    tail_width: int = 512
+    tail_units: int = 3
+    tail_norm: Literal["frozen_batch", "group"] = "frozen_batch"
+    contrast: Literal["none", "rms"] = "none"
+    fuse: Literal["concat", "compare"] = "concat"
+    add_truth: bool = False
+    sample_size: int = 16
+    embedding_width: int | None = None
+    nms_iou: float = 0.6
+    classes: Literal["three", "binary"] = "three"  # the program's; binary is the paper's text
+
+    @field_validator("propagation", mode="before")
+    @classmethod
+    def with_own_options(cls, value: Any) -> Any:
+        """All options of the propagation that is named, each checked. LookupError for a name on no menu."""
+        table = {"name": value} if isinstance(value, str) else {"name": "warp_lstm", **value}
+        own = {name: option for name, option in table.items() if name != "name"}
+        return {"name": table["name"], **fill(PROPAGATION[table["name"]].options, own).model_dump()}
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "small": {
+        "steps": 350, "batch_size": 12, "optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.01, "schedule": "cosine",
+        "warmup_steps": 25, "window_seconds": 4 / 3, "max_query_seconds": 2.0, "save_every": 50,
+        "head": {
+            "width": 64, "proposal_width": 96, "proposal_context": 3, "proposal_summary": 32,
+            "proposal_positive_from": 0.5, "attention_width": 64, "tail_width": 64, "tail_units": 2,
+            "tail_norm": "group", "contrast": "rms", "fuse": "compare", "add_truth": True, "embedding_width": 64,
+            "nms_iou": 0.4, "sample_size": 12,
+        },
+    },
+}  # fmt: skip
+
+
+def build_matching(options: MatchingOptions, spec: FeatureSpec) -> MatchingHead:
+    channels = options.width or spec.map.width
+    tail_channels = 2 * channels + options.proposal_summary
+    own = {name: option for name, option in options.propagation.items() if name != "name"}
+    return MatchingHead(
+        adapter=build_adapter(options, spec),
+        propagation=build_propagation(options.propagation["name"], channels, own),
+        proposals=ProposalNetwork(
+            channels, options.proposal_width, options.num_proposals, stride=spec.map.stride,
+            context_units=options.proposal_context, summary_width=options.proposal_summary,
+            positive_from=options.proposal_positive_from,
+        ),
+        attention=Attention(channels, options.attention_width),
+        tail=Tail(tail_channels, options.tail_width, options.tail_units, options.tail_norm),
+        tail_channels=tail_channels,
+        contrast=options.contrast,
+        fuse=options.fuse,
+        add_truth=options.add_truth,
+        sample_size=options.sample_size,
+        nms_iou=options.nms_iou,
+        classes=options.classes,
+        embedding=Embedding(channels, options.embedding_width) if options.embedding_width else None,
+    )  # fmt: skip
+
+
+def build_adapter(options: MatchingOptions, spec: FeatureSpec) -> nn.Module:
+    """A projection has its own scale."""
+    if options.width:
+        return Project(spec.map.width, options.width)
+    return Scale() if fit_to(options, spec).feature_scale == "rms" else nn.Identity()
+
+
+def fit_to(options: MatchingOptions, spec: FeatureSpec) -> MatchingOptions:
+    """The scale that features ask for: those of weights that were never trained have a size that means nothing."""
+    if options.feature_scale != "auto":
+        return options
+    return options.model_copy(update={"feature_scale": "rms" if spec.weights == "analytic" else "none"})
+
+
+def reads(options: MatchingOptions) -> Reads:
+    return Reads(flow=PROPAGATION[options.propagation["name"]].needs_flow)
+
+
+MATCHING = HeadEntry(MatchingOptions, build_matching, "pairs", PRESETS, reads, fit_to)

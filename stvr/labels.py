@@ -1,0 +1,22 @@
+"""A label is a set of actions: "1,3" as text, "nod + wave" by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def label_text(actions: Iterable[object]) -> str:
+    """(1, 3) as "1,3"."""
+    return ",".join(map(str, actions))
+
+
+def actions_of(label: str) -> list[str]:
+    """ "1,3" as ["1", "3"]."""
+    return label.split(",")
+
+
+def label_name(label: str | Iterable[Any], names: Mapping[Any, str]) -> str:
+    """ "1,3", or its actions (1, 3), as "nod + wave". names: of the actions; one without a name keeps its id."""
+    actions = actions_of(label) if isinstance(label, str) else label
+    return " + ".join(names.get(action, str(action)) for action in actions)

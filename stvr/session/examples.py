@@ -1,0 +1,53 @@
+"""What a user says of a query, a time and a box, as clips and shares of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from stvr.structures import ClipSpec, Span
+
+QUERY_SECONDS = 1.0  # of a query when no span is given: a second around the asked time
+
+
+class Facts(NamedTuple):
+    """What a file or a store says of a video; width and height in pixels as displayed."""
+
+    path: Path
+    video: str
+    width: int
+    height: int
+    duration_seconds: float
+    num_clips: int
+
+
+def query_span(spec: ClipSpec, facts: Facts, at: float, span: tuple[float, float] | None) -> Span:
+    """The clips of the query; the time asked for must lie in the video, and in the span when there is one."""
+    path, duration = facts.path, facts.duration_seconds
+    start, stop = span or (max(0.0, at - QUERY_SECONDS / 2), at + QUERY_SECONDS / 2)
+    if not 0 <= at <= duration:
+        raise ValueError(f"--at {at:g} lies outside {path}, which lasts {duration:.2f} s.")
+    if not (0 <= start < stop and start < duration and start <= at <= stop):
+        raise ValueError(f"a query from {start:g} to {stop:g} s around {at:g} does not lie in {path}, "
+                         f"which lasts {duration:.2f} s. Give --span START,STOP that holds --at.")
+    clips = spec.span(facts.video, start, min(stop, duration))
+    first = min(clips.start, facts.num_clips - 1)  # the last clip may be a broken one
+    return Span(clips.video, first, min(max(clips.stop, first + 1), facts.num_clips))
+
+
+def query_box(box: Sequence[float], facts: Facts) -> Tensor:
+    """(4,) xyxy in [0, 1]. Shares when all four are at most 1, else pixels of the picture as displayed."""
+    edges = torch.tensor([float(edge) for edge in box], dtype=torch.float64)
+    if len(edges) != 4 or not edges.isfinite().all():
+        raise ValueError(f"a box is four numbers X1,Y1,X2,Y2, not {list(box)}.")
+    if (edges > 1).any():
+        edges = edges / edges.new_tensor([facts.width, facts.height, facts.width, facts.height])
+    inside = edges.clamp(0, 1)
+    if not (inside[0] < inside[2] and inside[1] < inside[3]):
+        raise ValueError(f"the box {','.join(f'{edge:g}' for edge in box)} has no area inside the picture of "
+                         f"{facts.width} x {facts.height}. Give X1,Y1,X2,Y2 with X1 < X2 and Y1 < Y2.")
+    return inside.float()

@@ -1,0 +1,157 @@
+"""Where a session's features come from: a store, a video file, a live source."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stvr.backbones import Backbone
+from stvr.extract.flow import Flow
+from stvr.session.examples import Facts
+from stvr.store import FeatureSpec, FeatureStore, as_maps, as_stored
+from stvr.structures import Features, Span
+from stvr.video.decode import VideoInfo
+from stvr.video.reading import Clip, as_fed, read_clips
+
+
+class Source(Protocol):
+    """Clips of one video, in order."""
+
+    @property
+    def span(self) -> Span:
+        """The clips that there are, or are said to be."""
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for equal features; None for what can be read only once."""
+
+    def features(self, size: int) -> Iterator[Features]:
+        """At most `size` clips at a time, on the CPU."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredClips:
+    """A span of a video in a store. flow: whether it is read, too."""
+
+    store: FeatureStore
+    span: Span
+    flow: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        notes = self.store.info(self.span.video)
+        return str(self.store), self.span, notes.get("digest"), self.flow
+
+    def features(self, size: int) -> Iterator[Features]:
+        for start in range(self.span.start, self.span.stop, size):
+            yield self._read(Span(self.span.video, start, min(start + size, self.span.stop)))
+
+    def _read(self, span: Span) -> Features:
+        flow = self.store.read_flow(span).float() if self.flow else None
+        return Features({self.store.spec.endpoint: as_maps(self.store.read(span))}, flow)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Eyes:
+    """What turns clips of frames into features, as a spec says. flow: None where the head reads none."""
+
+    backbone: Backbone
+    spec: FeatureSpec
+    flow: Flow | None = None
+
+    def see(self, clips: Sequence[Clip]) -> Features:
+        """Rounded to float16 on the way, as a store does, so that a file and its cached features give one answer."""
+        frames = as_fed(np.stack([clip.frames for clip in clips]), self.spec)
+        maps = as_maps(as_stored(self.backbone(frames)).cpu().half())
+        return Features({self.spec.endpoint: maps}, self._flow(clips, (maps.shape[1], maps.shape[2])))
+
+    def _flow(self, clips: Sequence[Clip], grid: tuple[int, int]) -> torch.Tensor | None:
+        if self.flow is None:
+            return None
+        return torch.from_numpy(np.stack([self.flow(clip.before, clip.frames, grid) for clip in clips])).float()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileClips:
+    """A span of a video file, decoded and seen when it is asked for."""
+
+    info: VideoInfo
+    span: Span
+    eyes: Eyes
+
+    @property
+    def key(self) -> Hashable:
+        path = self.info.path.resolve()
+        now = path.stat()
+        return str(path), now.st_mtime_ns, now.st_size, self.span
+
+    def features(self, size: int) -> Iterator[Features]:
+        """Fewer clips than the span says where the stream ends early."""
+        clips = read_clips(self.info.path, self.eyes.spec, self.span.start, self.info)
+        wanted = islice(clips, len(self.span))
+        while batch := list(islice(wanted, size)):
+            yield self.eyes.see(batch)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveClips:
+    """Clips that come from elsewhere, frames (F, S, S, 3) uint8 RGB each: a camera's, say. They are seen one by one."""
+
+    name: str
+    clips: Iterable[NDArray[np.uint8]]
+    eyes: Eyes
+    key: Hashable = None
+
+    @property
+    def span(self) -> Span:
+        """Nobody knows how many there will be."""
+        return Span(self.name, 0, 1)
+
+    def features(self, size: int) -> Iterator[Features]:
+        before: NDArray[np.uint8] | None = None
+        for number, frames in enumerate(self.clips):
+            yield self.eyes.see([Clip(number, frames, np.zeros(len(frames), np.int64), before)])
+            before = frames[-1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredVideo:
+    """A video of a store. path: what the user called it; the file need not be there any more."""
+
+    path: Path
+    name: str
+    store: FeatureStore
+    flow: bool = False
+
+    @property
+    def facts(self) -> Facts:
+        notes = self.store.info(self.name)
+        return Facts(self.path, self.name, notes["width"], notes["height"], notes["duration_seconds"],
+                     self.store.num_clips(self.name))
+
+    def clips(self, span: Span) -> StoredClips:
+        return StoredClips(self.store, span, self.flow)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VideoFile:
+    """A video that is decoded when it is looked at."""
+
+    info: VideoInfo
+    eyes: Eyes
+
+    @property
+    def facts(self) -> Facts:
+        info = self.info
+        return Facts(info.path, info.path.stem, info.width, info.height, float(info.duration),
+                     info.count_clips(self.eyes.spec.clip))
+
+    def clips(self, span: Span) -> FileClips:
+        return FileClips(self.info, span, self.eyes)

@@ -1,0 +1,37 @@
+"""What stores of earlier releases do not say of themselves, read off their arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import log2
+from typing import Any
+
+from stvr.store.places import Place
+from stvr.structures import MapSpec
+
+
+def any_map_shape(place: Place) -> tuple[int, ...]:
+    """(row, column, time, channel) of the videos of a store, finished or not. ValueError when there is none."""
+    for video in sorted(place.folders()):
+        content = place.read(f"{video}/features/zarr.json")
+        if content is not None:
+            return tuple(json.loads(content)["shape"][1:])
+    raise ValueError(f"{place.path} was made by an earlier release and holds no video yet. Remove it and extract anew.")
+
+
+def with_maps(spec: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    """The JSON values of a spec of format 1, which names its endpoint alone, with what its maps are.
+
+    shape: (row, column, time, channel) of a clip. Strides were powers of two; pooled maps have one cell.
+    """
+    rows, columns, steps, channels = shape
+    size = spec["clip"]["image_size"]
+    stride = size if rows == columns == 1 else 2 ** round(log2(size / rows))
+    maps = {spec["endpoint"]: {"stride": stride, "steps": steps, "channels": channels}}
+    return {**{name: value for name, value in spec.items() if name != "endpoint"}, "maps": maps}
+
+
+def map_of_checkpoint(endpoint: str, width: int) -> MapSpec:
+    """Heads of format 1 read I3D's Mixed_4c alone: 16 pixels a cell, two time steps, `width` channels in all."""
+    return MapSpec(endpoint, 16, 2, width // 2)
