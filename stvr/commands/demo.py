@@ -11,9 +11,9 @@ from stvr.commands import Seed, done
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
-    size: Annotated[str, typer.Option(help="Of the world: tiny, small or full.")] = "tiny",
-    steps: Annotated[int | None, typer.Option(min=1, help="Of training; fitted to the size if not given.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for everything it makes.")] = Path("demo"),
+    size: Annotated[str, typer.Option(help="Size of the world: tiny, small or full.")] = "tiny",
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps; by default fitted to the size.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Run everything once on a synthetic world: synth, extract, train, eval, locate, and one HTML report."""

@@ -55,7 +55,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A file that `stvr store export` wrote.", show_default=False)],
     out: Annotated[str, typer.Option(help="A store, new or of the same kind.", show_default=False)],
 ) -> None:
-    """Make a store of an exported file again."""
+    """Read an exported file back into a store."""
     from stvr.store.exchange import describe_export, import_features
 
     with shown_videos("importing", describe_export(file)["videos"]) as show:
@@ -64,7 +64,7 @@ def import_(
 
 @contextmanager
 def shown_videos(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A function to call after each video, which shows how many of all are done."""
+    """Yields a function to call after each video, which shows how many of all are done."""
     from stvr.progress import shown_steps
 
     with shown_steps(what) as show:
