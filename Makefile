@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint docs install clean
+TESTED ?= $(BIN)/python
+
+.PHONY: demo test pytest lint docs install clean
 demo: $(STAMP)
 	$(BIN)/stvr demo --out demo
 
-test: lint docs
-	$(BIN)/python -m pytest
+test: lint docs pytest
 	$(BIN)/python scripts/compile_kernels.py
+
+# On every core, a file at a time, so that the tests of a file share what it made; then those that bear no company.
+pytest:
+	$(TESTED) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not alone"
+	$(TESTED) -m pytest -m alone
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -58,7 +58,8 @@ def main() -> int:
     if os.environ.get("TRITON_INTERPRET", "0") == "1":
         sys.exit("compile_kernels.py needs a compiler, but TRITON_INTERPRET=1 asks for the interpreter. Unset it.")
     if importlib.util.find_spec("triton") is None:
-        print("Triton is not installed: no kernel was compiled.")
+        print("No kernel was compiled: triton is not installed. Linux has it (`pip install triton`); elsewhere the "
+              "package runs without these kernels.")
         return 0
     start = perf_counter()
     modules = [f"stvr.kernels.{path.parent.name}.kernel" for path in sorted(KERNELS.glob("*/kernel.py"))]

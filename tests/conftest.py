@@ -1,14 +1,36 @@
-"""Fixtures for every room."""
+"""Fixtures for every room, and the settings of every test process."""
 
+import getpass
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from stvr.cli import main
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def keep_compiled_code_apart() -> None:
+    """Code compiled for AVX-512 crashes a process that is held to AVX2; the default cache does not tell them apart."""
+    capability = torch.backends.cpu.get_cpu_capability().replace(" ", "_").lower()
+    folder = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}_{capability}"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+
+
+def take_one_thread() -> None:
+    """Side by side with other test processes: a thread each, and one for the processes that tests start."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+keep_compiled_code_apart()
+if "PYTEST_XDIST_WORKER" in os.environ:
+    take_one_thread()
 
 
 @pytest.fixture(scope="session")

@@ -188,10 +188,10 @@ class Session:
         ValueError where the store has features of another file under that name.
         """
         path = Path(reference)
-        name = path.stem if path.exists() else str(reference)
+        name = path.stem if path.is_file() else str(reference)
         if self.store is None or name not in self.store:
             return VideoFile(probe(path), self.eyes())
-        if path.exists() and self.store.info(name).get("digest") != digest_of(path):
+        if path.is_file() and self.store.info(name).get("digest") != digest_of(path):
             raise ValueError(f"{name!r} is in {self.store} already, made from another file than {path}. "
                              "Rename the file, or name another --store.")
         return StoredVideo(path, name, self.store, self.reads.flow)

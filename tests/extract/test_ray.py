@@ -12,6 +12,8 @@ from clock import Reader, run, tree, write_clocks
 
 from stvr.store import FeatureStore, check_all
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def cluster():

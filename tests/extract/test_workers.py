@@ -21,6 +21,8 @@ from stvr.extract.flow import Flow
 from stvr.extract.job import extract
 from stvr.store import FeatureStore, check_all
 
+pytestmark = pytest.mark.alone
+
 
 def test_three_workers_write_what_one_writes(tmp_path):
     videos = write_clocks(tmp_path, [9, 5, 7, 2, 6])

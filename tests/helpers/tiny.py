@@ -48,7 +48,7 @@ def write_store(path: Path, spec: FeatureSpec = SPEC, side: int = 10, videos: st
             writer.append(
                 maps, ticks, flow if spec.flow != "none" else None, maps.flip(2).sqrt() if spec.flipped else None
             )  # fmt: skip
-            writer.complete()
+            writer.complete(width=160, height=160, duration_seconds=NUM_CLIPS / 3)
     return store
 
 

@@ -96,6 +96,7 @@ def test_a_file_that_fails_is_noted_in_the_bucket(tmp_path, url):
     assert "cannot be read as a video" in FeatureStore.open(url).failed()["bad"]
 
 
+@pytest.mark.alone
 def test_a_lease_in_a_bucket_holds_until_it_runs_out(url):
     objects = place_at(url)._objects
     first = BucketClaim(objects, ".claims/a", 60)
@@ -117,6 +118,7 @@ def test_a_lease_in_a_bucket_holds_until_it_runs_out(url):
     assert bucket_tree(url) == {}
 
 
+@pytest.mark.alone
 def test_kills_of_four_workers_on_a_bucket_leave_what_an_undisturbed_run_leaves(tmp_path, url):
     (tmp_path / "videos").mkdir()
     videos = write_clocks(tmp_path / "videos", [12, 9, 14, 10, 13, 8, 11, 14, 10, 12, 9, 11])
