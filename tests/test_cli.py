@@ -67,9 +67,10 @@ FAULTS = [
     (TRAIN + " --out {p}/store --resume", "holds no run to resume"),
     (TRAIN + " --out {p}/run --resume", "was begun with other"),
     (TRAIN + " --out {p}/text", "text"),
-    (TRAIN + " --preset huge", "'huge' is no preset. The presets are: paper, small"),
-    (TRAIN + " --propagation wind", "is no propagation. The menu is: none, conv_lstm, flow, traj_lstm, warp_lstm"),
-    (TRAIN + " --head hydra", "'hydra' is no head. The menu is: matching"),
+    (TRAIN + " --preset huge", "'huge' is no preset of the head 'matching'. Its presets are: paper, small"),
+    (TRAIN + " --propagation wind",
+     "there is no propagation 'wind'. Choose one of none, conv_lstm, flow, traj_lstm, warp_lstm"),
+    (TRAIN + " --head hydra", "there is no head 'hydra'. Choose one of matching"),
     (TRAIN + " --optimizer lion", "option 'optimizer'"),
     (TRAIN + " --lr -1", "option 'lr'"),
     (TRAIN + " --config {p}/nowhere.toml", "wanted a TOML file"),
@@ -199,7 +200,7 @@ def test_train_eval_and_info_follow_one_another(stvr, place, tmp_path):
     ended = stvr(*asked, "--steps", 2, "--propagation", "none")
     assert ended.status == 0, ended.err
     assert ended.out.startswith(f"{tmp_path}/run/head.safetensors: 2 steps, 2 of them now; total ")
-    assert load_head(tmp_path / "run").options.propagation == "none"
+    assert load_head(tmp_path / "run").options.propagation == {"name": "none"}
     ended = stvr(*asked, "--steps", 2, "--propagation", "none", "--resume")
     assert ended.out == f"{tmp_path}/run/head.safetensors: 2 steps, 0 of them now; nothing left to do\n"
     ended = stvr("eval", "--checkpoint", tmp_path / "run", "--store", place / "store", "--pairs", place / "pairs.json",
