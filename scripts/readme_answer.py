@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 
 import stvr
-from stvr.jobs.demo import Places, title_of
+from stvr.jobs.demo import Places
+from stvr.labels import label_name
 from stvr.render.draw import DARK, TRUTH, Picture, colour_of, draw_box, letters, with_time_bar
 from stvr.render.video import box_at
 from stvr.structures import ClipSpec, Pair, Tubelet
@@ -60,7 +61,7 @@ def main() -> None:
     label = best_label(places)
     same = [pair for pair in pairs if pair.split == "test" and pair.label == label and pair.targets]
     question, found = best_answer(places, same)
-    first, *others = film(question, found, title_of(label, header["labels"]))
+    first, *others = film(question, found, label_name(label, header["labels"]))
     first.save(arguments.webp, save_all=True, append_images=others, duration=round(1000 / RATE), loop=0, quality=60,
                method=6)  # fmt: skip
     overlaps = ", ".join(f"{each.overlap:.2f}" for each in found)

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stvr.former_digests import settled_digest
+
 LABEL_NONE, LABEL_DIFFERENT, LABEL_SAME = 0, 1, 2  # the detector's three classes (Feng et al. 2019, their program)
 
 
@@ -117,7 +119,8 @@ class FeatureSpec:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> FeatureSpec:
         maps = tuple(MapSpec(endpoint, **each) for endpoint, each in values["maps"].items())
-        return cls(**{**values, "maps": maps, "clip": ClipSpec(**values["clip"])})
+        digest = settled_digest(values["weights_digest"])
+        return cls(**{**values, "maps": maps, "clip": ClipSpec(**values["clip"]), "weights_digest": digest})
 
     def differences(self, other: FeatureSpec, besides: Collection[str] = ()) -> list[str]:
         """One line for each value that tells the two apart; empty when their features are comparable.

@@ -69,7 +69,11 @@ def chosen_precision(precision: str, device: torch.device) -> str:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively; where it does not, bfloat16 is slower than float32."""
+    """Whether the device multiplies bfloat16 natively; where it does not, bfloat16 is slower than float32.
+
+    A CPU's oneDNN may be held to fewer instructions than the CPU has, by ONEDNN_MAX_CPU_ISA.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return native and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stvr.backbones.onednn import AlwaysOneDNN
+
 OPENVINO_PRECISION = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
-def eager(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """`network`, a function of uint8 frames, set to compute in `dtype`."""
-    return network.to(dtype)
+def instruction_set(device: torch.device | str) -> str:
+    """What decides how sums round: a GPU by its name, a CPU by its instructions, such as "x86_64 AVX512 BF16"."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    words = [platform.machine(), torch.backends.cpu.get_cpu_capability()]
+    if words[-1] == "AVX512":
+        words += ["BF16"] * torch.cpu._is_avx512_bf16_supported() + ["AMX"] * torch.cpu._is_amx_tile_supported()
+    return " ".join(words)
+
+
+class Eager(nn.Module):
+    """`network`, a function of uint8 frames, computing in `dtype`; equal bits for every batch and number of threads."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(dtype)
+
+    def forward(self, frames: Tensor) -> Any:
+        with AlwaysOneDNN():
+            return self.network(frames)
 
 
 class Compiled(nn.Module):
@@ -26,6 +47,8 @@ class Compiled(nn.Module):
         self._compiled: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, frames: Tensor) -> Tensor:
+        if len(frames) == 1 and not frames.is_cuda:  # alone it would go slowly, and round in another way
+            return self(frames.expand(2, *frames.shape[1:]).contiguous())[:1]
         if self._compiled is None:
             mode = "reduce-overhead" if frames.is_cuda else "default"
             self._compiled = torch.compile(self.network, dynamic=False, mode=mode)
@@ -76,5 +99,5 @@ def import_openvino() -> Any:
 
 
 RUNTIMES: dict[str, Callable[[nn.Module, torch.dtype], nn.Module]] = {
-    "torch": eager, "compile": Compiled, "openvino": OpenVINO,
+    "torch": Eager, "compile": Compiled, "openvino": OpenVINO,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import Annotated
 
@@ -35,4 +36,6 @@ def repair(
     report = run_repair(opened, found, files, load, flow_of(opened.spec, flow_weights, usable(device)), workers)
     done(store, f"{len(report.done)} videos repaired ({report.clips_computed} clips computed, "
                 f"{report.clips_reused} kept), {len(report.failed)} failed")
+    for name, doubt in report.doubtful.items():
+        print(f"stvr: {name} is repaired, but has {doubt}", file=sys.stderr)
     exit_telling(report.failed)

@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stvr.backbones.runtimes import instruction_set
 from stvr.extract.ahead import Hung, Pulse, ahead, patiently
+from stvr.extract.arithmetic import other_arithmetics
 from stvr.extract.flow import Flow
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
@@ -154,7 +156,9 @@ class Extractor:
         with _patience(path, pulse):
             info = patiently(_blamed(path, (probe(path, pulse.beat) for _ in range(1))), pulse)
         num_clips, computed = info.count_clips(self.store.spec.clip), 0
-        with self.store.write(path.stem, num_clips, self.map_shape, self._notes(info, digest) | origin) as writer:
+        notes = self._notes(info, digest) | origin
+        with self.store.write(path.stem, num_clips, self.map_shape, notes) as writer:
+            others = other_arithmetics(writer.noted, notes)
             clips = read_clips(
                 path, self.store.spec, writer.next_clip, info, lambda error: errors.append(str(error)), pulse.beat
             )
@@ -167,8 +171,8 @@ class Extractor:
                     computed += len(frames)
                     yield Progress(computed, writer.num_clips - writer.num_wanted, writer.num_clips)
             num_errors = max(len(errors), writer.noted.get("decode_errors", 0))
-            writer.complete(decode_errors=num_errors)
-        doubt = _doubt(num_errors, num_clips - writer.num_clips)
+            writer.complete(decode_errors=num_errors, **({"also_computed_by": others} if others else {}))
+        doubt = _doubt(num_errors, num_clips - writer.num_clips, others if computed else [])
         yield Outcome(computed, writer.num_clips - computed, doubt=doubt)  # after the claim is released, as above
 
     def _skip(self, path: Path, digest: str) -> Outcome:
@@ -226,6 +230,7 @@ class Extractor:
             "codec": info.codec,
             "precision": self.backbone.precision,
             "batch_size": self.batch_size,
+            "processor": instruction_set(getattr(self.backbone, "device", "cpu")),
             "versions": {name: version(name) for name in self.libraries},
         }
 
@@ -257,9 +262,10 @@ def shape_of(maps: Tensor) -> tuple[int, ...]:
     return tuple(maps.shape[1:])
 
 
-def _doubt(num_errors: int, num_lost: int) -> str:
+def _doubt(num_errors: int, num_lost: int, others: Sequence[str]) -> str:
     parts = [f"{num_errors} decoding errors"] if num_errors else []
     parts += [f"{num_lost} clips fewer than its header says"] if num_lost else []
+    parts += [f"shards by {', '.join(others)}, which may round otherwise than those of now"] if others else []
     return " and ".join(parts)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stvr.backbones.onednn import AlwaysOneDNN
 from stvr.backbones.weights.load import digest, read_state
 from stvr.kernels.warp import dense_warp
 from stvr.store import FeatureSpec
@@ -108,7 +109,8 @@ def load_raft(image_size: int, weights: Path | None, device: str) -> Flow:
 
 def back_by_raft(network: nn.Module, device: str, pictures: Tensor) -> Tensor:
     scaled = (pictures * 2 - 1).to(device)
-    origins: Tensor = network(scaled[1:], scaled[:-1])[-1]  # (N, 2, side, side), (x, y)
+    with AlwaysOneDNN():
+        origins: Tensor = network(scaled[1:], scaled[:-1])[-1]  # (N, 2, side, side), (x, y)
     return -origins.flip(1).movedim(1, -1).float().cpu()
 
 

@@ -71,7 +71,10 @@ def extract(
     flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
     backbone is fed; BGR and tf1 are the authors'. compress: how the store keeps features. A backbone of several
     endpoints fills a store for each, below `store_path`. workers, engine: how many processes, of this machine ("local")
-    or of a cluster ("ray"); the store is the same, bit for bit. timeout: seconds a decoder may be silent; None: any.
+    or of a cluster ("ray"). timeout: seconds a decoder may be silent; None: any.
+    The store is the same, bit for bit, for any number of workers, threads and clips at once, and however often it was
+    killed, on CPUs with the same instructions and with one version of torch (each video's notes have both: "processor",
+    "versions"). On a GPU batch_size must be the same, too. docs/extraction.md has the exceptions and the bounds.
     lease_seconds: how long a process that died on another machine, or writing to a bucket, still holds its video.
     report: called after every batch; without it, progress is shown on standard error.
     """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from stvr.extract.arithmetic import arithmetic
 from stvr.extract.extractor import Backbone, digest_of
 from stvr.extract.flow import Flow
 from stvr.extract.job import ExtractReport, by_name, extract
@@ -27,11 +28,14 @@ def repair(
 ) -> ExtractReport:
     """Recomputes what `found` says is broken, shard by shard, as it was made: same spec, precision and batches.
 
-    videos: files; only those that are needed are read. load: precision -> backbone.
-    A video whose file is missing or has changed stays as it is, and is reported. ValueError for another backbone.
+    videos: files, of which those that are needed are read. load: precision -> backbone.
+    The bytes are the ones that were lost if processor and torch are the same (see `extract`); where a video's notes say
+    that they were others, `doubtful` says so. A video whose file is missing or has changed stays as it is, and is
+    reported. ValueError for another backbone.
     """
     files, result, spec = by_name(videos), ExtractReport(), store.spec
     groups: dict[tuple[str, int], list[str]] = defaultdict(list)
+    made_by: dict[str, str] = {}
     broken = dict.fromkeys(fault.video for fault in found.faults)
     sound = next((store.info(video) for video in store.videos() if video not in broken), {})
     for video in broken:
@@ -39,7 +43,8 @@ def repair(
         if reason := _unusable(video, files.get(video), info.get("digest")):
             result.failed[video] = reason
         else:
-            usual = USUAL | sound | info  # a video whose notes are lost was made like the others
+            usual = USUAL | sound | info  # one whose notes are lost was made as the others
+            made_by[video] = arithmetic(usual)
             groups[usual["precision"], usual["batch_size"]].append(video)
     for (precision, batch_size), names in groups.items():
         backbone = load(precision)
@@ -59,9 +64,17 @@ def repair(
         )  # fmt: skip
         result.done += made.done
         result.failed |= made.failed
+        result.doubtful |= _rounded_otherwise(store, made.done, made_by) | made.doubtful
         result.clips_computed += made.clips_computed
         result.clips_reused += made.clips_reused
     return result
+
+
+def _rounded_otherwise(store: FeatureStore, videos: Sequence[str], made_by: dict[str, str]) -> dict[str, str]:
+    """What is to be said of the videos that another torch or processor has computed again now."""
+    now = {video: arithmetic(store.info(video)) for video in videos}
+    return {video: f"what was lost by {now[video]}, where it was by {made_by[video]}: last bits may differ"
+            for video in videos if now[video] != made_by[video]}  # fmt: skip
 
 
 def _unusable(video: str, source: Source | None, digest: str | None) -> str:

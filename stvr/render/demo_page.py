@@ -48,7 +48,7 @@ def training_line(line: Mapping[str, float]) -> dict[str, Any]:
 def configuration(results: Results, version: str) -> dict[str, Any]:
     spec, training = results["store_spec"], dict(results["checkpoint"]["train"])
     return {
-        "backbone": f"{spec['backbone']} at {spec['endpoint']}, weights {spec['weights']}, "
+        "backbone": f"{spec['backbone']} at {', '.join(spec['maps'])}, weights {spec['weights']}, "
                     f"{spec['clip']['image_size']} px",
         "head": json.dumps(training.pop("head")),
         "training": json.dumps(training),

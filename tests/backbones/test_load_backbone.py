@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -65,7 +68,16 @@ def test_auto_takes_bfloat16_only_where_it_is_native(monkeypatch):
     for native, precision in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
         assert load_backbone(endpoint="Conv3d_1a_7x7").precision == precision
+
+
+def test_auto_takes_float32_where_onednn_is_held_to_avx2():
+    code = ("from stvr.backbones import load_backbone\n"
+            "print(load_backbone(endpoint='Conv3d_1a_7x7').precision)")
+    held = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    ended = subprocess.run([sys.executable, "-c", code], env=held, capture_output=True, text=True, check=True)
+    assert ended.stdout == "float32\n"
 
 
 def test_without_weights_it_is_analytic_and_warns_once(caplog):

@@ -117,6 +117,14 @@ def test_raft_runs_from_the_later_picture_to_the_earlier(raft):
     assert np.abs(flow).max() > 0.1
 
 
+def test_rafts_bits_are_the_same_on_two_threads(raft, threads):
+    frames, flow, flows = painted(1, 2)[:, :128, :128], load_flow("raft", 128, raft[1] / "small.pth"), []
+    for count in (1, 2):
+        threads(count)
+        flows.append(flow(frames[0], frames[1:], (16, 16)))
+    np.testing.assert_array_equal(*flows)
+
+
 def test_raft_is_identified_by_its_weights(raft, tmp_path):
     _, folder = raft
     specs = {load_flow("raft", 320, folder / f"small.{ending}").spec for ending in ("pth", "safetensors")}

@@ -13,12 +13,10 @@ from pathlib import Path
 import av
 import pytest
 import torch
-from clock import CLIP, Looks, Reader, quiet, run, tree, write_clocks, write_drift
+from clock import Looks, Reader, run, tree, write_clocks, write_drift
 from driven import start, without_leftovers, workers_of
 
-from stvr.backbones import load_backbone
 from stvr.extract.flow import Flow
-from stvr.extract.job import extract
 from stvr.store import FeatureStore, check_all
 
 pytestmark = pytest.mark.alone
@@ -36,19 +34,6 @@ def test_three_workers_write_what_one_writes(tmp_path):
     assert (steps[-1].fraction, steps[-1].clips, steps[-1].num_videos) == (1, 29, 5)
     again = run(videos, tmp_path / "three", Reader(tmp_path / "log"), workers=2)
     assert (again.done, len(again.skipped), again.clips_reused) == ([], 5, 29)
-
-
-def test_the_network_gives_the_same_bits_on_fewer_threads(tmp_path):
-    videos, backbone = write_clocks(tmp_path, [3, 2]), load_backbone(endpoint="Conv3d_2c_3x3", precision="float32")
-    options = {"batch_size": 2, "report": quiet, "flip": True}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        extract(videos, tmp_path / "one", backbone, CLIP, **options)
-        extract(videos, tmp_path / "two", backbone, CLIP, workers=2, **options)
-    finally:
-        torch.set_num_threads(threads)
-    assert tree(tmp_path / "two") == tree(tmp_path / "one")
 
 
 class Deadly(Reader):

@@ -12,6 +12,8 @@ import torch
 from barcode import number_in, write_video
 from scipy.ndimage import gaussian_filter
 
+from stvr.backbones.i3d import I3D
+from stvr.backbones.weights.load import save_weights
 from stvr.extract.job import extract
 from stvr.extract.pace import Step
 from stvr.structures import ClipSpec, MapSpec
@@ -99,6 +101,25 @@ def run(videos, store, backbone, **options):
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file of a store by its name."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def write_rounding_weights(path: Path) -> Path:
+    """A weights file for I3D to Mixed_4c whose sums round: He's sizes, batch norms with any statistics.
+
+    The analytic weights add and select exactly, so that no order of adding could be told from another.
+    """
+    chance = torch.Generator().manual_seed(7)
+    model = I3D("Mixed_4c")
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, torch.nn.Conv3d):
+                layer.weight.normal_(0, (2 / layer.weight[0].numel()) ** 0.5, generator=chance)
+            elif isinstance(layer, torch.nn.BatchNorm3d):
+                layer.bias.normal_(0, 0.1, generator=chance)
+                layer.running_mean.normal_(0, 0.1, generator=chance)
+                layer.running_var.uniform_(0.5, 1.5, generator=chance)
+    save_weights(model, path)
+    return path
 
 
 def write_clocks(folder: Path, sizes: list[int]) -> list[Path]:

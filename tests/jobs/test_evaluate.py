@@ -29,16 +29,6 @@ BOX, FAR = torch.tensor([[0.2, 0.1, 0.6, 0.9]]), torch.tensor([[0.7, 0.1, 0.9, 0
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    return write_store(tmp_path_factory.mktemp("features") / "store").path
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory) -> Path:
-    return write_tiny_pairs(tmp_path_factory.mktemp("pairs") / "pairs.json")
-
-
-@pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("run") / "head.safetensors"
     options = MatchingOptions(**HEAD)

@@ -33,26 +33,10 @@ from stvr.tasks.pairs.dataset import TrainingBatches
 from stvr.tasks.pairs.file import write_pairs
 from stvr.tasks.pairs.training import draw_pairs, training_pairs
 from stvr.video.decode import decode_clips
-from stvr.world.synthetic import write_world
 
 SIZE = 64
 OPTIONS = MatchingOptions(**HEAD)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory) -> list[Path]:
-    """Three videos of four seconds."""
-    world = tmp_path_factory.mktemp("finetune") / "world"
-    write_world(world, size="tiny", workers=1)
-    return sorted((world / "videos").glob("*.mp4"))[:3]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def spec_of(flow: str = "none") -> FeatureSpec:
@@ -75,11 +59,11 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pairs(videos: list[Path], tmp_path_factory) -> Path:
+def pairs(films: list[Path], tmp_path_factory) -> Path:
     def tubelet(video: Path) -> Tubelet:
         return Tubelet(Span(video.stem, 2, 5), torch.tensor([[0.2, 0.1, 0.7, 0.9]] * 3))
 
-    asked = [(videos[0], videos[1]), (videos[1], videos[2]), (videos[2], videos[0])]
+    asked = [(films[0], films[1]), (films[1], films[2]), (films[2], films[0])]
     made = [Pair(tubelet(query), Span(of.stem, 0, 8), (tubelet(of),), "1") for query, of in asked]
     path = tmp_path_factory.mktemp("pairs") / "pairs.json"
     write_pairs(path, made, {"clip": {"fps": 24, "frames_per_clip": 8}, "labels": {"1": "wave"}})
@@ -99,8 +83,8 @@ def trainee_of(checkpoint: Path, **flags: object) -> FromFrames:
     return FromFrames(trainable_backbone(loaded.spec, None), loaded.head, options(**flags)).train()
 
 
-def test_features_of_frames_are_those_that_extraction_stores(checkpoint, videos):
-    clips = [frames for _, frames, _ in decode_clips(videos[0], ClipSpec(image_size=SIZE))][:3]
+def test_features_of_frames_are_those_that_extraction_stores(checkpoint, films):
+    clips = [frames for _, frames, _ in decode_clips(films[0], ClipSpec(image_size=SIZE))][:3]
     stored = load_backbone(precision="float32")(torch.from_numpy(np.stack(clips)))  # (3, time, H, W, C)
     frames = torch.zeros(2, 2, 8, SIZE, SIZE, 3, dtype=torch.uint8)
     mask = torch.tensor([[True, True], [True, False]])
@@ -112,9 +96,9 @@ def test_features_of_frames_are_those_that_extraction_stores(checkpoint, videos)
 
 
 @pytest.mark.parametrize("checkpointing", [True, False])
-def test_what_trains_is_the_named_layer_and_all_after_it(checkpointing, checkpoint, videos, pairs, tmp_path):
+def test_what_trains_is_the_named_layer_and_all_after_it(checkpointing, checkpoint, films, pairs, tmp_path):
     """Convolutions and offsets alone; the statistics of batch norm, and the gain that is none, stay as published."""
-    report = finetune(checkpoint, videos, pairs, tmp_path / "run", options(checkpointing=checkpointing, steps=1))
+    report = finetune(checkpoint, films, pairs, tmp_path / "run", options(checkpointing=checkpointing, steps=1))
     before, after = trainable_backbone(spec_of(), None).state_dict(), load_file(report.run / "backbone.safetensors")
     moved = {name for name in after if not torch.equal(after[name], before[name])}
     assert {name.split(".")[0] for name in moved} == {"Mixed_4b", "Mixed_4c"}
@@ -128,14 +112,14 @@ def gradients(trainee: FromFrames, batch: Batch) -> dict[str, torch.Tensor]:
     return {name: parameter.grad for name, parameter in trainee.backbone.named_parameters() if parameter.requires_grad}
 
 
-def one_batch(videos: list[Path], pairs: Path) -> Batch:
-    reader = FrameReader({path.stem: path for path in videos}, spec_of())
+def one_batch(films: list[Path], pairs: Path) -> Batch:
+    reader = FrameReader({path.stem: path for path in films}, spec_of())
     draws = draw_pairs(training_pairs(pairs, reader), options(), 0, ClipSpec(), flip=False)
     return TrainingBatches(draws, partial(read_frames, reader))[0]
 
 
-def test_layers_computed_twice_give_the_same_gradients(checkpoint, videos, pairs):
-    batch = one_batch(videos, pairs)
+def test_layers_computed_twice_give_the_same_gradients(checkpoint, films, pairs):
+    batch = one_batch(films, pairs)
     twice = gradients(trainee_of(checkpoint, checkpointing=True), batch)
     once = gradients(trainee_of(checkpoint, checkpointing=False), batch)
     assert once.keys() == twice.keys()
@@ -167,56 +151,56 @@ def test_bfloat16_gradients_are_no_worse_on_two_time_steps():
         assert two[name] < 1.3 * three[name] + 0.02, (name, two[name], three[name])
 
 
-def test_a_stopped_run_ends_as_an_unbroken_one(checkpoint, videos, pairs, tmp_path):
+def test_a_stopped_run_ends_as_an_unbroken_one(checkpoint, films, pairs, tmp_path):
     chosen = options(steps=3, precision="bfloat16", flip="on")
-    finetune(checkpoint, videos, pairs, tmp_path / "whole", chosen)
+    finetune(checkpoint, films, pairs, tmp_path / "whole", chosen)
     with pytest.raises(Stopped):
-        finetune(checkpoint, videos, pairs, tmp_path / "run", chosen, report=stop_at(2))
-    assert finetune(checkpoint, videos, pairs, tmp_path / "run", chosen, resume=True).steps_now == 2
+        finetune(checkpoint, films, pairs, tmp_path / "run", chosen, report=stop_at(2))
+    assert finetune(checkpoint, films, pairs, tmp_path / "run", chosen, resume=True).steps_now == 2
     assert_same_run(tmp_path / "run", tmp_path / "whole")
     one, other = (load_file(tmp_path / run / "backbone.safetensors") for run in ("run", "whole"))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_loss_of_the_same_batches_falls(checkpoint, videos, pairs, tmp_path):
-    report = finetune(checkpoint, videos, pairs, tmp_path / "run", options(steps=24, measured_batches=2, flip="off"))
+def test_the_loss_of_the_same_batches_falls(checkpoint, films, pairs, tmp_path):
+    report = finetune(checkpoint, films, pairs, tmp_path / "run", options(steps=24, measured_batches=2, flip="off"))
     assert report.loss_after < 0.9 * report.loss_before
     assert 2**27 < report.peak_bytes < 2**35  # resident bytes, not kilobytes
     assert len(logged(tmp_path / "run")) == 24
 
 
-def test_the_result_extracts_and_answers(stvr, checkpoint, videos, pairs, tmp_path):
+def test_the_result_extracts_and_answers(stvr, checkpoint, films, pairs, tmp_path):
     """A finetuned head names its backbone; locate finds it beside the head, extract takes it as weights."""
     run = tmp_path / "run"
-    ended = stvr("finetune", "--checkpoint", checkpoint, "--videos", videos[0].parent, "--pairs", pairs, "--out", run,
+    ended = stvr("finetune", "--checkpoint", checkpoint, "--videos", films[0].parent, "--pairs", pairs, "--out", run,
                  "--preset", "small", "--steps", 1, "--batch-size", 1)
     assert ended.status == 0, ended.err
     assert "peak memory" in ended.out
     assert "extract anew" in ended.err
-    asked = ["--query", videos[0], "--box", "10,5,50,60", "--at", 1, videos[1]]
+    asked = ["--query", films[0], "--box", "10,5,50,60", "--at", 1, films[1]]
     answered = stvr("locate", "--checkpoint", run, *asked, "--out", tmp_path / "answers")
     assert answered.status == 0, answered.err
-    ended = stvr("extract", videos[0], "--store", tmp_path / "store", "--weights", run / "backbone.safetensors",
+    ended = stvr("extract", films[0], "--store", tmp_path / "store", "--weights", run / "backbone.safetensors",
                  "--image-size", SIZE)
     assert ended.status == 0, ended.err
     assert load_head(run).spec.differences(FeatureStore.open(tmp_path / "store").spec) == []
 
 
-def test_wrong_weights_names_and_videos_are_refused(checkpoint, videos, pairs, tmp_path):
+def test_wrong_weights_names_and_videos_are_refused(checkpoint, films, pairs, tmp_path):
     torch.manual_seed(0)
     save_weights(I3D("Mixed_4c"), tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"reads features of the weights 'analytic'.*are others"):
-        finetune(checkpoint, videos, pairs, tmp_path / "run", options(), weights=tmp_path / "other.safetensors")
+        finetune(checkpoint, films, pairs, tmp_path / "run", options(), weights=tmp_path / "other.safetensors")
     with pytest.raises(LookupError, match=r"'Mixed_9z' is no layer.*Mixed_4b, Mixed_4c"):
-        finetune(checkpoint, videos, pairs, tmp_path / "run", options(from_layer="Mixed_9z"))
+        finetune(checkpoint, films, pairs, tmp_path / "run", options(from_layer="Mixed_9z"))
     with pytest.raises(LookupError, match=r"3 of 3 training pairs.*Name their files with --videos"):
-        finetune(checkpoint, videos[:1], pairs, tmp_path / "run", options())
+        finetune(checkpoint, films[:1], pairs, tmp_path / "run", options())
     assert not (tmp_path / "run").exists()
 
 
-def test_frames_are_those_of_the_file_mirrored_or_not(videos):
-    decoded = {number: frames for number, frames, _ in decode_clips(videos[0], ClipSpec(image_size=SIZE))}
-    reader = FrameReader({"v": videos[0]}, spec_of(), room=3 * decoded[0].nbytes)
+def test_frames_are_those_of_the_file_mirrored_or_not(films):
+    decoded = {number: frames for number, frames, _ in decode_clips(films[0], ClipSpec(image_size=SIZE))}
+    reader = FrameReader({"v": films[0]}, spec_of(), room=3 * decoded[0].nbytes)
     for start, stop in [(4, 6), (0, 3), (5, 9), (1, 2)]:  # out of order, with room for three clips only
         frames, flow = reader.read(Span("v", start, stop))
         assert flow is None
@@ -227,14 +211,14 @@ def test_frames_are_those_of_the_file_mirrored_or_not(videos):
         reader.read(Span("v", 0, 400))
 
 
-def test_the_flow_rival_is_finetuned_on_the_flow_it_was_trained_on(videos, pairs, tmp_path):
+def test_the_flow_rival_is_finetuned_on_the_flow_it_was_trained_on(films, pairs, tmp_path):
     pytest.importorskip("skimage", reason="scikit-image is an extra that is not installed")
     flow = load_flow("ilk", SIZE)
     assert flow is not None
     frozen = saved_head(tmp_path / "head.safetensors", spec_of(flow.spec), propagation="flow")
-    reader = FrameReader({"v": videos[0]}, spec_of(flow.spec), flow_of(spec_of(flow.spec)))
+    reader = FrameReader({"v": films[0]}, spec_of(flow.spec), flow_of(spec_of(flow.spec)))
     plain, turned = (reader.read(Span("v", 0, 2), flipped)[1] for flipped in (False, True))
     torch.testing.assert_close(turned[..., 0], plain.flip(2)[..., 0])
     torch.testing.assert_close(turned[..., 1], -plain.flip(2)[..., 1])
-    report = finetune(frozen, videos, pairs, tmp_path / "run", options(steps=1))
+    report = finetune(frozen, films, pairs, tmp_path / "run", options(steps=1))
     assert report.losses["total"] > 0

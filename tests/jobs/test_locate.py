@@ -13,7 +13,6 @@ import pytest
 import torch
 from tiny import HEAD, spec_of
 
-from stvr.backbones import Backbone, load_backbone
 from stvr.extract.flow import load_flow
 from stvr.extract.job import extract
 from stvr.heads import build_head
@@ -22,11 +21,10 @@ from stvr.heads.checkpoint import load_head, save_head
 from stvr.jobs.locate import locate, locate_files
 from stvr.session import Session
 from stvr.session.examples import Facts, query_box, query_span
-from stvr.store import FeatureSpec, FeatureStore
+from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Query, Span
 from stvr.tasks.pairs.judge import features_of
 from stvr.tubelets import link
-from stvr.world.synthetic import write_world
 
 SIZE = 96
 BOX, AT = (20, 10, 80, 90), 1.5
@@ -34,49 +32,16 @@ FACTS = Facts(Path("a.mp4"), "a", SIZE, SIZE, 4.0, 12)  # of a video of four sec
 OPTIONS = MatchingOptions(**HEAD)
 
 
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory) -> Path:
-    """Six videos of four seconds, 96 x 96 pixels."""
-    world = tmp_path_factory.mktemp("locate") / "world"
-    write_world(world, size="tiny", workers=1)
-    return world / "videos"
-
-
-@pytest.fixture(scope="module")
-def files(videos: Path) -> list[Path]:
-    return sorted(videos.glob("*.mp4"))[:3]
-
-
-@pytest.fixture(scope="module")
-def backbone() -> Backbone:
-    return load_backbone()
-
-
-@pytest.fixture(scope="module")
-def spec(backbone: Backbone) -> FeatureSpec:
-    clip = ClipSpec(image_size=SIZE)
-    return FeatureSpec(backbone.name, backbone.weights, backbone.weights_digest, backbone.map_specs(clip), clip)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(spec: FeatureSpec, tmp_path_factory) -> Path:
-    """A head that was never trained."""
-    torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("run") / "head.safetensors"
-    save_head(path, build_head(OPTIONS, spec_of(1024)), OPTIONS, spec, {"step": 0})
-    return path
-
-
-def test_every_tubelet_is_a_line_in_seconds_and_pixels(stvr, checkpoint, files, tmp_path):
-    ended = stvr("locate", "--checkpoint", checkpoint, "--query", files[0], "--box", "20,10,80,90", "--at", AT,
-                 *files[1:], "--out", tmp_path / "out", "--render")
+def test_every_tubelet_is_a_line_in_seconds_and_pixels(stvr, untrained, films, tmp_path):
+    ended = stvr("locate", "--checkpoint", untrained, "--query", films[0], "--box", "20,10,80,90", "--at", AT,
+                 *films[1:], "--out", tmp_path / "out", "--render")
     assert ended.status == 0, ended.err
     lines = [json.loads(line) for line in (tmp_path / "out" / "tubelets.jsonl").read_text().splitlines()]
     assert lines
     assert ended.out == f"{tmp_path}/out/tubelets.jsonl: {len(lines)} tubelets in 2 references\n"
     assert [line["score"] for line in lines] == sorted((line["score"] for line in lines), reverse=True)
     for line in lines:
-        assert line["reference"] in map(str, files[1:])
+        assert line["reference"] in map(str, films[1:])
         assert (line["width"], line["height"]) == (SIZE, SIZE)
         assert 0 <= line["score"] <= 1
         assert 0 <= line["start_seconds"] < line["stop_seconds"] <= 4
@@ -87,38 +52,39 @@ def test_every_tubelet_is_a_line_in_seconds_and_pixels(stvr, checkpoint, files, 
         for x1, y1, x2, y2 in (entry["box"] for entry in line["boxes"]):
             assert 0 <= x1 < x2 <= SIZE
             assert 0 <= y1 < y2 <= SIZE
-    for reference in files[1:]:
+    for reference in films[1:]:
         ranks = [line["rank"] for line in lines if line["reference"] == str(reference)]
         assert ranks == list(range(1, len(ranks) + 1))
         with av.open(str(tmp_path / "out" / f"{reference.stem}_tubelets.mp4")) as rendered:
             assert sum(1 for _ in rendered.decode(video=0)) == 4 * 24
 
 
-def test_a_file_and_its_cached_features_give_one_answer(checkpoint, backbone, spec, files, tmp_path):
-    extract(files[:2], tmp_path / "store", backbone, spec.clip, report=lambda step: None)
-    store, loaded = FeatureStore.open(tmp_path / "store"), load_head(checkpoint)
-    found = next(iter(locate(checkpoint, files[0], BOX, AT, files[1:2], span=(1, 2)))).tubelets
-    head, asked = loaded.head, Span(files[0].stem, 3, 6)
+def test_a_file_and_its_cached_features_give_one_answer(untrained, backbone, films_spec, films, tmp_path):
+    extract(films[:2], tmp_path / "store", backbone, films_spec.clip, report=lambda step: None)
+    store, loaded = FeatureStore.open(tmp_path / "store"), load_head(untrained)
+    found = next(iter(locate(untrained, films[0], BOX, AT, films[1:2], span=(1, 2)))).tubelets
+    head, asked = loaded.head, Span(films[0].stem, 3, 6)
     box = torch.tensor([BOX]) / SIZE
     with torch.no_grad():
         query = Query((), head.pool(features_of(store, asked), box.expand(3, 4)))
-        look = head.look(features_of(store, Span(files[1].stem, 0, 12)))
-        wanted = link(head.ask(look, query), files[1].stem, 0)
+        look = head.look(features_of(store, Span(films[1].stem, 0, 12)))
+        wanted = link(head.ask(look, query), films[1].stem, 0)
     assert [each.span for each in found] == [each.span for each in wanted]
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one.boxes, other.boxes, atol=1e-5, rtol=0)
         assert one.score == pytest.approx(other.score, abs=1e-5)
 
 
-def test_with_flow_a_file_and_its_cache_give_one_answer_too(backbone, spec, files, tmp_path):
+def test_with_flow_a_file_and_its_cache_give_one_answer_too(backbone, films_spec, films, tmp_path):
     """The head's spec says which flow; what is cached is not looked at. BGR, so that this is asked for as well."""
     flow = load_flow("ilk", SIZE)
-    extract(files[:2], tmp_path / "store", backbone, spec.clip, flow=flow, colour_order="BGR", report=lambda step: None)
+    extract(films[:2], tmp_path / "store", backbone, films_spec.clip, flow=flow, colour_order="BGR",
+            report=lambda step: None)
     store, options = FeatureStore.open(tmp_path / "store"), MatchingOptions(**{**HEAD, "propagation": "flow"})
     torch.manual_seed(1)
     save_head(tmp_path / "head.safetensors", build_head(options, spec_of(1024)), options, store.spec, {})
-    found = next(iter(locate(tmp_path / "head.safetensors", files[0], BOX, AT, files[1:2], span=(1, 2)))).tubelets
-    head, asked, reference = load_head(tmp_path / "head.safetensors").head, Span(files[0].stem, 3, 6), files[1].stem
+    found = next(iter(locate(tmp_path / "head.safetensors", films[0], BOX, AT, films[1:2], span=(1, 2)))).tubelets
+    head, asked, reference = load_head(tmp_path / "head.safetensors").head, Span(films[0].stem, 3, 6), films[1].stem
     span, box = Span(reference, 0, 12), torch.tensor([BOX]) / SIZE
     with torch.no_grad():
         query = Query((), head.pool(features_of(store, asked), box.expand(3, 4)))
@@ -133,17 +99,17 @@ def test_with_flow_a_file_and_its_cache_give_one_answer_too(backbone, spec, file
     assert [each.score for each in found] != pytest.approx([each.score for each in without], abs=1e-5)
 
 
-def test_flow_that_cannot_be_computed_as_it_was_is_refused(spec, files, tmp_path):
+def test_flow_that_cannot_be_computed_as_it_was_is_refused(films_spec, films, tmp_path):
     options = MatchingOptions(**{**HEAD, "propagation": "flow"})
     head, path = build_head(options, spec_of(1024)), tmp_path / "head.safetensors"
     for flow, says in (("raft:sha256:00 at 320 px", "raft needs its trained weights"),
-                       ("ilk at 50 px", "the flow wanted is 'ilk at 50 px', but this is 'ilk at 80 px'")):
-        save_head(path, head, options, replace(spec, flow=flow), {})
+                       ("ilk at 50 px", "wanted the flow 'ilk at 50 px', got 'ilk at 80 px'")):
+        save_head(path, head, options, replace(films_spec, flow=flow), {})
         with pytest.raises(ValueError, match=says):
-            next(locate(path, files[0], BOX, AT, files[1:2]))
+            next(locate(path, films[0], BOX, AT, films[1:2]))
 
 
-def test_pixels_and_shares_ask_the_same(files):
+def test_pixels_and_shares_ask_the_same(films):
     torch.testing.assert_close(query_box((24, 48, 72, 96), FACTS), torch.tensor([0.25, 0.5, 0.75, 1.0]))
     torch.testing.assert_close(query_box((0.25, 0.5, 0.75, 1.0), FACTS), torch.tensor([0.25, 0.5, 0.75, 1.0]))
     torch.testing.assert_close(query_box((-9, 0, 200, 48), FACTS), torch.tensor([0, 0, 1, 0.5]))  # cut to the picture
@@ -154,7 +120,7 @@ def test_pixels_and_shares_ask_the_same(files):
     (1.5, None, (3, 6)), (0, None, (0, 2)), (4, None, (10, 12)), (1.5, (1, 2), (3, 6)), (0.1, (0, 9), (0, 12)),
     (3.999, (3.999, 4.5), (11, 12)), (1, (1, 1.01), (3, 4)),
 ])
-def test_a_query_is_cut_to_its_video(at, span, clips, files):
+def test_a_query_is_cut_to_its_video(at, span, clips, films):
     found = query_span(ClipSpec(image_size=SIZE), FACTS, at, span)
     assert (found.start, found.stop) == clips
 
@@ -164,58 +130,58 @@ def test_a_query_is_cut_to_its_video(at, span, clips, files):
     (1, (2, 3), "--span START,STOP that holds --at"), (1, (1, 1), "--span"), (3.9, (-1, 4), "--span"),
     (1, (float("nan"), 2), "--span"),
 ])
-def test_a_query_outside_its_video_is_refused(at, span, says, files):
+def test_a_query_outside_its_video_is_refused(at, span, says, films):
     with pytest.raises(ValueError, match=says):
         query_span(ClipSpec(image_size=SIZE), FACTS, at, span)
 
 
 @pytest.mark.parametrize("box", [(10, 10, 5, 20), (200, 0, 300, 50), (0.5, 0.5, 0.5, 0.9), (1, 2, 3), (0, 0, 1, "nan")])
-def test_a_box_without_area_in_the_picture_is_refused(box, files):
+def test_a_box_without_area_in_the_picture_is_refused(box, films):
     with pytest.raises(ValueError, match="box"):
         query_box(box, FACTS)
 
 
-def test_a_reference_that_cannot_be_read_does_not_stop_the_others(stvr, checkpoint, files, tmp_path):
+def test_a_reference_that_cannot_be_read_does_not_stop_the_others(stvr, untrained, films, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    ended = stvr("locate", "--checkpoint", checkpoint, "--query", files[0], "--box", "0.2,0.1,0.8,0.9", "--at", AT,
-                 tmp_path / "broken.mp4", files[1], "--out", tmp_path / "out")
+    ended = stvr("locate", "--checkpoint", untrained, "--query", films[0], "--box", "0.2,0.1,0.8,0.9", "--at", AT,
+                 tmp_path / "broken.mp4", films[1], "--out", tmp_path / "out")
     assert ended.status == 1
     assert f"stvr: {tmp_path}/broken.mp4" in ended.err
     assert "in 1 references" in ended.out
 
 
-def test_no_readable_reference_at_all_is_a_fault(checkpoint, files, tmp_path):
+def test_no_readable_reference_at_all_is_a_fault(untrained, films, tmp_path):
     with pytest.raises(ValueError, match=r"no reference could be read: .*nowhere.mp4"):
-        locate_files(checkpoint, files[0], BOX, AT, [tmp_path / "nowhere.mp4"], tmp_path / "out")
+        locate_files(untrained, films[0], BOX, AT, [tmp_path / "nowhere.mp4"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_rendering_never_writes_over_a_video_that_is_read(stvr, checkpoint, files, tmp_path):
+def test_rendering_never_writes_over_a_video_that_is_read(stvr, untrained, films, tmp_path):
     for name in ("x.mp4", "x_tubelets.mp4"):
-        shutil.copy(files[1], tmp_path / name)
-    asked = ["locate", "--checkpoint", checkpoint, "--query", files[0], "--box", "20,10,80,90", "--at", AT, "--render"]
+        shutil.copy(films[1], tmp_path / name)
+    asked = ["locate", "--checkpoint", untrained, "--query", films[0], "--box", "20,10,80,90", "--at", AT, "--render"]
     ended = stvr(*asked, tmp_path, "--out", tmp_path)
     assert ended.status == 2
     assert "over another video" in ended.err
     (tmp_path / "other").mkdir()
-    shutil.copy(files[1], tmp_path / "other" / "x.mp4")  # the same name in another folder
+    shutil.copy(films[1], tmp_path / "other" / "x.mp4")  # the same name in another folder
     ended = stvr(*asked, tmp_path / "x.mp4", tmp_path / "other" / "x.mp4", "--out", tmp_path / "out")
     assert ended.status == 2
-    assert files[1].read_bytes() == (tmp_path / "x.mp4").read_bytes() == (tmp_path / "x_tubelets.mp4").read_bytes()
+    assert films[1].read_bytes() == (tmp_path / "x.mp4").read_bytes() == (tmp_path / "x_tubelets.mp4").read_bytes()
 
 
-def test_other_weights_than_the_heads_are_refused(checkpoint, spec, files, tmp_path):
-    loaded = load_head(checkpoint)
+def test_other_weights_than_the_heads_are_refused(untrained, films_spec, films, tmp_path):
+    loaded = load_head(untrained)
     for changes, says in (({"weights": "rgb.pt"}, "Give the file 'rgb.pt' with --weights"),
                           ({"weights_digest": "sha256:00"}, "but 'analytic' are others")):
-        save_head(tmp_path / "head.safetensors", loaded.head, loaded.options, replace(spec, **changes), {})
+        save_head(tmp_path / "head.safetensors", loaded.head, loaded.options, replace(films_spec, **changes), {})
         with pytest.raises(ValueError, match=says):
-            next(locate(tmp_path / "head.safetensors", files[0], BOX, AT, files[1:2]))
+            next(locate(tmp_path / "head.safetensors", films[0], BOX, AT, films[1:2]))
 
 
-def test_a_query_asks_as_many_clips_as_its_span(checkpoint, files, monkeypatch):
+def test_a_query_asks_as_many_clips_as_its_span(untrained, films, monkeypatch):
     asked: list[Query] = []
     monkeypatch.setattr(Session, "ask", lambda session, query, *others: asked.append(query))
-    list(locate(checkpoint, files[0], BOX, AT, files[1:2], span=(0, 4)))
-    assert [tubelet.span for tubelet in asked[0].tubelets] == [Span(files[0].stem, 0, 12)]
+    list(locate(untrained, films[0], BOX, AT, films[1:2], span=(0, 4)))
+    assert [tubelet.span for tubelet in asked[0].tubelets] == [Span(films[0].stem, 0, 12)]
     assert asked[0].regions.shape == (12, 7, 7, HEAD["width"])

@@ -22,23 +22,7 @@ from stvr.jobs.train import train, train_options
 from stvr.structures import ClipSpec, MapSpec, Span
 from stvr.training.loop import LoopOptions, learning_rate
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    return write_store(tmp_path_factory.mktemp("features") / "store").path
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory) -> Path:
-    return write_tiny_pairs(tmp_path_factory.mktemp("pairs") / "pairs.json")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

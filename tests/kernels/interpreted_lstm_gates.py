@@ -5,6 +5,7 @@ test_lstm_gates.py starts it:  TRITON_INTERPRET=1 python -m pytest --noconftest 
 
 import pytest
 import torch
+from fakes import assert_fake_is_real, layouts
 
 from stvr.kernels.lstm_gates import ops, reference
 
@@ -129,6 +130,19 @@ def test_the_operators_pass_opcheck():
     _, _, raw, statistics = ops.fused(*detached, 1.0, 1e-3)
     torch.library.opcheck(ops.fused_backward, (detached[2], detached[2], detached[0], detached[1], raw, statistics,
                                                *detached[3:], 1.0))  # fmt: skip
+
+
+@pytest.mark.parametrize(("batch", "channels", "height", "width"), [(2, 5, 3, 4), (1, 1, 1, 7)])
+def test_the_fakes_know_every_stride(batch, channels, height, width):
+    *maps, gate_gain, gate_bias, memory_gain, memory_bias = made(batch, channels, height, width)
+    affine = [part.detach() for part in (gate_gain, gate_bias, memory_gain, memory_bias)]
+    gates, memory, x = (layouts(ops.rows(part.detach())) for part in maps)
+    for layout in gates:
+        flat = [part[layout] for part in (gates, memory, x)]
+        assert_fake_is_real(ops.fused, *flat, *affine, 1.0, 1e-3)
+        _, _, raw, statistics = ops.fused(*flat, *affine, 1.0, 1e-3)
+        slopes = [flat[2].half(), flat[1]]
+        assert_fake_is_real(ops.fused_backward, *slopes, *flat[:2], raw, statistics, *affine, 1.0)
 
 
 def test_torch_compile_sees_one_graph_forward_and_backward():

@@ -5,6 +5,7 @@ test_warp_triton.py starts it:  TRITON_INTERPRET=1 python -m pytest --noconftest
 
 import pytest
 import torch
+from fakes import assert_fake_is_real, layouts
 
 from stvr.kernels import spline_flow, spline_warp
 from stvr.kernels.warp import dense_warp, launch, ops, reference
@@ -172,3 +173,17 @@ def test_the_operators_pass_opcheck():
     tests = ("test_schema", "test_faketensor", "test_autograd_registration")
     torch.library.opcheck(ops.spline_flow, (points, displacement.requires_grad_(), 4, 5, 2, 4, True), test_utils=tests)
     torch.library.opcheck(ops.warp, (states, flow.requires_grad_()), test_utils=tests)
+
+
+@pytest.mark.parametrize("size", [(2, 2, 3, 2), (1, 1, 2, 3)])
+def test_the_fakes_know_every_stride(size):
+    hidden, _, points, displacement = made(*size)
+    options, displacements = (2, 4, True), layouts(displacement)
+    solved = ops.spline_flow(points, displacement, *size[2:], *options)
+    for layout, state in layouts(hidden).items():
+        flow, displacement = layouts(solved[0])[layout], displacements[layout]
+        assert_fake_is_real(ops.spline_flow, points, displacement, *size[2:], *options)
+        assert_fake_is_real(ops.spline_flow_backward, flow, points, displacement, *solved[1:], *options)
+        assert_fake_is_real(ops.warp, [state, state.half()], flow)
+        assert_fake_is_real(ops.warp_backward_states, [state, hidden], flow)
+        assert_fake_is_real(ops.warp_backward_flow, [state, hidden.half()], [hidden, state.half()], flow)

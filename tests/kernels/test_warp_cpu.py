@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from fakes import ODD_SIZES, assert_fake_is_real, layouts
 from scipy.interpolate import RBFInterpolator
 
 from stvr.kernels import spline_flow, spline_warp
@@ -204,19 +205,53 @@ def test_autocast_does_not_reach_the_solve():
     torch.testing.assert_close(twin, spline_flow(points, displacement, 20, 20, order=3), rtol=0, atol=0)
 
 
-def test_the_operators_pass_opcheck():
-    states, points, displacement = made()
-    flow = spline_flow(points, displacement, 7, 11)
-    grads = [torch.randn_like(state) for state in states]
-    solved = ops.spline_flow(points, displacement, 7, 11, 2, 4, True)[1:]
+@pytest.mark.parametrize(("size", "layout"), [
+    ((2, 5, 7, 11), "contiguous"), ((1, 4, 7, 33), "channels last"), ((3, 1, 9, 2), "transposed"),
+    ((2, 3, 7, 5), "expanded"), ((1, 1, 2, 2), "every other"),
+])  # fmt: skip
+def test_the_operators_pass_opcheck(size, layout):
+    states, points, displacement = made(*size)
+    flow = spline_flow(points, displacement, *size[2:])
+    solved = ops.spline_flow(points, displacement, *size[2:], 2, 4, True)[1:]
+    first, second, flow, displacement = (layouts(each)[layout] for each in (*states, flow, displacement))
+    grads, options = [torch.randn_like(first), second], (2, 4, True)
     for operator, inputs in [
-        (ops.spline_flow, (points, displacement.clone().requires_grad_(), 7, 11, 2, 4, True)),
-        (ops.spline_flow_backward, (flow, points, displacement, *solved, 2, 4, True)),
-        (ops.warp, ([state.clone().requires_grad_() for state in states], flow.clone().requires_grad_())),
+        (ops.spline_flow, (points, leaf(displacement), *size[2:], *options)),
+        (ops.spline_flow_backward, (flow, points, displacement, *solved, *options)),
+        (ops.warp, ([leaf(first), leaf(second)], leaf(flow))),
         (ops.warp_backward_states, (grads, flow)),
-        (ops.warp_backward_flow, (grads, states, flow)),
+        (ops.warp_backward_flow, (grads, [first, second], flow)),
     ]:
         torch.library.opcheck(operator, inputs)
+
+
+def leaf(values):
+    """The same in the same memory order, to be differentiated."""
+    return values.detach().requires_grad_()
+
+
+@pytest.mark.parametrize("size", ODD_SIZES, ids=str)
+def test_the_fakes_of_the_warps_know_every_stride(size):
+    batch, _, height, width = size
+    states, flows = layouts(torch.randn(size)), layouts(torch.randn(batch, height, width, 2))
+    for state, flow in itertools.product(states.values(), flows.values()):
+        mixed = [state, states["contiguous"].bfloat16()]
+        assert_fake_is_real(ops.warp, mixed, flow)
+        assert_fake_is_real(ops.warp_backward_states, mixed, flow)
+        assert_fake_is_real(ops.warp_backward_flow, [state], [states["channels last"]], flow)
+        assert_fake_is_real(ops.warp_backward_flow, mixed, mixed, flow)
+
+
+@pytest.mark.parametrize("num_points", [1, 20])
+@pytest.mark.parametrize("size", ODD_SIZES, ids=str)
+def test_the_fakes_of_the_spline_know_every_stride(size, num_points):
+    _, points, still = made(*size, num_points=num_points, spread=0.0)
+    for displacement, (order, moving) in itertools.product(layouts(still).values(), [(1, False), (2, True)]):
+        inputs, options = (points, displacement), (order, 4, moving)
+        assert_fake_is_real(ops.spline_flow, *inputs, *size[2:], *options)
+        flow, *solved = ops.spline_flow(*inputs, *size[2:], *options)
+        for grad in layouts(torch.randn(flow.shape)).values():
+            assert_fake_is_real(ops.spline_flow_backward, grad, *inputs, *solved, *options)
 
 
 class Step(torch.nn.Module):

@@ -10,49 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import HEAD
 
 import stvr
-from stvr.backbones import load_backbone
 from stvr.extract.job import extract
-from stvr.heads import build_head
-from stvr.heads.assembly import MatchingOptions
-from stvr.heads.checkpoint import save_head
 from stvr.session import FileClips, LiveClips, Session, StoredClips
 from stvr.session.looks import KeptLooks, bytes_of
-from stvr.store import FeatureSpec
 from stvr.structures import ClipSpec, Span
 from stvr.video.decode import decode_clips, probe
-from stvr.world.synthetic import write_world
 
 SIZE = 96
 ASKED = {"box": (20, 10, 80, 90), "at": 1.5}
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory) -> list[Path]:
-    """Three videos of four seconds: twelve clips."""
-    world = tmp_path_factory.mktemp("session") / "world"
-    write_world(world, size="tiny", workers=1, num_train_videos=2, num_test_videos=1)
-    return sorted((world / "videos").glob("*.mp4"))
-
-
-@pytest.fixture(scope="module")
-def store(files, tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("session") / "store"
-    extract(files, place, load_backbone(), ClipSpec(image_size=SIZE), report=lambda step: None)
-    return place
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    """A head that was never trained."""
-    backbone, clip = load_backbone(), ClipSpec(image_size=SIZE)
-    spec = FeatureSpec("i3d", "analytic", backbone.weights_digest, backbone.map_specs(clip), clip)
-    options, path = MatchingOptions(**HEAD), tmp_path_factory.mktemp("run") / "head.safetensors"
-    torch.manual_seed(1)
-    save_head(path, build_head(options, spec), options, spec, {"step": 0})
-    return path
 
 
 def assert_same(one, other):
@@ -63,41 +30,41 @@ def assert_same(one, other):
         assert ours.score == theirs.score
 
 
-def test_a_second_query_begins_at_matching_and_answers_as_a_fresh_session_bit_for_bit(checkpoint, store, files,
+def test_a_second_query_begins_at_matching_and_answers_as_a_fresh_session_bit_for_bit(untrained, store, films,
                                                                                      monkeypatch):
-    session, fresh = (Session.open(checkpoint, store=store) for _ in range(2))
+    session, fresh = (Session.open(untrained, store=store) for _ in range(2))
     looked = []
     stream = type(session.head).stream
     monkeypatch.setattr(type(session.head), "stream",
                         lambda head, state, features: (looked.append(len(features)), stream(head, state, features))[1])
-    first, second = session.query(files[0], **ASKED), session.query(files[2], (0.2, 0.2, 0.7, 0.9), at=2.0)
-    session.ask(first, files[1])
+    first, second = session.query(films[0], **ASKED), session.query(films[2], (0.2, 0.2, 0.7, 0.9), at=2.0)
+    session.ask(first, films[1])
     assert looked == [8, 4]
-    again = session.ask(second, files[1])
+    again = session.ask(second, films[1])
     assert looked == [8, 4]  # the reference was not looked at once more
     assert len(again) > 0
-    assert_same(again, fresh.ask(fresh.query(files[2], (0.2, 0.2, 0.7, 0.9), at=2.0), files[1]))
+    assert_same(again, fresh.ask(fresh.query(films[2], (0.2, 0.2, 0.7, 0.9), at=2.0), films[1]))
     session.forget()
-    session.ask(first, files[1])
+    session.ask(first, films[1])
     assert looked == [8, 4, 8, 4, 8, 4]
 
 
-def test_what_is_kept_is_bounded_and_shown(checkpoint, store, files):
-    session = Session.open(checkpoint, store=store)
-    query = session.query(files[0], **ASKED)
-    session.ask(query, files[0])
+def test_what_is_kept_is_bounded_and_shown(untrained, store, films):
+    session = Session.open(untrained, store=store)
+    query = session.query(films[0], **ASKED)
+    session.ask(query, films[0])
     one = session.kept_bytes
-    clips = session.video(files[0]).clips(Span(files[0].stem, 0, 12))
+    clips = session.video(films[0]).clips(Span(films[0].stem, 0, 12))
     assert one == sum(bytes_of(look) for look in session.looks(clips))
-    session.ask(query, files[1])
+    session.ask(query, films[1])
     assert session.kept_bytes == 2 * one
-    tight = Session.open(checkpoint, store=store, kept_bytes=int(1.5 * one))
-    for file in files:
+    tight = Session.open(untrained, store=store, kept_bytes=int(1.5 * one))
+    for file in films:
         tight.ask(query, file)
         assert tight.kept_bytes == one  # the latest alone
     assert "1 references kept" in repr(tight)
-    none = Session.open(checkpoint, store=store, kept_bytes=0)
-    assert_same(none.ask(query, files[1]), session.ask(query, files[1]))
+    none = Session.open(untrained, store=store, kept_bytes=0)
+    assert_same(none.ask(query, films[1]), session.ask(query, films[1]))
     assert none.kept_bytes == 0
 
 
@@ -119,97 +86,97 @@ def test_bytes_of_shared_memory_are_counted_once():
     assert bytes_of({"whole": tensor, "part": [tensor[:2], (tensor.T,)], "other": torch.zeros(5)}) == 420
 
 
-def test_a_store_a_file_and_a_live_source_give_one_answer(checkpoint, store, files):
-    cached, plain = Session.open(checkpoint, store=store), Session.open(checkpoint)
-    query = plain.query(files[0], **ASKED)
-    from_file = plain.ask(query, files[1])
+def test_a_store_a_file_and_a_live_source_give_one_answer(untrained, store, films):
+    cached, plain = Session.open(untrained, store=store), Session.open(untrained)
+    query = plain.query(films[0], **ASKED)
+    from_file = plain.ask(query, films[1])
     assert len(from_file) > 0
-    assert_same(from_file, cached.ask(cached.query(files[0], **ASKED), files[1]))
-    assert_same(from_file, cached.ask(query, files[1].stem))  # by its name in the store
-    live = [frames for _, frames, _ in decode_clips(files[1], plain.spec.clip)]
+    assert_same(from_file, cached.ask(cached.query(films[0], **ASKED), films[1]))
+    assert_same(from_file, cached.ask(query, films[1].stem))  # by its name in the store
+    live = [frames for _, frames, _ in decode_clips(films[1], plain.spec.clip)]
     alike = plain.tubelets(query, LiveClips("camera", live, plain.eyes()))  # a batch of one clip rounds otherwise
     assert [(each.span.start, each.span.stop) for each in alike] == [(e.span.start, e.span.stop) for e in from_file]
     for one, other in zip(alike, from_file, strict=True):
         torch.testing.assert_close(one.boxes, other.boxes, atol=2e-3, rtol=0)
 
 
-def test_what_is_watched_ends_as_it_is_asked(checkpoint, files):
+def test_what_is_watched_ends_as_it_is_asked(untrained, films):
     """Every tubelet of the answer was told as it ended; those told beside it tell the same stories less well."""
-    session = Session.open(checkpoint)
-    query = session.query(files[0], **ASKED)
-    clips = [frames for _, frames, _ in decode_clips(files[1], session.spec.clip)]
+    session = Session.open(untrained)
+    query = session.query(films[0], **ASKED)
+    clips = [frames for _, frames, _ in decode_clips(films[1], session.spec.clip)]
     answer = session.tubelets(query, LiveClips("camera", clips, session.eyes()))
     told = list(session.watch(query, "camera", iter(clips)))
     for tubelet in answer:
         assert any(each.span == tubelet.span and torch.equal(each.boxes, tubelet.boxes) for each in told)
 
 
-def test_several_threads_may_ask_at_once(checkpoint, store, files):
-    session = Session.open(checkpoint, store=store)
-    queries = [session.query(file, **ASKED) for file in files]
-    alone = [session.ask(query, file) for query in queries for file in files]
-    shared = Session.open(checkpoint, store=store, kept_bytes=0)
-    asked = [(query, file) for query in queries for file in files]
+def test_several_threads_may_ask_at_once(untrained, store, films):
+    session = Session.open(untrained, store=store)
+    queries = [session.query(file, **ASKED) for file in films]
+    alone = [session.ask(query, file) for query in queries for file in films]
+    shared = Session.open(untrained, store=store, kept_bytes=0)
+    asked = [(query, file) for query in queries for file in films]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda each: shared.ask(*each), asked))
     for one, other in zip(alone, together, strict=True):
         assert_same(one, other)
 
 
-def test_several_examples_make_one_query(checkpoint, store, files):
-    session = Session.open(checkpoint, store=store)
-    one, two = session.query(files[0], **ASKED), session.query(files[2], **ASKED)
+def test_several_examples_make_one_query(untrained, store, films):
+    session = Session.open(untrained, store=store)
+    one, two = session.query(films[0], **ASKED), session.query(films[2], **ASKED)
     both = session.together(one, two)
-    assert [tubelet.span.video for tubelet in both.tubelets] == [files[0].stem, files[2].stem]
+    assert [tubelet.span.video for tubelet in both.tubelets] == [films[0].stem, films[2].stem]
     assert torch.equal(both.regions, torch.cat([one.regions, two.regions]))
-    assert len(session.ask(both, files[1])) > 0
+    assert len(session.ask(both, films[1])) > 0
 
 
-def test_a_source_is_known_by_what_it_holds(store, files, tmp_path):
-    copy = tmp_path / files[0].name
-    copy.write_bytes(files[0].read_bytes())
-    span = Span(files[0].stem, 0, 12)
+def test_a_source_is_known_by_what_it_holds(store, films, tmp_path):
+    copy = tmp_path / films[0].name
+    copy.write_bytes(films[0].read_bytes())
+    span = Span(films[0].stem, 0, 12)
     before = FileClips(probe(copy), span, None).key
     assert FileClips(probe(copy), span, None).key == before
-    copy.write_bytes(files[1].read_bytes())
+    copy.write_bytes(films[1].read_bytes())
     assert FileClips(probe(copy), span, None).key != before
     assert LiveClips("camera", [], None).key is None
 
 
-def test_features_of_another_file_are_refused(checkpoint, store, files, tmp_path):
-    other = tmp_path / files[0].name
-    other.write_bytes(files[1].read_bytes())
-    session = Session.open(checkpoint, store=store)
+def test_features_of_another_file_are_refused(untrained, store, films, tmp_path):
+    other = tmp_path / films[0].name
+    other.write_bytes(films[1].read_bytes())
+    session = Session.open(untrained, store=store)
     with pytest.raises(ValueError, match="made from another file"):
         session.query(other, **ASKED)
 
 
-def test_a_store_of_other_features_is_refused(checkpoint, store, files, tmp_path):
-    extract(files[:1], tmp_path / "store", load_backbone(), ClipSpec(image_size=64), report=lambda step: None)
+def test_a_store_of_other_features_is_refused(untrained, backbone, films, tmp_path):
+    extract(films[:1], tmp_path / "store", backbone, ClipSpec(image_size=64), report=lambda step: None)
     with pytest.raises(ValueError, match="trained on other features than the store holds"):
-        Session.open(checkpoint, store=tmp_path / "store")
+        Session.open(untrained, store=tmp_path / "store")
 
 
-def test_locating_in_a_store_extracts_what_it_lacks(stvr, checkpoint, files, tmp_path):
+def test_locating_in_a_store_extracts_what_it_lacks(stvr, untrained, backbone, films, tmp_path):
     """The reference that is there is not computed again; one without a file is asked by its name."""
     place = tmp_path / "store"
-    extract(files[1:2], place, load_backbone(), ClipSpec(image_size=SIZE), report=lambda step: None)
-    written = (place / files[1].stem / "zarr.json").stat().st_mtime_ns
-    asked = ["locate", "--checkpoint", checkpoint, "--query", files[0], "--box", "20,10,80,90", "--at", 1.5]
-    ended = stvr(*asked, *files[1:], "--store", place, "--out", tmp_path / "out")
+    extract(films[1:2], place, backbone, ClipSpec(image_size=SIZE), report=lambda step: None)
+    written = (place / films[1].stem / "zarr.json").stat().st_mtime_ns
+    asked = ["locate", "--checkpoint", untrained, "--query", films[0], "--box", "20,10,80,90", "--at", 1.5]
+    ended = stvr(*asked, *films[1:], "--store", place, "--out", tmp_path / "out")
     assert ended.status == 0, ended.err
     assert "2 complete videos" in stvr("verify", place).out
-    assert (place / files[1].stem / "zarr.json").stat().st_mtime_ns == written
-    plain = stvr(*asked, *files[1:], "--out", tmp_path / "plain")
+    assert (place / films[1].stem / "zarr.json").stat().st_mtime_ns == written
+    plain = stvr(*asked, *films[1:], "--out", tmp_path / "plain")
     assert plain.status == 0, plain.err
     lines = [(tmp_path / folder / "tubelets.jsonl").read_text() for folder in ("out", "plain")]
     assert lines[0] == lines[1]
-    ended = stvr(*asked, files[1].stem, "--store", place, "--out", tmp_path / "named")
+    ended = stvr(*asked, films[1].stem, "--store", place, "--out", tmp_path / "named")
     assert ended.status == 0, ended.err
     ended = stvr(*asked, "nowhere", "--store", place, "--out", tmp_path / "none")
     assert ended.status == 2
     assert "nowhere" in ended.err
-    ended = stvr(*asked, files[1].stem, "--store", place, "--out", tmp_path / "drawn", "--render")
+    ended = stvr(*asked, films[1].stem, "--store", place, "--out", tmp_path / "drawn", "--render")
     assert (ended.status, "--render draws on a video file" in ended.err) == (2, True)
 
 
@@ -239,15 +206,15 @@ def test_no_module_has_the_name_of_something_on_the_face():
     assert not modules & set(stvr.__all__)
 
 
-def test_two_calls_of_locate_in_one_process(checkpoint, files):
-    answers = [list(stvr.locate(checkpoint, files[0], references=files[1:2], **ASKED)) for _ in range(2)]
+def test_two_calls_of_locate_in_one_process(untrained, films):
+    answers = [list(stvr.locate(untrained, films[0], references=films[1:2], **ASKED)) for _ in range(2)]
     assert_same(answers[0][0], answers[1][0])
 
 
-def test_clips_of_a_store_are_read_as_they_are_kept(store, files):
+def test_clips_of_a_store_are_read_as_they_are_kept(store, films):
     opened = stvr.FeatureStore.open(store)
-    parts = list(StoredClips(opened, Span(files[0].stem, 1, 12)).features(4))
+    parts = list(StoredClips(opened, Span(films[0].stem, 1, 12)).features(4))
     assert [len(part) for part in parts] == [4, 4, 3]
-    kept = opened.read(Span(files[0].stem, 1, 12)).numpy()  # (T, row, column, time, channel)
+    kept = opened.read(Span(films[0].stem, 1, 12)).numpy()  # (T, row, column, time, channel)
     wanted = np.concatenate([kept[..., 0, :], kept[..., 1, :]], -1)  # time steps side by side
     np.testing.assert_array_equal(torch.cat([part.only for part in parts]).numpy(), wanted.astype(np.float32))

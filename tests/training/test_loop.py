@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from stopping import Stopped, assert_same_run, logged, stop_at
-from tiny import LABELS, SPEC, pair, tiny_options, tubelet, write_store, write_tiny_pairs
+from tiny import SPEC, pair, tiny_options, tubelet, write_store
 
 from stvr.jobs.evaluate import evaluate
 from stvr.jobs.train import train
@@ -24,27 +24,6 @@ from stvr.tasks.pairs.dataset import TrainingBatches, collate, mirrored, read_it
 from stvr.tasks.pairs.draws import Draws
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    return write_store(tmp_path_factory.mktemp("features") / "store").path
-
-
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory) -> Path:
-    """Queries and references of several lengths, so that shares of a batch are padded differently."""
-    asked = [pair("a", "b"), pair("b", "a", stop=14), pair("c", "d"), pair("d", "c", stop=12), pair("a", "c")]
-    short = Pair(tubelet("b", 6, 7), Span("a", 4, 9), (tubelet("a", 6, 9),), LABELS["b"])
-    return write_tiny_pairs(tmp_path_factory.mktemp("pairs") / "pairs.json", [*asked, short])
 
 
 OPTIONS = {"batch_size": 4, "steps": 5, "save_every": 3, "window_seconds": 8.0, "max_query_seconds": 2.0, "lr": 3e-3}

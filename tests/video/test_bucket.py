@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import signal
@@ -11,9 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import torch
@@ -28,30 +25,6 @@ from stvr.store.claims import BucketClaim, Claimed, kept
 from stvr.store.places import objects, place_at
 from stvr.structures import Span
 from stvr.video.source import BucketFile, fetched, files_at, sweep
-
-
-@pytest.fixture(scope="module")
-def server():
-    """A bucket called "bucket" on a local server, and the environment variables that lead to it."""
-    moto = pytest.importorskip("moto.server", reason="needs moto and flask, which are not installed")
-    pytest.importorskip("obstore", reason="needs obstore, which is not installed")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    names = {"AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto", "AWS_REGION": "us-east-1",
-             "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true"}  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in names.items():
-            patch.setenv(name, value)
-        urllib.request.urlopen(urllib.request.Request(f"{names['AWS_ENDPOINT_URL']}/bucket", method="PUT")).close()
-        yield
-    server.stop()
-
-
-@pytest.fixture
-def url(server) -> str:
-    return f"s3://bucket/{uuid4().hex}/features"
 
 
 def bucket_tree(url: str) -> dict[str, bytes]:

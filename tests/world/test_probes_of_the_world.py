@@ -12,7 +12,7 @@ from stvr.metrics import PairRecord, frame_map, probe_records
 from stvr.metrics.bootstrap import bootstrap, interval, mean_over_labels
 from stvr.structures import ClipSpec, Pair, Span
 from stvr.tasks.pairs.build import build_pairs
-from stvr.tasks.pairs.figures import by_clip
+from stvr.tasks.pairs.truth import everyone_by_clip, targets_by_clip
 from stvr.world.options import WorldOptions
 from stvr.world.rendered import tubelets
 from stvr.world.scenes import build_scene
@@ -43,8 +43,7 @@ def drawn_pairs(annotated: list[AnnotatedTubelet], protocol: str) -> list[Pair]:
 def probed(pairs: list[Pair]) -> dict[str, list[PairRecord]]:
     records, random = defaultdict(list), np.random.default_rng(0)
     for pair in pairs:
-        everyone, truth = ([boxes for boxes, _ in by_clip(some, pair.reference)]
-                           for some in ((*pair.targets, *pair.others), pair.targets))
+        everyone, truth = ([clip.boxes for clip in clips] for clips in (everyone_by_clip(pair), targets_by_clip(pair)))
         for name, record in probe_records(pair.label, everyone, truth, pair.query.boxes, random).items():
             records[name].append(record)
     return records

@@ -1,7 +1,7 @@
 """The pointwise part of the Warp LSTM's step: five layer norms, the gates, the new memory and hidden state.
 
-float64 runs the plain twin (reference.py), which defines the result; so does a CPU, one item at a time. The rest runs
-the Triton kernels of kernel.py, through the operators of ops.py.
+float64 runs the plain twin (reference.py), which defines the result; so does a CPU, one item at a time; torch.compile
+traces both in another form (traced.py). The rest runs the Triton kernels of kernel.py, through the operators of ops.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from . import reference
+from . import reference, traced
 
 __all__ = ["lstm_gates"]
 
@@ -49,6 +49,8 @@ def lstm_gates(
         from . import ops
 
         return ops.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
+    if torch.compiler.is_compiling():
+        return traced.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
     if gates.device.type == "cpu" and len(gates) > 1:
         return item_by_item(gates, memory, x, *parameters, forget_bias, epsilon)
     return reference.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)

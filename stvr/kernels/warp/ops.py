@@ -63,7 +63,7 @@ def _(
     grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
     order: int, num_boundary_points: int, moving: bool,
 ) -> Tensor:  # fmt: skip
-    return torch.empty_like(displacement)
+    return displacement.new_empty(displacement.shape)
 
 
 def keep_for_spline_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -110,7 +110,7 @@ def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: 
 
 @warp_backward_flow.register_fake
 def _(grads: Sequence[Tensor], states: Sequence[Tensor], flow: Tensor) -> Tensor:
-    return torch.empty_like(flow)
+    return flow.new_empty(flow.shape)
 
 
 def keep_for_warp_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
