@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from stvr.backbones import PRECISIONS, FromFrames
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D
-from stvr.backbones.runtimes import Eager, processor
+from stvr.backbones.runtimes import Eager, instruction_set
 
 CLIPS = 4
 OTHER_CPUS = {  # what oneDNN and torch may use
@@ -31,7 +31,7 @@ OTHER_CPUS = {  # what oneDNN and torch may use
 
 
 def build() -> nn.Module:
-    """Of frames; He's sizes, batch norms with any statistics."""
+    """A network of frames, with random weights drawn as He et al. do and batch norms with random statistics."""
     torch.manual_seed(7)
     model = I3D("Mixed_4c")
     for layer in model.modules():
@@ -77,7 +77,7 @@ def main() -> None:
     for name, dtype in PRECISIONS.items():
         network = Eager(build(), dtype)
         ours = maps(network, frames, 1, 2)
-        print(f"\n{name} on {processor('cpu')}, torch {torch.__version__}, {options.size} pixels\n\n"
+        print(f"\n{name} on {instruction_set('cpu')}, torch {torch.__version__}, {options.size} pixels\n\n"
               "| against one thread, two clips at once | values that differ | of these by one unit | "
               "largest difference / largest value |\n|---|---|---|---|")
         settings = [*product((1, 2, 3, 4), (1, 2, 3, 4))]

@@ -78,7 +78,7 @@ def extract(
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
                 f"{len(report.skipped)} already there, {len(report.failed)} failed")
     for name, doubt in report.doubtful.items():
-        print(f"stvr: {name} was extracted, but its file has {doubt}", file=sys.stderr)
+        print(f"stvr: {name} was extracted, but has {doubt}", file=sys.stderr)
     if detector:
         names = detect([path for path in paths if path.stem not in report.failed], FeatureStore.open(store), detector)
         done(store, f"region boxes added for {len(names)} videos")

@@ -37,5 +37,5 @@ def repair(
     done(store, f"{len(report.done)} videos repaired ({report.clips_computed} clips computed, "
                 f"{report.clips_reused} kept), {len(report.failed)} failed")
     for name, doubt in report.doubtful.items():
-        print(f"stvr: {name} is repaired, but has {doubt}", file=sys.stderr)
+        print(f"stvr: {name} was repaired, but has {doubt}", file=sys.stderr)
     exit_telling(report.failed)

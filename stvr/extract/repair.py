@@ -71,9 +71,9 @@ def repair(
 
 
 def _rounded_otherwise(store: FeatureStore, videos: Sequence[str], made_by: dict[str, str]) -> dict[str, str]:
-    """What is to be said of the videos that another torch or processor has computed again now."""
+    """A doubt for each video that was computed again by another torch or processor than before."""
     now = {video: arithmetic(store.info(video)) for video in videos}
-    return {video: f"what was lost by {now[video]}, where it was by {made_by[video]}: last bits may differ"
+    return {video: f"shards recomputed by {now[video]}, made before by {made_by[video]}: last bits may differ"
             for video in videos if now[video] != made_by[video]}  # fmt: skip
 
 
