@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stvr.backbones import PRECISIONS, FromFrames
+from stvr.backbones import PRECISIONS
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D
+from stvr.backbones.inflated import FromFrames
 from stvr.backbones.runtimes import Eager, instruction_set
 
 CLIPS = 4
