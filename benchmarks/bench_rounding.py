@@ -32,7 +32,7 @@ OTHER_CPUS = {  # what oneDNN and torch may use
 
 
 def build() -> nn.Module:
-    """Of frames; He's sizes, batch norms with any statistics."""
+    """A network of frames, with random weights drawn as He et al. do and batch norms with random statistics."""
     torch.manual_seed(7)
     model = I3D("Mixed_4c")
     for layer in model.modules():

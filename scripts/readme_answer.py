@@ -1,7 +1,7 @@
-"""Draws the README's moving picture from what `stvr demo` left in its folder: one query, found in two other videos.
+"""Draws the README's moving picture from the folder of a finished `stvr demo`: one query, found in two other videos.
 
-The query is of the label that the head finds best, and the one of its first queries that is answered best: the picture
-shows what an answer looks like, `stvr eval` says how good the answers are.
+The label is the one that the head finds best, and the query the best answered among its first ones: the picture shows
+what an answer looks like, `stvr eval` says how good the answers are.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stvr.video.pictures import frame_at
 SIDE, GAP = 240, 8  # pixels: of a panel, between panels
 RATE, SECONDS = 12, 4.0  # pictures a second, length of the film
 NUM_QUERIES, NUM_REFERENCES, NUM_SHOWN = 4, 6, 2
-QUERY_SECONDS = 1.0  # what `locate` asks with around the moment that is given
+QUERY_SECONDS = 1.0  # what `locate` takes as the query around the given moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best tubelet of one reference, and its overlap with what is true there."""
+    """The best tubelet of one reference, and its overlap with the truth."""
 
     path: Path
     clip: ClipSpec
@@ -69,13 +69,13 @@ def main() -> None:
 
 
 def best_label(places: Places) -> str:
-    """Of those that `stvr eval` asked, the one with the highest AP at IoU 0.5."""
+    """Of the labels in `stvr eval`'s result, the one with the highest AP at IoU 0.5."""
     table = json.loads((places.evaluation / "eval.json").read_text())["frame_map"]["per_label"]
     return max(table, key=lambda label: table[label]["0.5"] or 0.0)
 
 
 def best_answer(places: Places, same: Sequence[Pair]) -> tuple[Question, list[Found]]:
-    """Asks the first queries of a label, and keeps the one whose shown answers are the most right."""
+    """Asks the first queries of a label, and keeps the one whose answers overlap the truth most."""
     questions = {pair.query.span.video: question_of(places, pair.query) for pair in same}
     answers = [(question, ask(places, question, same)) for question in list(questions.values())[:NUM_QUERIES]]
     enough = [each for each in answers if len(each[1]) == NUM_SHOWN]
@@ -89,7 +89,7 @@ def question_of(places: Places, query: Tubelet) -> Question:
 
 
 def ask(places: Places, question: Question, same: Sequence[Pair]) -> list[Found]:
-    """What was found in other videos that show the label; the most right first."""
+    """What was found in other videos that show the label, the best overlap first."""
     true = {places.videos / f"{pair.reference.video}.mp4": pair.targets for pair in same}
     references = [path for path in true if path != question.path][:NUM_REFERENCES]
     found = []
@@ -110,21 +110,21 @@ def film(question: Question, found: Sequence[Found], name: str) -> Iterator[Imag
 
 
 def query_panel(question: Question, seconds: float, name: str) -> Picture:
-    """The second that is asked with, over and over, in its box."""
+    """The second of the query, repeated, with its box."""
     picture = enlarged(frame_at(question.path, max(0.0, question.at - QUERY_SECONDS / 2) + seconds % QUERY_SECONDS))
     draw_box(picture, question.box, TRUTH, title="like this")
     return np.concatenate([line(f"the query: {name}"), picture])
 
 
 def answer_panel(found: Found, seconds: float) -> Picture:
-    """The stretch of the reference that holds the tubelet, and when it is."""
-    begins, ends = (found.clip.seconds_at(clip) for clip in (found.tubelet.span.start, found.tubelet.span.stop))
-    from_seconds = min(max((begins + ends - SECONDS) / 2, 0.0), max(found.duration - SECONDS, 0.0))
+    """The part of the reference around the tubelet, with a time bar."""
+    start, stop = (found.clip.seconds_at(clip) for clip in (found.tubelet.span.start, found.tubelet.span.stop))
+    from_seconds = min(max((start + stop - SECONDS) / 2, 0.0), max(found.duration - SECONDS, 0.0))
     picture = enlarged(frame_at(found.path, from_seconds + seconds))
     box = box_at(found.tubelet, from_seconds + seconds, found.clip)
     if box is not None:
         draw_box(picture, box, colour_of(0), title=f"{found.tubelet.score:.2f}")
-    barred = with_time_bar(picture, [(begins, ends)], from_seconds + seconds, found.duration)
+    barred = with_time_bar(picture, [(start, stop)], from_seconds + seconds, found.duration)
     return np.concatenate([line(f"found in {found.path.name}"), barred])
 
 
@@ -133,7 +133,7 @@ def enlarged(picture: Picture) -> Picture:
 
 
 def line(text: str) -> Picture:
-    """(height, SIDE, 3): light words on a dark ground."""
+    """(height, SIDE, 3): light text on a dark background."""
     mask = np.pad(letters(text, 1)[:, : SIDE - 6], ((4, 5), (4, 0)))
     strip = np.zeros((len(mask), SIDE))
     strip[:, : mask.shape[1]] = mask
@@ -141,7 +141,7 @@ def line(text: str) -> Picture:
 
 
 def padded(panel: Picture, height: int) -> Picture:
-    """Dark below, and the gap at its right."""
+    """The panel with a dark border below, and the gap on its right."""
     whole = np.full((height, SIDE + GAP, 3), DARK, np.uint8)
     whole[: panel.shape[0], :SIDE] = panel
     return whole

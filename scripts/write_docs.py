@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that the code itself knows: map.md from docstrings, commands.md from the command line."""
+"""Writes the pages of docs/ that follow from the code: map.md from docstrings, commands.md from the command line."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MAP_HEAD = """# Map of the house
 
 {written}
 
-A line for every file, as its own docstring says it. A room uses the rooms on floors below its own, never beside or
-above; `lint-imports` checks it. How to add to the house is on [its own page](extending.md).
+A line for every file, from its own docstring. A room uses the rooms on the floors below its own, never beside or above
+it; `lint-imports` checks this. How to add to the house is on [its own page](extending.md).
 
 | floor | rooms |
 |---|---|
@@ -25,8 +25,8 @@ COMMANDS_HEAD = """# Commands
 
 {written}
 
-`stvr COMMAND --help` says the same in a terminal. An option in **bold** must be given. A user's fault is one line on
-standard error and exit status 2.
+`stvr COMMAND --help` says the same in a terminal. An option in **bold** is required. A user's mistake is reported in
+one line on standard error, with exit status 2.
 """
 
 
@@ -51,7 +51,7 @@ def map_page() -> str:
 
 
 def read_floors() -> list[list[str]]:
-    """The rooms of each floor, the top floor first, as the import contract has them."""
+    """The rooms of each floor, the top floor first, as in the import contract."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = project["tool"]["importlinter"]["contracts"]
     (floors,) = (each["layers"] for each in contracts if each["type"] == "layers")
@@ -86,7 +86,7 @@ def table(title: str, what: str, files: list[Path], folder: Path) -> str:
 def tests_note() -> str:
     rooms = sorted(folder.name for folder in (ROOT / "tests").iterdir() if any(folder.rglob("test_*.py")))
     tree = ", ".join(f"`{room}/`" for room in rooms)
-    return f"## `tests/`\n\nThe same tree again: {tree}. Each test is named by the promise that it keeps.\n"
+    return f"## `tests/`\n\nThe same tree again: {tree}. Each test is named after the promise that it checks.\n"
 
 
 def summary(file: Path) -> str:
@@ -109,7 +109,7 @@ def commands_page() -> str:
 
 
 def leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
-    """Every command that does something, with its whole name, as `stvr score ava`."""
+    """Every command that does something, with its whole name, such as `stvr score ava`."""
     if not hasattr(command, "list_commands"):
         yield name, command
         return
@@ -124,7 +124,7 @@ def command_part(name: str, command: Any) -> str:
 
 
 def spelled(parameter: Any) -> str:
-    """`--out`, bold where it must be given; an argument in capitals."""
+    """`--out`, in bold if it is required; an argument in capitals."""
     names = parameter.opts if parameter.param_type_name == "option" else [parameter.name.upper()]
     text = ", ".join(f"`{name}`" for name in [*names, *parameter.secondary_opts])
     return f"**{text}**" if parameter.required else text
@@ -132,8 +132,8 @@ def spelled(parameter: Any) -> str:
 
 def default_of(parameter: Any) -> str:
     value = parameter.default
-    told = isinstance(value, str | int | float | Path) and not isinstance(value, bool) and not parameter.required
-    return f" (default: `{value}`)" if told else ""
+    shown = isinstance(value, str | int | float | Path) and not isinstance(value, bool) and not parameter.required
+    return f" (default: `{value}`)" if shown else ""
 
 
 def cell(text: str) -> str:

@@ -1,7 +1,7 @@
-"""Writes small stores and checkpoints by the stvr at hand, and what it answers with them, for the tests of later ones.
+"""Writes small stores and checkpoints with this release of stvr, and its answers with them, to test later releases.
 
 Usage, once a release: python scripts/write_release_data.py tests/data/release_0.2.0
-All is done by commands, in float32, so that the same script serves every release. stores/several is made without
+Everything is done by commands, in float32, so that the same script serves every release. stores/several is made without
 numpy's AVX-512, as on a machine that has none: 64f422e has another digest of the analytic weights there.
 """
 

@@ -28,7 +28,7 @@ def fill(
 ) -> AnyOptions:
     """Builds `model` from `preset`, then `file` (TOML), then `flags`; a flag that is None was not given.
 
-    where: the table that these options stand in, as messages name it.
+    where: the table that these options belong to, as messages name it.
 
     Raises ValueError, one line that names the option, when a value or a name does not fit.
     """
@@ -43,7 +43,7 @@ def fill(
 
 
 def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """`upper` over `lower`; nested tables are merged, unless they name another thing than the lower one did."""
+    """`upper` over `lower`; nested tables are merged, unless the upper one has another "name"."""
     merged = dict(lower)
     for name, value in upper.items():
         below = merged.get(name)
@@ -54,7 +54,7 @@ def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def renamed(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> bool:
-    """Whether a table of options chooses something else, to which the lower table's options do not belong."""
+    """Whether a table chooses something else by its "name", to which the lower table's options do not belong."""
     return "name" in upper and "name" in lower and upper["name"] != lower["name"]
 
 
@@ -70,7 +70,7 @@ def describe(error: ValidationError, model: type[BaseModel], where: str = "") ->
     first = error.errors()[0]
     place = ".".join(str(part) for part in ([where] if where else []) + list(first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"{place!r} is no option. The options are: {', '.join(model.model_fields)}."
-    if first["type"] == "value_error":  # a sentence of ours
+        return f"there is no option {place!r}. The options are: {', '.join(model.model_fields)}."
+    if first["type"] == "value_error":  # our own message
         return f"option {place!r}: {first['ctx']['error']}"
     return f"option {place!r}: {first['msg']}; got {first['input']!r}."

@@ -24,12 +24,12 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` as UTF-8; makes the folder if there is none."""
+    """Writes `text` as UTF-8, whole or not at all; makes the folder if there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Writes `values` as indented JSON; makes the folder if there is none."""
+    """Writes `values` as indented JSON, whole or not at all; makes the folder if there is none."""
     write_text(path, json.dumps(values, indent=1) + "\n")

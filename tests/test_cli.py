@@ -1,4 +1,4 @@
-"""The command line: a fault of the user's is one line on standard error and exit status 2, never a traceback."""
+"""The command line: a user's mistake is one line on standard error and exit status 2, never a traceback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stvr.world.synthetic import write_world
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder with all that commands ask for: store, other, pairs.json, run, head, videos, text, table.csv."""
+    """A folder with everything that commands need: store, other, pairs.json, run, head, videos, text, table.csv."""
     place = tmp_path_factory.mktemp("cli")
     write_store(place / "store")
     write_store(place / "other", replace(SPEC, weights_digest="sha256:11", weights="other.pt"))
@@ -74,7 +74,7 @@ FAULTS = [
     (TRAIN + " --optimizer lion", "option 'optimizer'"),
     (TRAIN + " --lr -1", "option 'lr'"),
     (TRAIN + " --config {p}/nowhere.toml", "wanted a TOML file"),
-    (TRAIN + " --config {p}/options.toml", "'colour' is no option"),
+    (TRAIN + " --config {p}/options.toml", "there is no option 'colour'"),
     (TRAIN + " --device abacus", "the device 'abacus' cannot be used here"),
     (EVAL + " --videos {p}/world/videos", "--videos puts pictures into the report. Give --out"),
     (EVAL + " --videos {p}/nowhere --out {p}/new", "--videos wants a folder of video files"),
@@ -147,7 +147,7 @@ def test_a_fault_is_one_line_and_status_2(stvr, place, command, says):
     assert {path for path in place.rglob("*") if ".partial" not in path.name} == before  # and nothing is left behind
 
 
-def test_what_our_own_mistakes_raise_is_not_dressed_up(stvr, monkeypatch):
+def test_an_error_of_our_own_keeps_its_traceback(stvr, monkeypatch):
     def broken(path: Path) -> None:
         raise ZeroDivisionError
 
@@ -167,12 +167,12 @@ def test_control_c_says_how_to_go_on(stvr, monkeypatch):
 
 def test_help_shows_every_command_and_loads_no_torch():
     code = ("import sys, stvr.cli; sys.argv = ['stvr', '--help']\n"
-            "try:\n    stvr.cli.main()\nexcept SystemExit as left:\n    status = left.code\n"
+            "try:\n    stvr.cli.main()\nexcept SystemExit as ended:\n    status = ended.code\n"
             "print(status, sorted({'torch', 'numpy', 'pandas', 'av', 'zarr'} & set(sys.modules)))")
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.splitlines()[-1] == "0 []"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "0 []"
     for command in ("demo", "synth", "prepare", "extract", "train", "eval", "locate", "info", "weights"):
-        assert f" {command} " in said
+        assert f" {command} " in output
 
 
 @pytest.mark.parametrize("command", [[], ["prepare"], ["weights"]])
@@ -222,18 +222,18 @@ def test_eval_shows_the_worst_pairs_of_the_videos_it_finds(stvr, place, tmp_path
     asked = ["eval", "--checkpoint", place / "run", "--store", place / "store", "--pairs", place / "pairs.json"]
     ended = stvr(*asked, "--out", tmp_path / "eval", "--videos", tmp_path / "films")
     assert ended.status == 0, ended.err
-    told = [line for line in ended.err.splitlines() if "answered worst" in line]
-    assert len(told) == 1  # c and d are asked with each other, a and b too
-    assert told[0].startswith("stvr: 2 of the 4 pairs answered worst are not shown: ")
-    assert "'d' has no video file" in told[0]
+    lines = [line for line in ended.err.splitlines() if "answered worst" in line]
+    assert len(lines) == 1  # c and d are asked with each other, a and b too
+    assert lines[0].startswith("stvr: 2 of the 4 pairs answered worst are not shown: ")
+    assert "'d' has no video file" in lines[0]
     (tmp_path / "films" / "d.mp4").write_text("no film")
-    told = stvr(*asked, "--out", tmp_path / "eval", "--videos", tmp_path / "films").err
-    assert "c.mp4 cannot be read" in told
-    assert "d.mp4 cannot be read" in told
+    messages = stvr(*asked, "--out", tmp_path / "eval", "--videos", tmp_path / "films").err
+    assert "c.mp4 cannot be read" in messages
+    assert "d.mp4 cannot be read" in messages
     assert (tmp_path / "eval" / "report.html").read_text().count('<figure class="query">') == 2
 
 
-def test_resuming_where_nothing_is_says_so(stvr, place, tmp_path):
+def test_resuming_without_a_run_says_so(stvr, place, tmp_path):
     ended = stvr("train", "--store", place / "store", "--pairs", place / "pairs.json", "--out", tmp_path / "run",
                  "--preset", "small", "--steps", 1, "--batch-size", 1, "--resume")
     assert ended.status == 0
@@ -253,18 +253,18 @@ def test_extract_takes_the_videos_that_the_pairs_name(stvr, place, tmp_path):
     assert "0 videos extracted (0 clips), 1 already there" in stvr(*asked).out
 
 
-def test_flow_and_both_views_are_told_by_info_and_refused_elsewhere(stvr, place, tmp_path):
+def test_flow_and_both_views_are_shown_by_info_and_refused_elsewhere(stvr, place, tmp_path):
     video, store = place / "world" / "videos" / "train_0000.mp4", tmp_path / "store"
     asked = ["extract", video, "--store", store, "--image-size", 64, "--flip", "--colour-order", "BGR", "--resize"]
     assert stvr(*asked, "tf1", "--flow", "tvl1").status == 0
-    spec, told = json.loads(stvr("info", store).out)["spec"], ("flow", "flipped", "colour_order", "resize")
-    assert [spec[name] for name in told] == ["tvl1 at 64 px", True, "BGR", "tf1"]
+    spec, names = json.loads(stvr("info", store).out)["spec"], ("flow", "flipped", "colour_order", "resize")
+    assert [spec[name] for name in names] == ["tvl1 at 64 px", True, "BGR", "tf1"]
     ended = stvr(*asked, "tf1")
     assert ended.status == 2
     assert "its flow is 'tvl1 at 64 px', not 'none'. Give another --store" in ended.err
 
 
-def test_one_broken_video_does_not_stop_an_extraction_but_is_told(stvr, place, tmp_path):
+def test_one_broken_video_does_not_stop_an_extraction_but_is_reported(stvr, place, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     ended = stvr("extract", tmp_path / "broken.mp4", place / "world" / "videos" / "train_0000.mp4", "--store",
                  tmp_path / "store", "--image-size", 64)

@@ -53,9 +53,9 @@ def load_backbone(
     network, endpoint, weights_digest = load(weights, endpoint)
     plain = network.to(device)
     network = RUNTIMES[runtime](plain, PRECISIONS[precision])
-    by = "" if runtime == "torch" else f" by {runtime}"
+    precision += "" if runtime == "torch" else f" by {runtime}"
     return Backbone(
-        name, weights.name if weights else "analytic", weights_digest, endpoint, precision + by, network, device, plain
+        name, weights.name if weights else "analytic", weights_digest, endpoint, precision, network, device, plain
     )  # fmt: skip
 
 

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from stvr.structures import ClipSpec, MapSpec
 
-PROBE_SIDES = (32, 64)  # of the black pictures that tell how large a cell is
+PROBE_SIDES = (32, 64)  # of the black pictures that show how large a cell is
 
 
 class Loaded(NamedTuple):
     """What an entry of the menu gives for (weights, endpoint).
 
     network: clips (B, T, H, W, 3) uint8 -> maps (B, C, time, row, column), a tuple of them for several endpoints.
-    endpoint: where it is cut, several with commas between them; weights_digest: of the weights that each uses.
+    endpoint: where it is cut; weights_digest: of the weights used up to there. Both separated by commas for several.
     """
 
     network: nn.Module
@@ -32,9 +32,8 @@ class Backbone:
     weights: the file's name, or "analytic"; weights_digest: "sha256:...", equal for equal weights in any file format.
     precision: what the network computes in, "float32" or "bfloat16", with the runtime where that is not plain torch
     ("bfloat16 by openvino"), because the last bits differ. With several endpoints, `endpoint` and `weights_digest`
-    name each, separated by commas.
-    network: of clips (B, T, H, W, 3) uint8, gives maps (B, C, time, row, column). plain: the same as torch runs it,
-    whatever the runtime.
+    name each, separated by commas. network: clips (B, T, H, W, 3) uint8 -> maps (B, C, time, row, column). plain: the
+    same network run by torch, whatever the runtime.
     """
 
     name: str
@@ -65,7 +64,8 @@ class Backbone:
         if self.device.type == "cuda":
             parts = [frames.pin_memory().to(self.device, non_blocking=True)]
         else:
-            parts = [clips.to(self.device) for clips in frames.tensor_split(max(len(frames) // 2, 1))]  # odd: a three
+            pairs = frames.tensor_split(max(len(frames) // 2, 1))  # of an odd number, one has three
+            parts = [clips.to(self.device) for clips in pairs]
         outputs = [self.network(clips) for clips in parts]
         if isinstance(outputs[0], Tensor):
             return (torch.cat(outputs).movedim(1, -1),)
@@ -86,7 +86,7 @@ def as_several(maps: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def map_spec(endpoint: str, small: Tensor, large: Tensor, image_size: int) -> MapSpec:
-    """Maps (1, C, time, row, column) of pictures of the two PROBE_SIDES. A pooled one has a single cell of both."""
+    """Maps (1, C, time, row, column) of pictures of the two PROBE_SIDES. A pooled map has a single cell for both."""
     _, channels, steps, rows, _ = small.shape
     more = large.shape[3] - rows
     return MapSpec(endpoint, (PROBE_SIDES[1] - PROBE_SIDES[0]) // more if more else image_size, steps, channels)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from stvr.backbones.backbone import Loaded
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours, as torchvision's weights want
-TIME_STEPS = 2  # of a clip, as I3D's Mixed_4c has
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's colours; torchvision's weights need them
+TIME_STEPS = 2  # in a clip, as in I3D's Mixed_4c
 
 IMAGE_BACKBONES = {  # where each is cut by default: the last map with a cell for 16 x 16 pixels
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"), "layer3"),
@@ -39,7 +39,7 @@ class ByFrame(nn.Module):
 
 
 def load_image_network(name: str, weights: Path | None, endpoint: str | None) -> Loaded:
-    """The network of uint8 frames, its endpoint, the digest of its weights.
+    """A network that takes uint8 frames, its endpoint, and the digest of its weights.
 
     endpoint: a node of the network as torchvision's `get_graph_node_names` lists them. LookupError when there is none.
     """

@@ -1,4 +1,4 @@
-"""I3D ready for inference: its weights read, batch norm folded away, cut where features are wanted."""
+"""I3D ready for inference: weights loaded, batch norm folded away, cut where features are wanted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FromFrames(nn.Module):
 
 def load_i3d(weights: Path | None, endpoint: str | None) -> Loaded:
     """I3D folded for inference, its endpoints as the menu spells them, the digest of the weights that each uses."""
-    from stvr.backbones.weights.load import (  # readers of files: not needed to build
+    from stvr.backbones.weights.load import (  # imports readers of files, which building a network does not need
         digest,
         load_state,
         read_state,
@@ -52,7 +52,7 @@ def load_i3d(weights: Path | None, endpoint: str | None) -> Loaded:
 
 @cache
 def warn_of_analytic_weights() -> None:
-    """Once a process, one line."""
+    """One line, once a process."""
     logging.getLogger("stvr").warning(
         "no weights were given: the backbone uses analytic ones, which see motion but were never trained. "
         "Give trained ones with --weights FILE (rgb_imagenet.pt, .safetensors or TensorFlow's model.ckpt)."

@@ -16,8 +16,8 @@ class AlwaysOneDNN(TorchFunctionMode):
 
     Left alone, torch computes a single clip, and a kernel of 1 x 1 on one thread, by a matrix product of its own, which
     adds in another order: 0.2 to 0.4 % of I3D's float16 values change with the batch and the number of threads. (It
-    is also slower: I3D at 320 pixels takes 1.4 times as long in pairs, 2.6 times one by one.) bfloat16 is always
-    oneDNN's.
+    is also slower: I3D at 320 pixels takes 1.4 times as long in pairs, 2.6 times one by one.) bfloat16 always goes to
+    oneDNN.
     """
 
     def __torch_function__(
@@ -34,7 +34,7 @@ def convolve(
     stride: int | Sequence[int] = 1, padding: int | Sequence[int] | str = 0, dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
-    """As F.conv2d and F.conv3d, by oneDNN where it is there; `otherwise` is called where it is not."""
+    """Like F.conv2d and F.conv3d, but always by oneDNN; `otherwise` is called where oneDNN cannot be used."""
     ours = type(input) is Tensor and input.device.type == "cpu" and input.dtype == torch.float32  # not a traced one
     if not ours or input.ndim != weight.ndim or isinstance(padding, str) or not usable():
         return otherwise(input, weight, bias, stride, padding, dilation, groups)
@@ -45,5 +45,5 @@ def convolve(
 
 
 def usable() -> bool:
-    """Whether this torch has oneDNN, and nobody has switched it off."""
+    """Whether this torch has oneDNN and it is switched on."""
     return bool(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled)

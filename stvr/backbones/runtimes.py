@@ -16,7 +16,7 @@ OPENVINO_PRECISION = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 def instruction_set(device: torch.device | str) -> str:
-    """What decides how sums round: a GPU by its name, a CPU by its instructions, such as "x86_64 AVX512 BF16"."""
+    """What decides how sums round: the name of a GPU, the instructions of a CPU, such as "x86_64 AVX512 BF16"."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -47,7 +47,7 @@ class Compiled(nn.Module):
         self._compiled: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, frames: Tensor) -> Tensor:
-        if len(frames) == 1 and not frames.is_cuda:  # alone it would go slowly, and round in another way
+        if len(frames) == 1 and not frames.is_cuda:  # a single clip would be slower, and round differently
             return self(frames.expand(2, *frames.shape[1:]).contiguous())[:1]
         if self._compiled is None:
             mode = "reduce-overhead" if frames.is_cuda else "default"

@@ -79,7 +79,7 @@ def extract(
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
                 f"{len(report.skipped)} already there, {len(report.failed)} failed")
     for name, doubt in report.doubtful.items():
-        print(f"stvr: {name} was extracted, but its file has {doubt}", file=sys.stderr)
+        print(f"stvr: {name} was extracted, but has {doubt}", file=sys.stderr)
     if detector:
         whole = [path for path in paths if path.stem not in report.failed]
         with shown_videos("finding boxes", len(whole)) as show:

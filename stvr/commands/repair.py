@@ -1,4 +1,4 @@
-"""stvr repair: compute what is broken in a store again."""
+"""stvr repair: recompute what is broken in a store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def repair(
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the cores, or the GPUs.")] = 1,
     device: Device = "cpu",
 ) -> None:
-    """Compute what `stvr verify` finds broken again, from the videos; what is whole is not touched."""
+    """Recompute what `stvr verify` finds broken from the videos; what is whole is not touched."""
     from stvr import progress
     from stvr.backbones import load_backbone
     from stvr.extract.flow import flow_of
@@ -37,5 +37,5 @@ def repair(
     done(store, f"{len(report.done)} videos repaired ({report.clips_computed} clips computed, "
                 f"{report.clips_reused} kept), {len(report.failed)} failed")
     for name, doubt in report.doubtful.items():
-        print(f"stvr: {name} is repaired, but has {doubt}", file=sys.stderr)
+        print(f"stvr: {name} was repaired, but has {doubt}", file=sys.stderr)
     exit_telling(report.failed)

@@ -52,7 +52,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A file that `stvr store export` wrote.", show_default=False)],
     out: Annotated[str, typer.Option(help="A store, new or of the same kind.", show_default=False)],
 ) -> None:
-    """Make a store of an exported file again."""
+    """Read an exported file back into a store."""
     from stvr.store.exchange import describe_export, import_features
 
     with shown_videos("importing", describe_export(file)["videos"]) as show:

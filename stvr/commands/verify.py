@@ -26,7 +26,7 @@ def verify(store: StorePath) -> None:
     for video, reason in failed.items():
         print(f"stvr: {video} could not be extracted: {reason}", file=sys.stderr)
     if found.faults:
-        print(f"stvr: run `stvr repair {store} VIDEOS` to compute what is broken again", file=sys.stderr)
+        print(f"stvr: run `stvr repair {store} VIDEOS` to recompute what is broken", file=sys.stderr)
         sys.exit(1)
 
 

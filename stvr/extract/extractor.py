@@ -265,7 +265,7 @@ def shape_of(maps: Tensor) -> tuple[int, ...]:
 def _doubt(num_errors: int, num_lost: int, others: Sequence[str]) -> str:
     parts = [f"{num_errors} decoding errors"] if num_errors else []
     parts += [f"{num_lost} clips fewer than its header says"] if num_lost else []
-    parts += [f"shards by {', '.join(others)}, which may round otherwise than those of now"] if others else []
+    parts += [f"shards by {', '.join(others)}, whose last bits may differ from the rest"] if others else []
     return " and ".join(parts)
 
 

@@ -17,7 +17,7 @@ from stvr.structures import Span
 from stvr.video.decode import VideoInfo, probe
 from stvr.video.reading import as_fed, read_clips
 
-ROOM = 2 << 30  # bytes of frames that are kept
+ROOM = 2 << 30  # bytes of frames to keep
 
 Kept = tuple[NDArray[np.uint8], NDArray[np.float16] | None]  # a clip's frames (F, S, S, 3), its flow (H, W, 2)
 

@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Of one video: clips computed so far, clips that are there, clips it has."""
+    """Of one video: clips computed so far, clips in the store, clips in all."""
 
     computed: int
     there: int

@@ -1,4 +1,4 @@
-"""Compute what is broken in a store again, from the videos; what is whole is not touched."""
+"""Recompute what is broken in a store from the videos; what is whole is not touched."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def repair(
     flow: Flow | None = None,
     workers: int = 1,
 ) -> ExtractReport:
-    """Computes what `found` says is broken again, shard by shard, as before: same spec, precision and batches.
+    """Recomputes what `found` says is broken, shard by shard, as it was made: same spec, precision and batches.
 
     videos: files, of which those that are needed are read. load: precision -> backbone.
     The bytes are the ones that were lost if processor and torch are the same (see `extract`); where a video's notes say
@@ -71,9 +71,9 @@ def repair(
 
 
 def _rounded_otherwise(store: FeatureStore, videos: Sequence[str], made_by: dict[str, str]) -> dict[str, str]:
-    """What is to be said of the videos that another torch or processor has computed again now."""
+    """A doubt for each video that was computed again by another torch or processor than before."""
     now = {video: arithmetic(store.info(video)) for video in videos}
-    return {video: f"what was lost by {now[video]}, where it was by {made_by[video]}: last bits may differ"
+    return {video: f"shards recomputed by {now[video]}, made before by {made_by[video]}: last bits may differ"
             for video in videos if now[video] != made_by[video]}  # fmt: skip
 
 

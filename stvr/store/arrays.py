@@ -13,20 +13,20 @@ AXES = ("row", "column", "time", "channel")  # of a clip's feature map
 
 
 def as_stored(maps: Tensor) -> Tensor:
-    """What a backbone gives, (B, time, row, column, channel), as a store keeps it: (B, row, column, time, channel)."""
+    """A backbone's output (B, time, row, column, channel) as a store keeps it: (B, row, column, time, channel)."""
     return maps.permute(0, 2, 3, 1, 4)
 
 
 def as_maps(stored: Tensor) -> Tensor:
     """Stored maps (..., row, column, time, channel) as heads read them: (..., H, W, C), time steps side by side.
 
-    Every reader of features comes through here: from a store, from a file, in finetuning.
+    Every reader of features goes through here: from a store, from a file, in finetuning.
     """
     return stored.flatten(-2).float()
 
 
 class ArrayLayout(NamedTuple):
-    """One array of a video, seen from one clip. sharded: a clip is a chunk of its own; else a whole shard is one."""
+    """One array of a video, described for one clip. sharded: each clip is a chunk; else a whole shard is one chunk."""
 
     axes: tuple[str, ...]
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class ArrayLayout(NamedTuple):
 
 
 def arrays_of(spec: FeatureSpec, map_shape: tuple[int, ...]) -> dict[str, ArrayLayout]:
-    """The arrays of a video in the order of writing: `features` come last, so where they are all are."""
+    """The arrays of a video in the order of writing: `features` come last, so where they exist, all others do."""
     maps = maps_of(spec.compress, tuple(map_shape))
     arrays = {"ticks": ArrayLayout(("frame",), (spec.clip.frames_per_clip,), np.int64, sharded=False)}
     if spec.flow != "none":

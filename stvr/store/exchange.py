@@ -113,8 +113,8 @@ def _header(file: File, path: Path) -> dict[str, Any]:
     if header.get("format") == 1:
         video = next(iter(header["videos"]), None)
         if video is None:
-            raise ValueError(f"{path} was made by an earlier release and holds no video. Export the store again.")
-        shape = next(file.read(f"{video}/features", 1)).shape[1:]
+            raise ValueError(f"{path} was made by an earlier release and has no videos. Export the store again.")
+        shape = next(_read(file, path, f"{video}/features", 1)).shape[1:]
         return {**header, "format": FORMAT, "spec": with_maps(header["spec"], shape)}
     if header.get("format") != FORMAT:
         raise ValueError(f"{path}: wanted a file that `stvr store export` made, got one of another program, "

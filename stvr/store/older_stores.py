@@ -1,4 +1,4 @@
-"""What stores of earlier releases do not say of themselves, read off their arrays."""
+"""What stores of earlier releases do not say about themselves, read from their arrays."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def any_map_shape(place: Place) -> tuple[int, ...]:
         content = place.read(f"{video}/features/zarr.json")
         if content is not None:
             return tuple(json.loads(content)["shape"][1:])
-    raise ValueError(f"{place.path} was made by an earlier release and holds no video yet. Remove it and extract anew.")
+    raise ValueError(f"{place.path} was made by an earlier release and has no videos. Remove it and extract again.")
 
 
 def with_maps(spec: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
-    """The JSON values of a spec of format 1, which names its endpoint alone, with what its maps are.
+    """The JSON values of a spec of format 1, which only names its endpoint, with the layout of its maps added.
 
     shape: (row, column, time, channel) of a clip. Strides were powers of two; pooled maps have one cell.
     """
@@ -33,5 +33,5 @@ def with_maps(spec: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]
 
 
 def map_of_checkpoint(endpoint: str, width: int) -> MapSpec:
-    """Heads of format 1 read I3D's Mixed_4c alone: 16 pixels a cell, two time steps, `width` channels in all."""
+    """Heads of format 1 read only I3D's Mixed_4c: 16 pixels a cell, two time steps, `width` channels in all."""
     return MapSpec(endpoint, 16, 2, width // 2)

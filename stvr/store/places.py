@@ -17,7 +17,7 @@ from stvr.video.source import BUCKET, objects
 
 
 class Place(Protocol):
-    """Keys are paths below the place, with slashes. A missing key reads as None, and deleting it is no error."""
+    """Keys are paths below the place, with slashes. A missing key reads as None, and deleting it is not an error."""
 
     @property
     def path(self) -> Path | str: ...

@@ -34,7 +34,7 @@ class Loss:
 def quantize(
     source: FeatureStore, out: Path | str, compress: str, tell: Callable[[str], None] = lambda video: None
 ) -> dict[str, Loss]:
-    """Copies every video of a lossless store into another, coded; returns what each lost. Goes on where it stopped.
+    """Copies every video of a lossless store into another, coded; returns what each lost. Continues a stopped run.
 
     Holds one shard in memory. ValueError when the source is not lossless, or `out` holds other features.
     """

@@ -21,7 +21,7 @@ class Probed:
 
 
 def probe_videos(paths: Sequence[Path]) -> Probed:
-    """Demuxes every file; nothing but the first frame is decoded. ValueError when two files have one name."""
+    """Demuxes every file but decodes only its first frame. ValueError when two files share a name."""
     found, seen = Probed(), dict[str, Path]()
     for path in paths:
         if seen.setdefault(path.stem, path) != path:

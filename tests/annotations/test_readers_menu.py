@@ -114,7 +114,7 @@ def test_help_loads_nothing_heavy(words: list[str]):
 
 
 def test_a_source_takes_no_option_that_it_cannot_use(tmp_path: Path):
-    with pytest.raises(ValueError, match=r"'attribute' is no option\. The options are: labels, excluded, offset_seco"):
+    with pytest.raises(ValueError, match=r"no option 'attribute'\. The options are: labels, excluded, offset_seco"):
         prepare("ava", [tmp_path / "a.csv"], tmp_path / "pairs.json", {"attribute": "action"})
     with pytest.raises(LookupError, match=r"there is no reader 'coco'\. Choose one of ava, ucf101-24, table, "):
         prepare("coco", [tmp_path / "a.csv"], tmp_path / "pairs.json")

@@ -20,7 +20,8 @@ def cluster():
     """Two processors of this machine."""
     ray = pytest.importorskip("ray", reason="needs ray, which is not installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "helpers"))  # where the actors find `clock`
+        here = Path(__file__).parent
+        patch.setenv("PYTHONPATH", f"{here}{os.pathsep}{here.parent / 'helpers'}")  # of this file and of `clock`
         patch.setenv("OMP_NUM_THREADS", "1")
         ray.init(num_cpus=2, include_dashboard=False, object_store_memory=256 << 20, log_to_driver=False)
         yield ray

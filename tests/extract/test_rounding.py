@@ -1,4 +1,4 @@
-"""The same store bit for bit on weights whose sums round, whatever the workers, threads, batches, kills and repairs."""
+"""With weights whose sums round, a store is the same bit for bit, whatever the workers, threads, batches and kills."""
 
 from __future__ import annotations
 
@@ -155,8 +155,8 @@ def test_a_repair_says_which_shards_another_processor_has_made(videos, backbone,
     damage(store, "a", 1)
     damage_whole(store, "b")
     doubtful = repaired(store, videos, backbone)
-    assert f"shards by {THEIRS}, which may round otherwise" in doubtful["a"]
-    assert f"where it was by {THEIRS}: last bits may differ" in doubtful["b"]
+    assert f"shards by {THEIRS}, whose last bits may differ" in doubtful["a"]
+    assert f"made before by {THEIRS}: last bits may differ" in doubtful["b"]
     opened = FeatureStore.open(store)
     assert opened.info("a")["also_computed_by"] == [THEIRS]
     assert opened.info("b") == FeatureStore.open(undisturbed).info("b")

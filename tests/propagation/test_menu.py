@@ -67,13 +67,13 @@ def test_a_propagation_of_another_package_is_on_the_menu_and_runs(outside):
 
 @pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize(("name", "options", "fault"), [
-    ("fading", {"order": 2}, r"propagation 'fading': 'order' is no option. The options are: rate\."),
+    ("fading", {"order": 2}, r"propagation 'fading': there is no option 'order'. The options are: rate\."),
     ("fading", {"rate": "slow"}, r"propagation 'fading': option 'rate'"),
-    ("warp_lstm", {"rate": 0.5}, r"propagation 'warp_lstm': 'rate' is no option.* order"),
-    ("conv_lstm", {"order": 1}, r"propagation 'conv_lstm': 'order' is no option"),
+    ("warp_lstm", {"rate": 0.5}, r"propagation 'warp_lstm': there is no option 'rate'.* order"),
+    ("conv_lstm", {"order": 1}, r"propagation 'conv_lstm': there is no option 'order'"),
     ("warp_lstm", {"form": "keras"}, r"propagation 'warp_lstm': option 'form'"),
     ("traj_lstm", {"num_links": 0}, r"propagation 'traj_lstm': option 'num_links'"),
-    ("none", {"bottleneck": 4}, r"propagation 'none': 'bottleneck' is no option"),
+    ("none", {"bottleneck": 4}, r"propagation 'none': there is no option 'bottleneck'"),
 ])  # fmt: skip
 def test_an_option_that_is_not_the_entrys_is_refused_by_name(name, options, fault):
     with pytest.raises(ValueError, match=fault) as refusal:

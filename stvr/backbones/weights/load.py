@@ -21,7 +21,7 @@ from stvr.files import whole
 
 State = dict[str, Tensor]
 
-COUNTER = "num_batches_tracked"  # for training only: may be absent, and is no part of a digest
+COUNTER = "num_batches_tracked"  # for training only: may be absent, and is not part of a digest
 SLOT = "/Momentum"  # for TensorFlow's training only
 SHOWN = 4  # how many names of each kind an error shows
 
@@ -156,7 +156,7 @@ def digest(state: Mapping[str, Tensor]) -> str:
     """"sha256:..." over name, dtype, shape and values of each tensor in sorted order, batch counters aside.
 
     Give it a model's state: then only tensors used up to its endpoint count, whatever file they came from. Zeros count
-    alike, whatever their sign: it says nothing of what a network answers, and may depend on the machine.
+    alike, whatever their sign, which does not change what a network computes and may depend on the machine.
     """
     total = hashlib.sha256()
     for name in sorted(state):
@@ -168,10 +168,10 @@ def digest(state: Mapping[str, Tensor]) -> str:
 
 
 def with_settled_zeros(name: str, value: Tensor) -> Tensor:
-    """`value` with the one sign by which a digest reads each zero: plus, but in the analytic weights' first layer.
+    """`value` with a fixed sign for every zero: plus, except in the first layer of the analytic weights.
 
-    Digests were of bytes at first, and that layer has always had zeros of both signs. They are read as they were
-    written then: the digests in older stores and checkpoints hold, also of what was fine-tuned behind that layer.
+    Digests were once of bytes, and that layer has always had zeros of both signs. Its zeros keep the signs they had
+    then, so that the digests in older stores and checkpoints still hold, also after finetuning behind that layer.
     """
     if name == "Conv3d_1a_7x7.conv3d.weight":
         analytic = analytic_value(name, tuple(value.shape)).to(value.dtype)
