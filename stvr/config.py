@@ -70,7 +70,8 @@ def describe(error: ValidationError, model: type[BaseModel], where: str = "") ->
     first = error.errors()[0]
     place = ".".join(str(part) for part in ([where] if where else []) + list(first["loc"]))
     if first["type"] == "extra_forbidden":
-        return f"there is no option {place!r}. The options are: {', '.join(model.model_fields)}."
+        names = ", ".join(model.model_fields)
+        return f"there is no option {place!r}. " + (f"The options are: {names}." if names else "There are no options.")
     if first["type"] == "value_error":  # our own message
         return f"option {place!r}: {first['ctx']['error']}"
     return f"option {place!r}: {first['msg']}; got {first['input']!r}."

@@ -102,9 +102,9 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     total.backward()
     norm = torch.nn.utils.clip_grad_norm_(trainee.parameters(), options.clip_norm)
-    told = {"total": total.detach(), **{name: loss.detach() for name, loss in losses.items()}, "gradient_norm": norm}
-    values = parallel.mean(torch.stack([value.float() for value in told.values()])).tolist()
-    figures = dict(zip(told, values, strict=True))
+    logged = {"total": total.detach(), **{name: loss.detach() for name, loss in losses.items()}, "gradient_norm": norm}
+    values = parallel.mean(torch.stack([value.float() for value in logged.values()])).tolist()
+    figures = dict(zip(logged, values, strict=True))
     broken = [f"{name} {value}" for name, value in figures.items() if not math.isfinite(value)]
     if broken:
         raise ValueError(f"step {step} is no longer finite: {', '.join(broken)}. Begin anew with a smaller --lr than "
