@@ -20,7 +20,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from stvr.extract.job import extract
 from stvr.extract.pace import Step
-from stvr.structures import ClipSpec
+from stvr.structures import ClipSpec, MapSpec
 
 ALLOWED_MB = 100
 RATE, WIDTH, HEIGHT = 24, 320, 240
@@ -30,6 +30,9 @@ class MeanColours:
     """The cheapest of backbones: (B, 2, 4, 4, 3), the mean colours of a 4 x 4 grid in two frames of each clip."""
 
     name, weights, weights_digest, endpoint, precision = "mean_colours", "none", "0", "mean", "float32"
+
+    def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:
+        return (MapSpec(self.endpoint, clip.image_size // 4, 2, 3),)
 
     def __call__(self, frames: Tensor) -> Tensor:
         batch, _, side, _, _ = frames.shape

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvr.jobs.demo import IMAGE_SIZE, Places, choose_questions
+from stvr.jobs.demo import Places, choose_questions
 from stvr.labels import label_name
 from stvr.render import still
 from stvr.store import FeatureStore
@@ -34,13 +34,13 @@ def main() -> None:
     pairs, header = read_pairs(places.pairs)
     results = json.loads((places.evaluation / "eval.json").read_text())
     questions = choose_questions(pairs, results)
-    pair = max(questions, key=lambda pair: overlap(read_answer(places, pair, ClipSpec(image_size=IMAGE_SIZE)), pair))
+    pair = max(questions, key=lambda pair: overlap(read_answer(places, pair, ClipSpec()), pair))
     arguments.svg.parent.mkdir(parents=True, exist_ok=True)
     arguments.svg.write_text(draw(places, pair, label_name(pair.label, header["labels"])))
 
 
 def draw(places: Places, pair: Pair, name: str) -> str:
-    spec, span = ClipSpec(image_size=IMAGE_SIZE), pair.reference
+    spec, span = ClipSpec(), pair.reference
     clips = [span.start + (2 * n + 1) * len(span) // (2 * NUM_CLIPS) for n in range(NUM_CLIPS)]
     video = places.videos / f"{span.video}.mp4"
     times = [spec.middle_of(clip) for clip in clips]
@@ -53,7 +53,7 @@ def draw(places: Places, pair: Pair, name: str) -> str:
         parts.append(words(x, 40 + SIDE + 16, f"{seconds:.1f} s", "note"))
     note = LEFT + NUM_CLIPS * (SIDE + GAP) + 10
     parts.append(words(note, 100, "clips of 8 frames, 24 a second", "note"))
-    parts.append(words(note, 240, "Mixed_4c feature maps in Zarr", "note"))
+    parts.append(words(note, 240, f"{store.spec.endpoint} feature maps in Zarr", "note"))
     parts.append(words(note, 256, "(mean over channels shown)", "note"))
     top = 2 * SIDE + 110
     parts.append(words(LEFT, top, f"Stage two: an example of “{name}”, and where and when it happens", "head"))

@@ -53,6 +53,7 @@ TABLE = "prepare table {p}/table.csv --out {p}/new.json"
 
 FAULTS = [
     ("fly", "No such command 'fly'"),
+    ("demo --size nope --out {p}/new", "there is no demo of size 'nope'. Choose one of tiny, small, full."),
     ("train --store {p}/store", "Missing option '--pairs'"),
     (TRAIN + " --steps zero", "Invalid value for '--steps'"),
     (TRAIN + " --steps 0", "Invalid value for '--steps'"),

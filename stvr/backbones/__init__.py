@@ -76,4 +76,4 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return native and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return bool(native and torch.ops.mkldnn._is_mkldnn_bf16_supported())

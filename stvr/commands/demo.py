@@ -12,7 +12,7 @@ from stvr.commands import Seed, done
 
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for everything it makes.")] = Path("demo"),
-    size: Annotated[str, typer.Option(help="Size of the world: tiny, small or full.")] = "tiny",
+    size: Annotated[str, typer.Option(help="tiny: minutes on two cores; small: longer; full: for a GPU.")] = "tiny",
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps; by default fitted to the size.")] = None,
     seed: Seed = 0,
 ) -> None:

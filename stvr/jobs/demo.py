@@ -6,20 +6,23 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import stvr
 from stvr.backbones import load_backbone
 from stvr.extract.job import extract
 from stvr.files import write_json
 from stvr.jobs.evaluate import evaluate
-from stvr.jobs.locate import locate_files
+from stvr.jobs.locate import write_lines
 from stvr.jobs.train import train, train_options
 from stvr.labels import label_name
 from stvr.progress import shown_steps
 from stvr.render import Answer, demo_report, render_tubelets, still, text_table, write_report
+from stvr.session import Session
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.build import read_pairs
@@ -27,13 +30,40 @@ from stvr.tasks.pairs.prepare import PairOptions
 from stvr.tasks.pairs.prepare import prepare as prepare_pairs
 from stvr.training.runs import LOG_FILE
 from stvr.tubelets.by_clip import boxes_by_clip
-from stvr.world.actions import HELD_OUT
 from stvr.world.synthetic import write_world
 
-IMAGE_SIZE = 160
 NUM_ANSWERS = 4
 NUM_STILLS = 5
-MAX_EVAL_PAIRS = 150  # of the test pairs, drawn by the seed: keeps two cores below a few minutes
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSize:
+    """How much of everything. The defaults are those of `small`, whose figures are published.
+
+    world: a preset of the world, and dials that override it. endpoint: of I3D. training: options over those of the
+    head's small preset. max_pairs: test pairs that are asked, drawn by the seed.
+    """
+
+    world: str
+    dials: Mapping[str, Any] = field(default_factory=dict)
+    image_size: int = 160
+    endpoint: str = "Mixed_4c"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    max_pairs: int = 150
+
+
+SIZES = {
+    "tiny": DemoSize(  # two cores without bfloat16: at stride 8, 80 pixels are as many cells as 160 at stride 16
+        "small",
+        {"num_train_videos": 60, "num_test_videos": 20, "image_size": 80, "seconds": (4, 5), "actors": (2, 2)},
+        image_size=80,
+        endpoint="Mixed_3c",
+        training={"steps": 120, "batch_size": 8, "lr": 2e-3},
+        max_pairs=60,
+    ),
+    "small": DemoSize("small"),
+    "full": DemoSize("full", image_size=320, training={"steps": 3000}),  # for a GPU; has not been run
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +82,29 @@ class Places:
     report = property(lambda self: self.out / "report.html")
 
 
-def demo(out: Path, *, seed: int = 0, size: str = "small", steps: int | None = None) -> Path:
+def demo(out: Path, *, seed: int = 0, size: str = "tiny", steps: int | None = None) -> Path:
     """Runs every stage and returns the report's path. Started again after a stop, it goes on where it was.
 
-    size: of the world. steps: of training; the preset's when None.
+    size: one of SIZES. steps: of training; those of the size when None. ValueError for a size that is not there.
     """
-    places = Places(out)
+    if size not in SIZES:
+        raise ValueError(f"there is no demo of size {size!r}. Choose one of {', '.join(SIZES)}.")
+    places, plan = Places(out), SIZES[size]
+    device = "cuda" if size == "full" and torch.cuda.is_available() else "cpu"
     out.mkdir(parents=True, exist_ok=True)
     clock = Clock(out / "timings.json")
     with clock("synth: a world of videos"):
-        write_world(places.world, size=size, seed=seed)
+        write_world(places.world, size=plan.world, seed=seed, **plan.dials)
     with clock("extract: I3D over all clips"):
-        videos = sorted(places.videos.glob("*.mp4"))
-        extract(videos, places.store, load_backbone(), ClipSpec(image_size=IMAGE_SIZE))
+        extract_world(places, plan, device)
     with clock("prepare: annotations to pairs"):
         prepare(places, seed)
     with clock("train: the matching head"):
-        options = train_options("small", flags={"seed": seed, "steps": steps})
-        with shown_steps("training") as tell:
-            train(places.store, places.pairs, places.run, options, resume=True, report=tell)
+        train_head(places, {**plan.training, "seed": seed, **({"steps": steps} if steps else {})}, device)
     with clock("eval: unseen actions"):
-        results = evaluated(places, seed)
+        results = evaluated(places, seed, plan.max_pairs, device)
     with clock("locate: a few questions"):
-        answers = ask(places, results)
+        answers = ask(places, results, device)
     log = places.run / LOG_FILE
     write_report(places.report, demo_report(results, log, answers, clock.seconds, seed, stvr.__version__))
     print(text_table(results))
@@ -103,29 +133,40 @@ class Clock:
         write_json(self.path, self.seconds)
 
 
+def extract_world(places: Places, plan: DemoSize, device: str) -> None:
+    videos = sorted(places.videos.glob("*.mp4"))
+    backbone = load_backbone(endpoint=plan.endpoint, device=device)
+    extract(videos, places.store, backbone, ClipSpec(image_size=plan.image_size))
+
+
 def prepare(places: Places, seed: int) -> None:
     """Pairs from the boxes that the world gives for every clip; its held-out actions are for testing alone."""
     store = FeatureStore.open(places.store)
     lengths = {video: store.num_clips(video) for video in store.videos()}
     options = PairOptions(seed=seed)
-    tracks = places.world / "tracks.csv"
-    prepare_pairs(
-        "table", [tracks], places.pairs, held_out=";".join(HELD_OUT), video_clips=lengths, options=options,
-    )  # fmt: skip
+    tracks, held_out = places.world / "tracks.csv", str(places.world / "held_out_names.txt")
+    prepare_pairs("table", [tracks], places.pairs, held_out=held_out, video_clips=lengths, options=options)
 
 
-def evaluated(places: Places, seed: int) -> dict[str, Any]:
+def train_head(places: Places, flags: Mapping[str, Any], device: str) -> None:
+    options = train_options("small", flags=flags)
+    with shown_steps("training") as tell:
+        train(places.store, places.pairs, places.run, options, resume=True, device=device, report=tell)
+
+
+def evaluated(places: Places, seed: int, max_pairs: int, device: str) -> dict[str, Any]:
     with shown_steps("evaluating") as tell:
         return evaluate(
-            places.run, places.store, places.pairs, out=places.evaluation, seed=seed, limit=MAX_EVAL_PAIRS,
+            places.run, places.store, places.pairs, out=places.evaluation, seed=seed, limit=max_pairs, device=device,
             report=lambda done, total: tell(done, total, {}),
         )  # fmt: skip
 
 
-def ask(places: Places, results: Mapping[str, Any]) -> list[Answer]:
+def ask(places: Places, results: Mapping[str, Any], device: str) -> list[Answer]:
     """A question for each of the labels that the head finds best, median and worst, answered on the video files."""
     pairs, header = read_pairs(places.pairs)
-    return [ask_one(places, pair, header["labels"]) for pair in choose_questions(pairs, results)]
+    session = Session.open(places.run, device=device)
+    return [ask_one(session, places, pair, header["labels"]) for pair in choose_questions(pairs, results)]
 
 
 def choose_questions(pairs: Sequence[Pair], results: Mapping[str, Any]) -> list[Pair]:
@@ -138,18 +179,17 @@ def choose_questions(pairs: Sequence[Pair], results: Mapping[str, Any]) -> list[
     return [pair for pair in asked if pair is not None]
 
 
-def ask_one(places: Places, pair: Pair, names: Mapping[str, str]) -> Answer:
+def ask_one(session: Session, places: Places, pair: Pair, names: Mapping[str, str]) -> Answer:
     """Locates from the files, as a user would, and draws what was found beside what is true."""
-    spec, query = ClipSpec(image_size=IMAGE_SIZE), pair.query
+    spec, query = session.spec.clip, pair.query
     middle = len(query.span) // 2
     at, box = spec.seconds_at(query.span.start + middle) + 0.1, query.boxes[middle].tolist()
     reference = places.videos / f"{pair.reference.video}.mp4"
     source, name = places.videos / f"{query.span.video}.mp4", label_name(pair.label, names)
     folder = places.answers / f"{name}_{query.span.video}_in_{pair.reference.video}".replace(" ", "")
-    tubelets: list[Tubelet] = []
-    locate_files(
-        places.run, source, box, at, [reference], folder, on_answer=lambda found: tubelets.extend(found.tubelets)
-    )
+    found = session.ask(session.query(source, box, at), reference)
+    write_lines(folder, list(found.to_json()))
+    tubelets = found.tubelets
     video = render_tubelets(reference, tubelets, folder / "answer.mp4", spec)
     best = tubelets[0] if tubelets else None
     return Answer(

@@ -125,7 +125,7 @@ class FeatureStore:
 
     def ticks(self, video: str) -> NDArray[np.int64]:
         """[clip, frame]: when each chosen frame is shown, in the video's time base after its first frame."""
-        return np.asarray(cast(zarr.Array[Any], self.group(video)["ticks"])[:])
+        return np.asarray(cast("zarr.Array[Any]", self.group(video)["ticks"])[:])
 
     def read(self, span: Span, flipped: bool = False) -> Tensor:
         """The feature maps of a span, (T, row, column, time, channel) float16. LookupError when they are not here.
@@ -152,7 +152,7 @@ class FeatureStore:
 
     def read_part(self, span: Span, name: str) -> NDArray[Any]:
         """A span of one array as it is kept, (T, ...)."""
-        values = cast(zarr.Array[Any], self.group(span.video)[name])
+        values = cast("zarr.Array[Any]", self.group(span.video)[name])
         if span.stop > values.shape[0]:
             raise LookupError(f"{span.video!r} has {values.shape[0]} clips here, not [{span.start}, {span.stop}).")
         try:

@@ -196,7 +196,7 @@ def _open_or_create_array(
 ) -> zarr.Array[Any]:
     written_even_if_zero = {"write_empty_chunks": True}  # otherwise a shard of zeros would never exist
     if name in group:
-        return cast(zarr.Array[Any], group[name]).with_config(cast(Any, written_even_if_zero))
+        return cast("zarr.Array[Any]", group[name]).with_config(cast(Any, written_even_if_zero))
     shard = (clips_per_shard, *layout.shape)
     return group.create_array(
         name, shape=(num_clips, *layout.shape), dtype=layout.dtype, dimension_names=("clip", *layout.axes),
