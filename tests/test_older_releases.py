@@ -1,7 +1,7 @@
 """What earlier releases wrote opens, verifies and answers as it did; `scripts/write_release_data.py` kept it in data/.
 
-Stored values are compared exactly. What a network computes anew is compared within a bound: sums are added up in
-another order by another processor or torch.
+Stored values are compared exactly. What a network computes anew is compared within a bound: another processor or torch
+adds up in another order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,8 @@ HALF = 2.0**-10  # two neighbours of float16, relative: a sum that rounds the ot
 def kept(*keys: str) -> pytest.MarkDecorator:
     """Runs a test for everything under a key of what each release noted."""
     cases = []
-    for folder, noted in EXPECTED.items():
-        for key in keys:
-            noted = noted[key]
+    for folder, expected in EXPECTED.items():
+        noted = reduce(getitem, keys, expected)
         cases += [pytest.param(folder, path, value, id=f"{folder.name}/{path}") for path, value in noted.items()]
     return pytest.mark.parametrize(("folder", "path", "noted"), cases)
 

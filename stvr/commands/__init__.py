@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,6 +95,16 @@ def usable(device: str) -> str:
         reason = str(error).split("\n")[0]
         raise ValueError(f"the device {device!r} cannot be used here: {reason}. Give --device cpu.") from None
     return device
+
+
+@contextmanager
+def shown_videos(what: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A function to call after each video, which shows how many of all are done."""
+    from stvr.progress import shown_steps
+
+    with shown_steps(what) as show:
+        number = count(1)
+        yield lambda video: show(next(number), total, {})
 
 
 def exit_telling(failed: Mapping[str, str]) -> None:

@@ -11,9 +11,9 @@ from stvr.commands import Seed, done
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder for everything it makes.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
     size: Annotated[str, typer.Option(help="tiny: minutes on two cores; small: longer; full: for a GPU.")] = "tiny",
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps; by default fitted to the size.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of training; fitted to the size if not given.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Run everything once on a synthetic world: synth, extract, train, eval, locate, and one HTML report."""

@@ -17,6 +17,7 @@ from stvr.commands import (
     done,
     exit_telling,
     named_in,
+    shown_videos,
     sources,
     usable,
 )
@@ -80,6 +81,8 @@ def extract(
     for name, doubt in report.doubtful.items():
         print(f"stvr: {name} was extracted, but has {doubt}", file=sys.stderr)
     if detector:
-        names = detect([path for path in paths if path.stem not in report.failed], FeatureStore.open(store), detector)
+        whole = [path for path in paths if path.stem not in report.failed]
+        with shown_videos("finding boxes", len(whole)) as show:
+            names = detect(whole, FeatureStore.open(store), detector, batch_size, show)
         done(store, f"region boxes added for {len(names)} videos")
     exit_telling(report.failed)

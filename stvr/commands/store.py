@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stvr.commands import StorePath, done
+from stvr.commands import StorePath, done, shown_videos
 
 app = typer.Typer(no_args_is_help=True, help="Make a feature store smaller, or take it to another format and back.")
 
@@ -60,13 +57,3 @@ def import_(
 
     with shown_videos("importing", describe_export(file)["videos"]) as show:
         done(out, f"{len(import_features(file, out, show).videos())} videos")
-
-
-@contextmanager
-def shown_videos(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Yields a function to call after each video, which shows how many of all are done."""
-    from stvr.progress import shown_steps
-
-    with shown_steps(what) as show:
-        number = count(1)
-        yield lambda video: show(next(number), total, {})

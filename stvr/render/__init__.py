@@ -1,17 +1,15 @@
-"""Answers to look at: annotated video, the report page, tables for a terminal."""
+"""Answers and figures to look at: annotated video, the report page, tables for a terminal."""
 
 from __future__ import annotations
 
-from stvr.render.bars import Bar, BarChart
-from stvr.render.chart import Curve
 from stvr.render.demo_page import demo_report
 from stvr.render.evaluation import evaluation_report
-from stvr.render.report import Answer, Headline, ReportData, write_report
+from stvr.render.report import Answer, write_report
 from stvr.render.text import text_table
 from stvr.render.video import render_tubelets, still
 from stvr.render.worst import worst_answers
 
 __all__ = [
-    "Answer", "Bar", "BarChart", "Curve", "Headline", "ReportData", "demo_report", "evaluation_report",
-    "render_tubelets", "still", "text_table", "worst_answers", "write_report",
+    "Answer", "demo_report", "evaluation_report", "render_tubelets", "still", "text_table", "worst_answers",
+    "write_report",
 ]  # fmt: skip

@@ -13,7 +13,8 @@ from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import save_head
 from stvr.metrics import ClipRecord, PairRecord
 from stvr.render import evaluation_report
-from stvr.render.evaluation import dial_chart, dial_table
+from stvr.render.evaluation import dial_chart
+from stvr.render.result_tables import dial_table
 from stvr.tasks.pairs.figures import PairAnswers, by_dial
 from stvr.world.dials import DialBin, VideoDials, write_dials
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from stvr.metrics import ClipRecord, PairRecord
-from stvr.render import Bar, BarChart, evaluation_report, write_report
-from stvr.render.bars import NAMES, NUMBERS, WIDTH, bar_chart
+from stvr.render import evaluation_report, write_report
+from stvr.render.bars import NAMES, NUMBERS, WIDTH, Bar, BarChart, bar_chart
 from stvr.structures import LABEL_SAME, Detections, Pair, Span, Tubelet
 from stvr.tasks.pairs.figures import PairAnswers, score
 

@@ -12,16 +12,9 @@ from torch import Tensor
 
 
 def lstm_gates(
-    gates: Tensor,
-    memory: Tensor,
-    x: Tensor,
-    gate_gain: Tensor,
-    gate_bias: Tensor,
-    memory_gain: Tensor,
-    memory_bias: Tensor,
-    forget_bias: float,
-    epsilon: float,
-) -> tuple[Tensor, Tensor]:
+    gates: Tensor, memory: Tensor, x: Tensor, gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor,
+    memory_bias: Tensor, forget_bias: float, epsilon: float,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Sizes and meaning as in reference.py; the answers have channels last in memory."""
     parts = zip(rows(gates).chunk(4, -1), gate_gain.chunk(4), gate_bias.chunk(4), strict=True)
     input_gate, candidate, forget_gate, output_gate = (norm(*part, epsilon) for part in parts)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stvr.labels import actions_of
 from stvr.structures import ClipSpec, Pair, Tubelet
 
 THIRDS = ("first", "middle", "last")
@@ -95,7 +96,7 @@ def same_boxes(query: Tubelet, target: Tubelet) -> bool:
 
 def subset_labels(labels: Sequence[str]) -> list[list[str]]:
     """[label, label with all its actions and more]: where labels must match exactly, a right answer counts as wrong."""
-    sets = {label: frozenset(label.split(",")) for label in labels}
+    sets = {label: frozenset(actions_of(label)) for label in labels}
     return [[less, more] for less, more in permutations(sets, 2) if sets[less] < sets[more]]
 
 
@@ -105,4 +106,4 @@ def _lengths(clips: Sequence[int], spec: ClipSpec) -> dict[str, int]:
 
 
 def _ids(label: str) -> tuple[object, ...]:
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in label.split(","))
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in actions_of(label))

@@ -11,8 +11,9 @@ import pandas as pd
 
 from stvr.annotations.ava import FIFTEEN_MINUTES
 from stvr.annotations.rows import EDGES, Annotations, Rows, merge
+from stvr.labels import actions_of, label_text
 from stvr.structures import ClipSpec, Pair
-from stvr.tasks.pairs.build import build_pairs, label_text
+from stvr.tasks.pairs.build import build_pairs
 from stvr.tasks.pairs.prepare import PairOptions, tubelets_within
 from stvr.tasks.pairs.truth_check import failing_labels
 
@@ -200,7 +201,7 @@ def check_pairs(annotations: Annotations, pairs: Sequence[Pair], protocol: str, 
     unpaired: the combined labels that have tubelets but no pair. It is a fault only if an action has no pair under any
     of its labels.
     """
-    paired = {int(action) for pair in pairs for action in pair.label.split(",")}
+    paired = {int(action) for pair in pairs for action in actions_of(pair.label)}
     annotated = {action for label in set(annotations.boxes["labels"]) for action in label}
     lost = [f"{action} {annotations.names.get(action, '')}".strip() for action in sorted(annotated - paired)]
     faults, notes = [], []

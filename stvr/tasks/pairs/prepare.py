@@ -15,9 +15,10 @@ from stvr.annotations.labelled import AnnotatedTubelet, link_annotations, own_ex
 from stvr.annotations.reader import Reader, ReaderOptions
 from stvr.annotations.rows import Annotations, Label, merge
 from stvr.config import Options, fill
+from stvr.labels import label_name, label_text
 from stvr.structures import ClipSpec, Span
 from stvr.tasks.pairs.audit import audit
-from stvr.tasks.pairs.build import Protocol, build_pairs, label_text, summary, write_pairs
+from stvr.tasks.pairs.build import Protocol, build_pairs, summary, write_pairs
 
 
 class PairOptions(Options):
@@ -162,8 +163,3 @@ def unseen_labels(held_out: HeldOut, labels: set[Label]) -> set[Label]:
         raise LookupError(f"nobody does any of the {len(wanted)} labels to hold out. The labels that occur are: "
                           f"{listed([label_text(label) for label in sorted(labels)], '; ')}.")
     return wanted - labels
-
-
-def label_name(label: Label, names: Mapping[int, str]) -> str:
-    """(12, 79) as "stand + walk"."""
-    return " + ".join(names.get(index, str(index)) for index in label)
