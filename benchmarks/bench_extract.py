@@ -26,13 +26,13 @@ from typing import NamedTuple
 import av
 import numpy as np
 import torch
-from bench_i3d import cpu_name
 from plain_extract import FRAMES, build_network, extract_features, read_frames
 from plain_extract import main as plain_main
 
 from stvr.backbones import load_backbone
 from stvr.backbones.i3d import scale
 from stvr.cli import main as stvr_main
+from stvr.machine import processor
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Span
 from stvr.video.decode import decode_clips
@@ -243,7 +243,7 @@ def main() -> None:
         videos = options.videos or write_videos(out / "videos", options.seconds)
         store = command(videos, out / "first")
         clips = sum(store.num_clips(path.stem) for path in videos)
-        print(f"{cpu_name()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {len(videos)} videos, "
+        print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {len(videos)} videos, "
               f"{clips} clips of 8 x 320 x 320, {options.rounds} rounds.\n\n"
               f"Error of the stored features against the plain network in float32, same pictures: "
               f"{relative_error(videos, store):.1e} relative.\n")

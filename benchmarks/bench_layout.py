@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import zarr
-from bench_i3d import cpu_name
 from zarr.codecs import BloscCodec, ZstdCodec
 
+from stvr.machine import processor
 from stvr.store import FeatureStore
 from stvr.store.codes import decode, encode
 from stvr.structures import Span
@@ -116,7 +116,7 @@ def main() -> None:
             for layout, figures in found.items():
                 if figures_now := measure(Path(folder) / "maps", layout, maps):
                     figures += [figures_now] if number else []  # the first warms up
-    print(f"{cpu_name()}; {len(maps)} clips {maps.shape[1:]} float16, {np.mean(maps == 0):.0%} zeros, "
+    print(f"{processor()}; {len(maps)} clips {maps.shape[1:]} float16, {np.mean(maps == 0):.0%} zeros, "
           f"{options.rounds} rounds.\n\n| code | clips a chunk | codec | smaller by | write, MB / core s | "
           f"{SPAN} clips, core ms | scan, MB / core s | relative error |\n|---|---|---|---|---|---|---|---|")
     for layout, figures in found.items():

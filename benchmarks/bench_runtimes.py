@@ -18,13 +18,13 @@ from statistics import median
 from time import process_time
 
 import torch
-from bench_i3d import cpu_name
 from torch import Tensor, nn
 
-from stvr.backbones import FromFrames
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D
+from stvr.backbones.inflated import FromFrames
 from stvr.backbones.runtimes import RUNTIMES
+from stvr.machine import processor
 
 CLIPS = 2
 
@@ -77,7 +77,7 @@ def main() -> None:
                 start = process_time()
                 variant(frames)
                 seconds[name].append((process_time() - start) / CLIPS)
-    print(f"{cpu_name()}, {torch.get_num_threads()} thread, torch {torch.__version__}, {options.rounds} rounds\n\n"
+    print(f"{processor()}, {torch.get_num_threads()} thread, torch {torch.__version__}, {options.rounds} rounds\n\n"
           "| runtime | core s / clip | against torch, bfloat16 | relative error |\n|---|---|---|---|")
     wanted = maps["torch, float32"]
     for name, each in seconds.items():

@@ -16,11 +16,11 @@ from statistics import quantiles
 from time import perf_counter
 
 import torch
-from bench_i3d import cpu_name
 from torch import Tensor
 
 from stvr.kernels import spline_warp
 from stvr.kernels.warp import reference
+from stvr.machine import processor
 
 CHANNELS, SIDE = 1024, 20
 POINTS = torch.cartesian_prod(torch.tensor([5.0, 10.0, 15.0]), torch.tensor([5.0, 10.0, 15.0]))
@@ -169,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--machine", default=cpu_name())
+    parser.add_argument("--machine", default=processor())
     parser.add_argument("--note", default="", help="one line about what else ran on the machine")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "warp_cpu.md")
     options = parser.parse_args()
