@@ -30,6 +30,8 @@ class Menu(Mapping[str, Entry], Generic[Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         """LookupError, which lists the menu, for a name that is not on it or a package that cannot be imported."""
+        if not isinstance(name, str):
+            raise LookupError(f"the name of a {self.what} is a text, got {name!r}. Choose one of {', '.join(self)}.")
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
@@ -52,8 +54,9 @@ class Menu(Mapping[str, Entry], Generic[Entry]):
         point = self._others[name]
         try:
             return cast(Entry, point.load())
-        except (ImportError, AttributeError) as error:
-            raise LookupError(f"the {self.what} {name!r} comes from {point.value}, which cannot be imported: {error}. "
+        except Exception as error:  # whatever that package raises
+            reason = f"{type(error).__name__}: {error}"
+            raise LookupError(f"the {self.what} {name!r} comes from {point.value}, which cannot be imported: {reason}. "
                               "Mend or uninstall that package.") from error
 
 

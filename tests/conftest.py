@@ -31,7 +31,7 @@ def keep_compiled_code_apart() -> None:
     """Code compiled for AVX-512 crashes a process that is held to AVX2; the default cache does not tell them apart."""
     capability = torch.backends.cpu.get_cpu_capability().replace(" ", "_").lower()
     folder = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}_{capability}"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)  # importing torch's compiler has set it already
 
 
 def take_one_thread() -> None:

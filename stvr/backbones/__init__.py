@@ -11,7 +11,7 @@ import torch
 from stvr.backbones.backbone import Backbone, Loaded
 from stvr.backbones.i3d import ENDPOINTS, I3D
 from stvr.backbones.image import IMAGE_BACKBONES, load_image_network
-from stvr.backbones.runtimes import RUNTIMES
+from stvr.backbones.runtimes import RUNTIMES, has_bfloat16
 from stvr.menus import Menu
 
 __all__ = ["BACKBONES", "ENDPOINTS", "I3D", "PRECISIONS", "RUNTIMES", "Backbone", "Loaded", "load_backbone"]
@@ -66,14 +66,3 @@ def chosen_precision(precision: str, device: torch.device) -> str:
     if precision not in PRECISIONS:
         raise LookupError(f"there is no precision {precision!r}. Choose one of auto, {', '.join(PRECISIONS)}.")
     return precision
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 natively; where it does not, bfloat16 is slower than float32.
-
-    A CPU's oneDNN may be held to fewer instructions than the CPU has, by ONEDNN_MAX_CPU_ISA.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return bool(native and torch.ops.mkldnn._is_mkldnn_bf16_supported())

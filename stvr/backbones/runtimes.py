@@ -26,6 +26,17 @@ def instruction_set(device: torch.device | str) -> str:
     return " ".join(words)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 natively; where it does not, bfloat16 is slower than float32.
+
+    A CPU's oneDNN may be held to fewer instructions than the CPU has, by ONEDNN_MAX_CPU_ISA.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(native and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 class Eager(nn.Module):
     """`network`, a function of uint8 frames, computing in `dtype`; equal bits for every batch and number of threads."""
 
@@ -63,6 +74,9 @@ class OpenVINO(nn.Module):
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         import_openvino()
+        if dtype == torch.bfloat16 and not has_bfloat16(torch.device("cpu")):
+            raise ValueError("the runtime 'openvino' computes in bfloat16 only on a CPU that multiplies it, which this "
+                             "one does not, or may not by ONEDNN_MAX_CPU_ISA. Give --precision float32.")
         super().__init__()
         self.network, self.hint = network, OPENVINO_PRECISION[dtype]
         self._compiled: dict[torch.Size, Any] = {}

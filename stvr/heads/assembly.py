@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -49,6 +50,8 @@ class MatchingOptions(HeadOptions):
     @classmethod
     def with_own_options(cls, value: Any) -> Any:
         """All options of the propagation that is named, each checked. LookupError for a name on no menu."""
+        if not isinstance(value, str | Mapping):
+            raise ValueError(f"wanted the name of a propagation, or a table with it, got {value!r}")
         table = {"name": value} if isinstance(value, str) else {"name": "warp_lstm", **value}
         own = {name: option for name, option in table.items() if name != "name"}
         return {"name": table["name"], **fill(PROPAGATION[table["name"]].options, own).model_dump()}

@@ -50,7 +50,7 @@ def locate(
     for path in map(Path, references):
         try:
             yield session.ask(asked, path, for_reference(path, report))
-        except (ValueError, OSError) as error:
+        except (LookupError, ValueError, OSError) as error:
             if on_failure is None:
                 raise
             on_failure(path, error)

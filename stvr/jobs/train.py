@@ -51,6 +51,8 @@ def train_options(
     """
     given = merge(read_toml(file) if file else {}, {name: value for name, value in (flags or {}).items()
                                                     if value is not None})  # fmt: skip
+    if not isinstance(given.get("head", {}), Mapping):
+        raise ValueError(f"option 'head': wanted a table, [head] with a name in it, got {given['head']!r}.")
     name = given.get("head", {}).get("name", DEFAULT_HEAD)
     entry = HEADS[name]
     preset = preset or next(iter(entry.presets))

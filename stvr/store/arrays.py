@@ -34,8 +34,12 @@ class ArrayLayout(NamedTuple):
     sharded: bool
 
     def shard_key(self, shard: int) -> str:
-        """Where Zarr puts a shard, below the array: "c/3/0/0"."""
-        return "/".join(["c", str(shard), *["0"] * len(self.shape)])
+        return shard_key(shard, len(self.shape))
+
+
+def shard_key(shard: int, axes: int) -> str:
+    """Where Zarr puts a shard, below an array of `axes` axes beside the first: "c/3/0/0"."""
+    return "/".join(["c", str(shard), *["0"] * axes])
 
 
 def arrays_of(spec: FeatureSpec, map_shape: tuple[int, ...]) -> dict[str, ArrayLayout]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.errors import ContainsGroupError
 
-from stvr.store.arrays import arrays_of, maps_of, part_name
+from stvr.store.arrays import arrays_of, maps_of, part_name, shard_key
 from stvr.store.claims import LEASE_SECONDS, kept
 from stvr.store.codes import check_code, decode
 from stvr.store.older_stores import any_map_shape, with_maps
@@ -152,14 +152,26 @@ class FeatureStore:
 
     def read_part(self, span: Span, name: str) -> NDArray[Any]:
         """A span of one array as it is kept, (T, ...)."""
-        values = cast("zarr.Array[Any]", self.group(span.video)[name])
+        group = self.group(span.video)
+        if name not in group:
+            raise ValueError(f"{span.video!r} in {self.path} is damaged: it has no array {name!r}. Run `stvr repair`.")
+        values = cast("zarr.Array[Any]", group[name])
         if span.stop > values.shape[0]:
             raise LookupError(f"{span.video!r} has {values.shape[0]} clips here, not [{span.start}, {span.stop}).")
         try:
-            return np.asarray(values[span.start : span.stop])
+            found = np.asarray(values[span.start : span.stop])
+            if not found.any(axis=tuple(range(1, found.ndim))).all():
+                self._check_shards(span, name, values.ndim - 1)
         except (RuntimeError, ValueError) as error:  # a chunk or an index that does not have its checksum
             raise ValueError(f"clips [{span.start}, {span.stop}) of {span.video!r} in {self.path} are damaged: "
                              f"{error}. Run `stvr repair`.") from error
+        return found
+
+    def _check_shards(self, span: Span, name: str, axes: int) -> None:
+        """ValueError where a shard of the span is missing, which zarr reads as zeros."""
+        for shard in range(span.start // self.clips_per_shard, -(-span.stop // self.clips_per_shard)):
+            if self.place.read(f"{span.video}/{name}/{shard_key(shard, axes)}") is None:
+                raise ValueError(f"shard {shard} of {name} is missing")
 
     @contextmanager
     def write(

@@ -144,10 +144,11 @@ def rounding_error(frames: int) -> dict[str, float]:
 def test_bfloat16_gradients_are_no_worse_on_two_time_steps():
     """torch 2.15 gives a wrong weight gradient, silently, where a bfloat16 convolution pads two time steps itself.
 
-    Clips of 8 frames have two steps at Mixed_4b and 4c, those of 12 have three, which are right: both only round.
+    Clips of 8 frames have two steps at Mixed_4b and 4c, those of 12 have three, which are right: both only round. The
+    biases of norms are left out: they have no such convolution, and their rounding differs more with the clips drawn.
     """
     two, three = rounding_error(8), rounding_error(12)
-    for name in three:
+    for name in (name for name in three if name.endswith("conv3d.weight")):
         assert two[name] < 1.3 * three[name] + 0.02, (name, two[name], three[name])
 
 
@@ -176,7 +177,7 @@ def test_the_result_extracts_and_answers(stvr, checkpoint, films, pairs, tmp_pat
                  "--preset", "small", "--steps", 1, "--batch-size", 1)
     assert ended.status == 0, ended.err
     assert "peak memory" in ended.out
-    assert "extract anew" in ended.err
+    assert "extract again" in ended.err
     asked = ["--query", films[0], "--box", "10,5,50,60", "--at", 1, films[1]]
     answered = stvr("locate", "--checkpoint", run, *asked, "--out", tmp_path / "answers")
     assert answered.status == 0, answered.err

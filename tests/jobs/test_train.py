@@ -279,3 +279,16 @@ def test_only_features_of_untrained_weights_are_scaled(weights, scale, pairs, tm
     if scale == "rms":
         maps = torch.cat([store.read(Span(video, 0, NUM_CLIPS)) for video in "abcd"]).float()
         assert loaded.head.adapter.size.item() == pytest.approx(maps.square().mean().sqrt().item(), rel=0.02)
+
+
+@pytest.mark.parametrize(("table", "fault"), [
+    ('head = "matching"', "'head': wanted a table"),
+    ("[[head]]", "'head': wanted a table"),
+    ('[head]\nname = ["a"]', "name of a head is a text"),
+    ("[head]\npropagation = 3", "name of a propagation"),
+    ('[head.propagation]\nname = ["a"]', "name of a propagation is a text"),
+])  # fmt: skip
+def test_a_table_of_another_kind_is_refused(table, fault, tmp_path):
+    (tmp_path / "own.toml").write_text(table)
+    with pytest.raises((ValueError, LookupError), match=fault):
+        train_options(None, tmp_path / "own.toml")

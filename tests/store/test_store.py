@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -280,3 +281,17 @@ def test_a_kill_at_any_write_leaves_a_store_that_can_be_finished(
             np.testing.assert_array_equal(store.read(Span("a", 0, num_clips), flipped=True).numpy(), flipped)
         kills += 1
     assert kills >= 10  # root, group, two arrays, two writes for each shard, completion
+
+
+def test_a_shard_that_is_gone_is_not_read_as_zeros(store):
+    fill(store, "a", 10)
+    (store.path / "a" / "features" / "c" / "0" / "0" / "0" / "0" / "0").unlink()
+    with pytest.raises(ValueError, match=r"shard 0 of features is missing\. Run `stvr repair`"):
+        store.read(Span("a", 0, 2))
+
+
+def test_an_array_that_is_gone_is_named(store):
+    fill(store, "a", 10)
+    shutil.rmtree(store.path / "a" / "features")
+    with pytest.raises(ValueError, match="no array 'features'"):
+        FeatureStore.open(store.path).read(Span("a", 0, 2))
