@@ -18,7 +18,7 @@ import pytest
 import torch
 from clock import run, tree, write_drift, write_rounding_weights
 
-from stvr.backbones import PRECISIONS, Backbone, load_backbone
+from stvr.backbones import Backbone, has_bfloat16, load_backbone
 from stvr.extract.repair import repair
 from stvr.store import FeatureStore, check_all
 from stvr.structures import Span
@@ -38,8 +38,9 @@ def videos(tmp_path_factory) -> list[Path]:
     return [write_drift(folder / "a.mp4", 11), write_drift(folder / "b.mp4", 6)]
 
 
-@pytest.fixture(scope="module", params=PRECISIONS)
+@pytest.fixture(scope="module", params=["float32", *["bfloat16"] * has_bfloat16(torch.device("cpu"))])
 def backbone(request, weights) -> Backbone:
+    """In bfloat16 where it is native alone: elsewhere a clip takes seconds."""
     return load_backbone(weights=weights, precision=request.param)
 
 
