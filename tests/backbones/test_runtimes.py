@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from stvr.backbones import load_backbone
+from stvr.backbones import has_bfloat16, load_backbone
 from stvr.backbones.i3d import I3D, scale
 from stvr.backbones.onednn import AlwaysOneDNN
 from stvr.backbones.runtimes import has_bfloat16, instruction_set
