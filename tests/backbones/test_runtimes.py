@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from stvr.backbones import has_bfloat16, load_backbone
 from stvr.backbones.i3d import I3D, scale
 from stvr.backbones.onednn import AlwaysOneDNN
-from stvr.backbones.runtimes import has_bfloat16, instruction_set
+from stvr.backbones.runtimes import instruction_set
 from stvr.backbones.weights.load import load_weights
 
 ENDPOINT = "Conv3d_2b_1x1"
