@@ -7,7 +7,7 @@ import os
 import pickle
 import signal
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -117,7 +117,7 @@ class _Worker:
         self.number = number
         self.video: str | None = None
         self.connection, theirs = context.Pipe()
-        arguments = (recipe, theirs, number if spreads_gpus else None, threads)
+        arguments = (recipe, theirs, number if spreads_gpus else None, threads, dict(os.environ))
         self.process = context.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
@@ -148,8 +148,16 @@ class _Worker:
         return self.process.exitcode or 0
 
 
-def _work(recipe: bytes, connection: Connection, gpu: int | None, threads: int) -> None:
-    """The life of a worker: it receives a path and sends events, until the other end is closed."""
+def _work(
+    recipe: bytes, connection: Connection, gpu: int | None, threads: int, environment: Mapping[str, str]
+) -> None:
+    """The life of a worker: it receives a path and sends events, until the other end is closed.
+
+    environment: of the process that started it. That of the fork server is as old as the first worker, and the keys of
+    a bucket may have been set since.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
     torch.set_num_threads(threads)
     if gpu is not None and (count := torch.cuda.device_count()) > 1:  # counting does not start CUDA

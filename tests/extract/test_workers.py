@@ -74,6 +74,19 @@ def test_an_error_in_a_worker_ends_the_run(tmp_path):
     assert multiprocessing.active_children() == []
 
 
+class TellsEnvironment(Reader):
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        self.log.with_name("environment").write_text(os.environ.get("STVR_TEST", "nothing"))
+        return super().__call__(frames)
+
+
+def test_a_worker_has_the_environment_of_the_moment_it_is_started(tmp_path, monkeypatch):
+    for value in ("first", "second"):
+        monkeypatch.setenv("STVR_TEST", value)
+        run(write_clocks(tmp_path, [2, 2]), tmp_path / value, TellsEnvironment(tmp_path / "log"), workers=2)
+        assert (tmp_path / "environment").read_text() == value
+
+
 def test_a_backbone_that_cannot_be_sent_is_refused(tmp_path):
     class Local(Reader):
         pass
