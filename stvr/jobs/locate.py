@@ -65,11 +65,11 @@ def with_videos(
 ) -> FeatureStore:
     """The store, made if there is none, with the videos extracted that it lacked. What fails is asked of its file."""
     path = str(place)
-    spec = FeatureStore.open(path).spec if is_store(path) else session.spec
-    if is_store(path):
-        check_features(session.loaded, FeatureStore.open(path))
-        videos = [video for video in videos if video.stem not in FeatureStore.open(path)]
-    missing = [video for video in videos if video.is_file()]
+    store = FeatureStore.open(path) if is_store(path) else None
+    spec = store.spec if store else session.spec
+    if store:
+        check_features(session.loaded, store)
+    missing = [video for video in videos if video.is_file() and not (store and video.stem in store)]
     if missing:
         extract(
             missing, path, session.eyes().backbone, spec.clip, flow=flow_of(spec, flow_weights, session.device),

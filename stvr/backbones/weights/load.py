@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from stvr.backbones.analytic import analytic_value
@@ -103,8 +103,7 @@ def read_state(path: Path) -> State:
         raise FileNotFoundError(f"{path}: wanted a file of weights, but there is none. Check the path.")
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
