@@ -396,7 +396,7 @@ class Tiles:
     """
 
     spline_cells: int = 64
-    spline_warps: int = 4
+    spline_warps: int = 8
     gather_cells: int = 4
     gather_channels: int = 1024
     gather_warps: int = 4
