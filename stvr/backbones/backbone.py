@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
+from stvr.backbones.context import ContextStream
 from stvr.structures import ClipSpec, MapSpec
 
 PROBE_SIDES = (32, 64)  # of the black pictures that show how large a cell is
@@ -70,6 +71,20 @@ class Backbone:
         if isinstance(outputs[0], Tensor):
             return (torch.cat(outputs).movedim(1, -1),)
         return tuple(torch.cat(each).movedim(1, -1) for each in zip(*outputs, strict=True))
+
+    def stream(self, clip: ClipSpec) -> ContextStream:
+        """A run along one video, whose clips see what comes before and after them: for `ClipSpec.context` "video".
+
+        LookupError for a network that has no such form, or a runtime other than torch; ValueError for clips that have
+        no whole number of the network's time steps.
+        """
+        if not hasattr(self.plain, "stream"):
+            raise LookupError(f"{self.name} sees every clip by itself, so there is no context for it. "
+                              "Give --context clip, or --backbone i3d.")
+        if " by " in self.precision:
+            raise LookupError(f"the context of a video needs the runtime torch, not {self.precision.split()[-1]}. "
+                              "Give --context clip, or --runtime torch.")
+        return cast(ContextStream, self.plain.stream(self.endpoint.split(","), clip.frames_per_clip))
 
     @torch.inference_mode()
     def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:

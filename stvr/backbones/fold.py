@@ -40,8 +40,8 @@ class FoldedUnit(nn.Module):
         self.conv3d = nn.Conv3d(weight.shape[1], weight.shape[0], first.kernel, first.stride)
         self.conv3d.weight, self.conv3d.bias = nn.Parameter(weight), nn.Parameter(bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return same_conv3d(x, self.conv3d).relu_()
+    def forward(self, x: Tensor, in_time: bool = True) -> Tensor:
+        return same_conv3d(x, self.conv3d, in_time).relu_()
 
 
 class FoldedMixed(nn.Module):

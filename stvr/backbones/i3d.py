@@ -97,9 +97,10 @@ class Pool(nn.Module):
         super().__init__()
         self.kernel, self.stride = kernel, stride
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, in_time: bool = True) -> Tensor:
+        """in_time: False pads rows and columns alone; the steps must then fill the last window."""
         near = [same_padding(*sizes)[0] for sizes in zip(x.shape[2:], self.kernel, self.stride, strict=True)]
-        return F.max_pool3d(x, self.kernel, self.stride, near, ceil_mode=True)
+        return F.max_pool3d(x, self.kernel, self.stride, near if in_time else [0, *near[1:]], ceil_mode=True)
 
 
 class Logits(nn.Module):
@@ -120,13 +121,17 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def same_conv3d(x: Tensor, conv: nn.Conv3d) -> Tensor:
+def same_conv3d(x: Tensor, conv: nn.Conv3d, in_time: bool = True) -> Tensor:
     """`conv` with SAME padding; an axis is padded by a copy only where the convolution cannot do it itself.
+
+    in_time: False pads rows and columns alone.
 
     Uneven padding is one such case. Time is the other, wherever a gradient may be needed: a bfloat16 3 x 3 x 3 on the
     CPU that pads two time steps itself silently returns a wrong weight gradient (torch 2.15, oneDNN).
     """
     pads = [same_padding(*sizes) for sizes in zip(x.shape[2:], conv.kernel_size, conv.stride, strict=True)]
+    if not in_time:
+        pads[0] = (0, 0)
     copied = [near != far or (axis == 0 and near > 0 and torch.is_grad_enabled())
               for axis, (near, far) in enumerate(pads)]
     if any(copied):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.backbone import Loaded
+from stvr.backbones.context import ContextStream
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D, scale
 from stvr.backbones.taps import Taps, deepest, named_cuts, state_up_to
@@ -25,6 +27,14 @@ class FromFrames(nn.Module):
 
     def forward(self, frames: Tensor) -> Any:
         return self.network(scale(frames).to(next(self.network.parameters()).dtype))
+
+
+class FoldedI3D(FromFrames):
+    """I3D folded, which can also be run along a video."""
+
+    def stream(self, cuts: Sequence[str], frames_per_clip: int) -> ContextStream:
+        network = self.network.network if isinstance(self.network, Taps) else self.network
+        return ContextStream(cast(nn.Sequential, network), cuts, frames_per_clip)
 
 
 def load_i3d(weights: Path | None, endpoint: str | None) -> Loaded:
@@ -47,7 +57,7 @@ def load_i3d(weights: Path | None, endpoint: str | None) -> Loaded:
         load_state(model, state, str(weights))
     network = fold(model) if cuts == [model.endpoint] else Taps(fold(model), cuts)
     digests = ",".join(digest(state_up_to(model, cut)) for cut in cuts)
-    return Loaded(FromFrames(network), ",".join(cuts), digests)
+    return Loaded(FoldedI3D(network), ",".join(cuts), digests)
 
 
 @cache

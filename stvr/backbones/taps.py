@@ -40,10 +40,14 @@ class Taps(nn.Module):
         endpoints = {layer_of(cut) for cut in self.cuts}
         for name, layer in self.network.named_children():
             x = layer(x)
-            endpoint = "Logits" if name == "logits" else name
-            if endpoint in endpoints:
-                maps[endpoint] = x
+            if endpoint_of(name) in endpoints:
+                maps[endpoint_of(name)] = x
         return tuple(mean(maps[layer_of(cut)]) if cut.endswith(MEAN) else maps[cut] for cut in self.cuts)
+
+
+def endpoint_of(layer: str) -> str:
+    """The endpoint after a layer, by the layer's name in the network."""
+    return "Logits" if layer == "logits" else layer
 
 
 def mean(maps: Tensor) -> Tensor:
