@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stvr.former_digests import settled_digest
 
+CONTEXTS, CUTS = ("clip", "video"), ("ignore", "keep")
 LABEL_NONE, LABEL_DIFFERENT, LABEL_SAME = 0, 1, 2  # the detector's three classes (Feng et al. 2019, their program)
 
 
@@ -21,16 +22,26 @@ class ClipSpec:
     """How every video is cut. Seconds and clip indices meet here and nowhere else.
 
     fps: frames a second after resampling; frames_per_clip: frames of one clip; image_size: side of the square, pixels.
+    context: what the features of a clip see, the "clip" alone or all of the "video". cuts: whether a video's context
+    goes on over hard cuts ("ignore") or ends there ("keep"); a clip alone has none to keep.
     """
 
     fps: int = 24
     frames_per_clip: int = 8
     image_size: int = 320
+    context: str = "clip"
+    cuts: str = "ignore"
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}.")
+        for name in ("fps", "frames_per_clip", "image_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name, menu in (("context", CONTEXTS), ("cuts", CUTS)):
+            if getattr(self, name) not in menu:
+                raise ValueError(f"{name} must be {' or '.join(menu)}, not {getattr(self, name)!r}.")
+        if self.context == "clip" and self.cuts != "ignore":
+            raise ValueError(f"cuts can be {self.cuts!r} in the context of a video only. "
+                             "Give --context video, or leave --cuts out.")
 
     @property
     def clips_per_second(self) -> Fraction:
@@ -127,8 +138,9 @@ class FeatureSpec:
 
         besides: fields that do not matter here. What the store has beside the features matters to some heads alone.
         """
-        names = [each.name for each in fields(self) if each.compare and each.name not in {"maps", *besides}]
-        pairs = [(name, getattr(self, name), getattr(other, name)) for name in names]
+        names = [each.name for each in fields(self) if each.compare and each.name not in {"maps", "clip", *besides}]
+        pairs = [(name, getattr(self.clip, name), getattr(other.clip, name)) for name in asdict(self.clip)]
+        pairs += [(name, getattr(self, name), getattr(other, name)) for name in names]
         lines = [f"{name} is {mine!r}, not {theirs!r}" for name, mine, theirs in pairs if mine != theirs]
         if self.endpoint != other.endpoint:
             lines.append(f"endpoint is {self.endpoint!r}, not {other.endpoint!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,8 @@ class Backbone:
         if " by " in self.precision:
             raise LookupError(f"the context of a video needs the runtime torch, not {self.precision.split()[-1]}. "
                               "Give --context clip, or --runtime torch.")
-        return cast(ContextStream, self.plain.stream(self.endpoint.split(","), clip.frames_per_clip))
+        stream: ContextStream = cast(Any, self.plain).stream(self.endpoint.split(","), clip.frames_per_clip)
+        return stream
 
     @torch.inference_mode()
     def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:

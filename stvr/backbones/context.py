@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stvr.backbones.fold import FoldedMixed, FoldedUnit
-from stvr.backbones.i3d import LOGITS_WINDOW, Logits, Pool, same_conv3d, scale
+from stvr.backbones.i3d import LOGITS_WINDOW, Logits, Pool, scale
 from stvr.backbones.onednn import AlwaysOneDNN
 from stvr.backbones.taps import MEAN, deepest, endpoint_of, layer_of, mean
 
@@ -71,7 +71,7 @@ class ContextStream:
     def push(self, frames: Tensor, last: bool = False) -> dict[str, Tensor]:
         """The next clips (N, F, S, S, 3) uint8 -> the features of the clips that are whole now at every cut, in order.
 
-        By cut, (M, time, row, column, channel); empty while there is none. With `last` all that are left. N is at least 1.
+        By cut, (M, time, row, column, channel); empty while there is none. With `last` all that are left. N > 0.
         """
         steps: Steps = self._scaled(frames)
         with AlwaysOneDNN():

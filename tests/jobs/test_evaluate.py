@@ -136,7 +136,7 @@ def test_another_split_is_refused_with_those_there_are(store: Path, pairs: Path,
 @pytest.mark.parametrize(("changes", "says"), [
     ({"weights_digest": "sha256:11", "weights": "other.pt"}, "'analytic', not 'other.pt'"),
     ({"maps": (MapSpec("Mixed_3c", 8, 4, 480),)}, "endpoint is 'Mixed_4c', not 'Mixed_3c'"),
-    ({"clip": ClipSpec(image_size=320)}, "image_size=160.*image_size=320"),
+    ({"clip": ClipSpec(image_size=320)}, "image_size is 160, not 320"),
 ])
 def test_features_that_the_head_was_not_trained_on_are_refused(changes, says, pairs, checkpoint, tmp_path):
     other = write_store(tmp_path / "store", replace(SPEC, **changes), side=4, videos="ab")
