@@ -44,7 +44,7 @@ SETTINGS = {  # store -> what `stvr extract` is given, so that it finds the stor
     "stores/int8": ("videos/a.mp4", *WITH_ALL, "--compress", "int8"),
     "stores/several": ("videos/b.mp4", *PLAIN, "--endpoint", "Mixed_4c,Mixed_5c.mean"),
 }
-EXPORTED = {"exported.h5": "stores/several/Mixed_5c.mean"}
+EXPORTED = {"exported.h5": "stores/several"}
 LOCATED = ("flow", "warp_lstm")
 FIGURES = ("frame_map", "shuffled_query", "proposal_recall", "ndcg", "video_map", "errors")  # of eval.json
 ASKED = ("videos/b.mp4", "--query", "videos/a.mp4", "--box", "0.08,0.2,0.5,0.95", "--at", "0.8")  # its left actor
@@ -164,9 +164,12 @@ def values(store: stvr.FeatureStore) -> dict[str, dict[str, str]]:
 
 
 def arrays(store: stvr.FeatureStore, span: stvr.Span) -> dict[str, str]:
-    read: dict[str, NDArray[Any]] = {"features": store.read(span).numpy(), "ticks": store.ticks(span.video)}
-    if store.spec.flipped:
-        read["flipped"] = store.read(span, flipped=True).numpy()
+    read: dict[str, NDArray[Any]] = {"ticks": store.ticks(span.video)}
+    for endpoint in store.spec.endpoints:
+        of = f" of {endpoint}" if len(store.spec.maps) > 1 else ""
+        read[f"features{of}"] = store.read(span, endpoint=endpoint).numpy()
+        if store.spec.flipped:
+            read[f"flipped{of}"] = store.read(span, True, endpoint).numpy()
     if store.spec.flow != "none":
         read["flow"] = store.read_flow(span).numpy()
     return {name: hashlib.sha256(f"{array.dtype} {array.shape}\n".encode() + array.tobytes()).hexdigest()

@@ -72,9 +72,27 @@ def test_an_older_store_has_all_that_the_same_extraction_wants(
     shutil.copytree(folder / path, tmp_path / "store")
     before = files_in(tmp_path / "store")
     monkeypatch.chdir(folder)
-    ended = stvr("extract", *noted, "--store", tmp_path / "store")
-    assert ended.status == 0, ended.err
+    for store, settings in settings_of(tmp_path / "store", noted).items():
+        ended = stvr("extract", *settings, "--store", store)
+        assert ended.status == 0, ended.err
     assert files_in(tmp_path / "store") == before
+
+
+@pytest.mark.parametrize("folder", RELEASES, ids=lambda folder: folder.name)
+def test_a_folder_with_a_store_for_each_endpoint_says_which_there_are(
+    stvr: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+):
+    place, settings = tmp_path / "store", EXPECTED[folder]["settings"]["stores/several"]
+    shutil.copytree(folder / "stores/several", place)
+    if (place / "zarr.json").exists():
+        pytest.skip("this release kept all endpoints in one store")
+    before, endpoints = files_in(place), settings[settings.index("--endpoint") + 1].split(",")
+    monkeypatch.chdir(folder)
+    for words in (["info", place], ["verify", place], ["extract", *settings, "--store", place]):
+        ended = stvr(*words)
+        assert (ended.status, ended.err.count("\n")) == (2, 1), ended.err
+        assert all(name in ended.err for name in (f"{', '.join(endpoints)}", f"{place}/{endpoints[0]}"))
+    assert files_in(place) == before
 
 
 @pytest.mark.parametrize("folder", RELEASES, ids=lambda folder: folder.name)
@@ -146,16 +164,26 @@ def digests(store: FeatureStore) -> dict[str, dict[str, str]]:
 
 
 def arrays_of(store: FeatureStore, span: Span) -> Iterator[tuple[str, str]]:
-    yield "features", digest(store.read(span).numpy())
+    for endpoint in store.spec.endpoints:
+        of = f" of {endpoint}" if len(store.spec.maps) > 1 else ""
+        yield f"features{of}", digest(store.read(span, endpoint=endpoint).numpy())
+        if store.spec.flipped:
+            yield f"flipped{of}", digest(store.read(span, True, endpoint).numpy())
     yield "ticks", digest(store.ticks(span.video))
-    if store.spec.flipped:
-        yield "flipped", digest(store.read(span, flipped=True).numpy())
     if store.spec.flow != "none":
         yield "flow", digest(store.read_flow(span).numpy())
 
 
 def digest(array: np.ndarray) -> str:
     return hashlib.sha256(f"{array.dtype} {array.shape}\n".encode() + array.tobytes()).hexdigest()
+
+
+def settings_of(store: Path, settings: list[str]) -> dict[Path, list[str]]:
+    """Each store and how it was made: the one there is, or one for each endpoint in a folder of an early release."""
+    if (store / "zarr.json").exists():
+        return {store: settings}
+    at = settings.index("--endpoint") + 1
+    return {store / name: [*settings[:at], name, *settings[at + 1 :]] for name in settings[at].split(",")}
 
 
 def numbers(line: str, path: Path | str) -> list[int]:

@@ -31,7 +31,7 @@ def extract(
     weights: Weights = None,
     endpoint: Annotated[
         str | None,
-        typer.Option(help="Where the backbone is cut; i3d: Mixed_4c. A,B fill one store each; A.mean is pooled."),
+        typer.Option(help="Where the backbone is cut; i3d: Mixed_4c. A,B keeps both maps; A.mean is pooled."),
     ] = None,
     image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to squares of this many pixels.")] = 320,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -62,8 +62,6 @@ def extract(
     from stvr.store import FeatureStore
     from stvr.structures import ClipSpec
 
-    if boxes and endpoint and "," in endpoint:
-        raise ValueError("boxes lie beside the features of one endpoint, got several. Name one, or leave out --boxes.")
     if boxes_weights and not boxes:
         raise ValueError("--boxes-weights is for --boxes. Give both, or neither.")
     paths, clip = sources(videos), ClipSpec(image_size=image_size)

@@ -8,10 +8,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,10 +18,10 @@ from stvr.backbones.runtimes import instruction_set
 from stvr.extract.ahead import Hung, Pulse, ahead, patiently
 from stvr.extract.arithmetic import other_arithmetics
 from stvr.extract.flow import Flow
+from stvr.extract.maps import Backbone, maps_by_endpoint
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
-from stvr.store import Claimed, FeatureStore, SeveralStores, as_stored
-from stvr.structures import ClipSpec, MapSpec
+from stvr.store import Claimed, FeatureStore
 from stvr.video.copies import local
 from stvr.video.decode import VideoError, VideoInfo, probe
 from stvr.video.reading import Clip, as_fed, read_clips
@@ -31,29 +30,6 @@ from stvr.video.source import BucketFile, Source, etag_of
 T = TypeVar("T")
 Floats = NDArray[np.float16]
 BATCHES_AHEAD = 2  # decoded while the network runs
-
-
-class Backbone(Protocol):
-    """Turns clips (B, frame, S, S, 3) uint8 into feature maps (B, time, row, column, channel)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def weights(self) -> str: ...
-    @property
-    def weights_digest(self) -> str: ...
-    @property
-    def endpoint(self) -> str: ...
-    @property
-    def precision(self) -> str: ...
-    def map_specs(self, clip: ClipSpec, /) -> tuple[MapSpec, ...]: ...
-    def __call__(self, frames: Tensor, /) -> Tensor: ...
-
-
-class SeveralMaps(Protocol):
-    """A backbone whose `endpoint` names several, with commas between them."""
-
-    def maps(self, frames: Tensor, /) -> tuple[Tensor, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +44,8 @@ class Recipe:
     retry: bool
     lease_seconds: float
 
-    def open_store(self) -> FeatureStore | SeveralStores:
-        endpoints = self.backbone.endpoint.split(",")
-        several = len(endpoints) > 1
-        return SeveralStores.open(self.store_path, endpoints) if several else FeatureStore.open(self.store_path)
+    def open_store(self) -> FeatureStore:
+        return FeatureStore.open(self.store_path)
 
     def build(self) -> Extractor:
         store = self.open_store()
@@ -86,7 +60,7 @@ class Extractor:
     """
 
     def __init__(
-        self, store: Any, backbone: Backbone, batch_size: int = 8, flow: Flow | None = None,
+        self, store: FeatureStore, backbone: Backbone, batch_size: int = 8, flow: Flow | None = None,
         timeout: float | None = None, retry: bool = False,
     ) -> None:  # fmt: skip
         self.store, self.backbone, self.batch_size, self.flow = store, backbone, batch_size, flow
@@ -96,9 +70,9 @@ class Extractor:
         black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
         if flow:
             flow(None, black[0], (1, 1))  # its first use imports things, which must not count as a silent decoder
-        maps = self._features(black)
-        several = isinstance(maps, dict)  # (row, column, time, channel), or one for each endpoint by its name
-        self.map_shape: Any = {name: shape_of(each) for name, each in maps.items()} if several else shape_of(maps)
+        self.map_shapes = {name: tuple(maps.shape[1:]) for name, maps in self._features(black).items()}
+        rows, columns, *_ = self.map_shapes[store.spec.finest.endpoint]
+        self.grid = rows, columns  # of flow
 
     def __call__(self, source: Source) -> Iterator[Progress | Outcome]:
         """How far the video is after every batch, and last what became of it.
@@ -157,7 +131,7 @@ class Extractor:
             info = patiently(_blamed(path, (probe(path, pulse.beat) for _ in range(1))), pulse)
         num_clips, computed = info.count_clips(self.store.spec.clip), 0
         notes = self._notes(info, digest) | origin
-        with self.store.write(path.stem, num_clips, self.map_shape, notes) as writer:
+        with self.store.write(path.stem, num_clips, self.map_shapes, notes) as writer:
             others = other_arithmetics(writer.noted, notes)
             clips = read_clips(
                 path, self.store.spec, writer.next_clip, info, lambda error: errors.append(str(error)), pulse.beat
@@ -202,22 +176,11 @@ class Extractor:
     def _with_flow(self, clips: Iterator[Clip]) -> Iterator[tuple[Clip, Floats | None]]:
         """Each clip and its flow (row, column, 2), computed where the clips are decoded: beside the network."""
         for clip in clips:
-            yield clip, self.flow(clip.before, clip.frames, self.map_shape[:2]) if self.flow else None
+            yield clip, self.flow(clip.before, clip.frames, self.grid) if self.flow else None
 
-    def _features(self, frames: NDArray[np.uint8], flipped: bool = False) -> Any:
-        """(N, row, column, time, channel) float16; for several endpoints, each by its name."""
-        fed, endpoints = as_fed(frames, self.store.spec, flipped), self.backbone.endpoint.split(",")
-        with torch.inference_mode():
-            if len(endpoints) == 1:
-                return self._as_kept(self.backbone(fed))
-            several = cast(SeveralMaps, self.backbone).maps(fed)
-        return {name: self._as_kept(maps) for name, maps in zip(endpoints, several, strict=True)}
-
-    def _as_kept(self, maps: Tensor) -> Tensor:
-        maps = as_stored(maps).to("cpu", torch.float16)
-        if not maps.isfinite().all():
-            raise ValueError(f"{self.backbone.name} gave features that are not finite in float16.")
-        return maps
+    def _features(self, frames: NDArray[np.uint8], flipped: bool = False) -> dict[str, Tensor]:
+        """(N, row, column, time, channel) float16 by endpoint."""
+        return maps_by_endpoint(self.backbone, as_fed(frames, self.store.spec, flipped))
 
     def _notes(self, info: VideoInfo, digest: str) -> dict[str, Any]:
         return {
@@ -255,11 +218,6 @@ def _stacked(
     flows = [flow for _, flow in clips if flow is not None]
     frames, ticks = ([getattr(clip, name) for clip, _ in clips] for name in ("frames", "ticks"))
     return np.stack(frames), np.stack(ticks), np.stack(flows) if flows else None
-
-
-def shape_of(maps: Tensor) -> tuple[int, ...]:
-    """The shape of one clip's map."""
-    return tuple(maps.shape[1:])
 
 
 def _doubt(num_errors: int, num_lost: int, others: Sequence[str]) -> str:

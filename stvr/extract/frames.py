@@ -83,7 +83,7 @@ class FrameReader:
         if key in self._kept:
             self._kept.move_to_end(key)
             return
-        side = -(-self.spec.clip.image_size // self.spec.map.stride)  # cells of the map that flow is brought to
+        side = -(-self.spec.clip.image_size // self.spec.finest.stride)  # cells of the map that flow is brought to
         self._kept[key] = frames, None if self.flow is None else self.flow(before, frames, (side, side))
         self._size += frames.nbytes
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stvr.extract import ray, workers
-from stvr.extract.extractor import Backbone, Recipe
+from stvr.extract.extractor import Recipe
 from stvr.extract.flow import Flow
+from stvr.extract.maps import Backbone
 from stvr.extract.pace import Pace, Progress, Step, shown
 from stvr.extract.todo import Outcome, Todo
-from stvr.store import FeatureSpec, FeatureStore, SeveralStores
+from stvr.store import FeatureSpec, FeatureStore
 from stvr.store.claims import LEASE_SECONDS
 from stvr.structures import ClipSpec
 from stvr.video.decode import RESIZES
@@ -69,9 +70,9 @@ def extract(
     ("s3://bucket/key.mp4") is fetched when its turn comes, and its copy is then deleted.
     ValueError when two files have one name, or the store another spec; OSError when the disk is full.
     flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
-    backbone is fed; BGR and tf1 are the authors'. compress: how the store keeps features. A backbone of several
-    endpoints fills a store for each, below `store_path`. workers, engine: how many processes, of this machine ("local")
-    or of a cluster ("ray"). timeout: seconds a decoder may be silent; None: any.
+    backbone is fed; BGR and tf1 are the authors'. compress: how the store keeps features, of every endpoint of the
+    backbone. workers, engine: how many processes, of this machine ("local") or of a cluster ("ray"). timeout: seconds a
+    decoder may be silent; None: any.
     The store is the same, bit for bit, for any number of workers, threads and clips at once, and however often it was
     killed, on CPUs with the same instructions and with one version of torch (each video's notes have both: "processor",
     "versions"). On a GPU batch_size must be the same, too. docs/extraction.md has the exceptions and the bounds.
@@ -82,18 +83,11 @@ def extract(
     check_named("colour order", colour_order, COLOUR_ORDERS)
     check_named("resize", resize, RESIZES)
     check_named("engine", engine, ENGINES)
-    specs = [
-        FeatureSpec(
-            backbone.name, backbone.weights, digest, (each,), clip, colour_order, resize,
-            flow=flow.spec if flow else "none", flipped=flip, compress=compress,
-        )
-        for each, digest in zip(backbone.map_specs(clip), backbone.weights_digest.split(","), strict=True)
-    ]  # fmt: skip
-    if flow and len(specs) > 1:
-        raise ValueError("flow lies on the grid of one endpoint, got several. Extract them one at a time, "
-                         "or give --flow none.")
-    store = (FeatureStore.open_or_create(store_path, specs[0], clips_per_shard) if len(specs) == 1
-             else SeveralStores.open_or_create(store_path, specs, clips_per_shard))
+    spec = FeatureSpec(
+        backbone.name, backbone.weights, backbone.weights_digest, backbone.map_specs(clip), clip, colour_order, resize,
+        flow=flow.spec if flow else "none", flipped=flip, compress=compress,
+    )  # fmt: skip
+    store = FeatureStore.open_or_create(store_path, spec, clips_per_shard)
     recipe = Recipe(str(store.path), backbone, batch_size, flow, timeout, retry, lease_seconds)
     todo = Todo(paths)
     events = alone(recipe, todo) if engine == "local" and workers == 1 else ENGINES[engine](recipe, todo, workers)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from stvr.extract.arithmetic import arithmetic
-from stvr.extract.extractor import Backbone, digest_of
+from stvr.extract.extractor import digest_of
 from stvr.extract.flow import Flow
 from stvr.extract.job import ExtractReport, by_name, extract
+from stvr.extract.maps import Backbone
 from stvr.store import Checked, FeatureStore
 from stvr.video.copies import local
 from stvr.video.source import Source

@@ -8,6 +8,8 @@ from typing import Any
 from stvr.heads.checkpoint import load_head
 from stvr.store import FeatureStore, is_store
 from stvr.store.exchange import describe_export, is_export
+from stvr.store.older_stores import refuse_folder_of_stores
+from stvr.store.places import place_at
 from stvr.tasks.pairs.audit import audit
 from stvr.tasks.pairs.build import read_pairs, summary
 from stvr.tasks.pairs.file import clip_spec
@@ -20,6 +22,8 @@ def describe(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there. Name a store, one that was exported, a checkpoint, a run's "
                                 "folder or a pairs file.")
+    if path.is_dir():
+        refuse_folder_of_stores(place_at(path))
     if path.suffix == ".json" and path.is_file():
         pairs, header = read_pairs(path)
         spec = clip_spec(header) if "clip" in header else None

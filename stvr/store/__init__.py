@@ -5,10 +5,9 @@ from stvr.store.check import Checked, Fault, check, check_all
 from stvr.store.claims import Claimed
 from stvr.store.features import FeatureStore
 from stvr.store.places import is_store
-from stvr.store.several import SeveralStores
 from stvr.structures import FeatureSpec
 
 __all__ = [
-    "AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "SeveralStores", "as_maps", "as_stored",
+    "AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "as_maps", "as_stored",
     "check", "check_all", "is_store",
 ]  # fmt: skip

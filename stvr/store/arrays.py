@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 from torch import Tensor
 
 from stvr.structures import FeatureSpec
 
+T = TypeVar("T")
+Shapes = Mapping[str, tuple[int, ...]]  # endpoint -> (row, column, time, channel) of a clip's map
 AXES = ("row", "column", "time", "channel")  # of a clip's feature map
 
 
@@ -42,18 +46,41 @@ def shard_key(shard: int, axes: int) -> str:
     return "/".join(["c", str(shard), *["0"] * axes])
 
 
-def arrays_of(spec: FeatureSpec, map_shape: tuple[int, ...]) -> dict[str, ArrayLayout]:
-    """The arrays of a video in the order of writing: `features` come last, so where they exist, all others do."""
-    maps = maps_of(spec.compress, tuple(map_shape))
+def arrays_of(spec: FeatureSpec, shapes: Shapes) -> dict[str, ArrayLayout]:
+    """The arrays of a video in the order of writing: where a shard of the last exists, it exists of all others."""
     arrays = {"ticks": ArrayLayout(("frame",), (spec.clip.frames_per_clip,), np.int64, sharded=False)}
     if spec.flow != "none":
-        arrays["flow"] = ArrayLayout(("row", "column", "direction"), (*map_shape[:2], 2), np.float16, sharded=False)
-    for name in ("features_flipped", "features") if spec.flipped else ("features",):
-        arrays |= {part_name(name, part): layout for part, layout in maps.items()}
+        grid = tuple(shapes[spec.finest.endpoint][:2])
+        arrays["flow"] = ArrayLayout(("row", "column", "direction"), (*grid, 2), np.float16, sharded=False)
+    for endpoint, flipped in views_of(spec):
+        coded = coded_maps(spec.compress, tuple(shapes[endpoint]))
+        arrays |= {maps_name(spec, endpoint, flipped, part): layout for part, layout in coded.items()}
     return arrays
 
 
-def maps_of(compress: str, shape: tuple[int, ...]) -> dict[str, ArrayLayout]:
+def views_of(spec: FeatureSpec) -> list[tuple[str, bool]]:
+    """(endpoint, whether of mirrored frames) of all maps of a video, in the order of writing."""
+    return [(endpoint, flipped) for flipped in ((True, False) if spec.flipped else (False,))
+            for endpoint in spec.endpoints]  # fmt: skip
+
+
+def marker_of(spec: FeatureSpec) -> str:
+    """The array that is written last: its shards say which shards are whole, its length how many clips there are."""
+    return maps_name(spec, spec.endpoints[-1])
+
+
+def maps_name(spec: FeatureSpec, endpoint: str, flipped: bool = False, part: str = "") -> str:
+    """The array that holds the maps of an endpoint, or a part of them where they are coded.
+
+    "features" where the spec has one endpoint, "features.Mixed_4c" where it has several; characters that a file name
+    or a key cannot have are percent-encoded.
+    """
+    view = "features_flipped" if flipped else "features"
+    name = f"{view}_{part}" if part else view
+    return name if len(spec.maps) == 1 else f"{name}.{quote(endpoint, safe='')}"
+
+
+def coded_maps(compress: str, shape: tuple[int, ...]) -> dict[str, ArrayLayout]:
     """What a code makes of maps of one shape, the maps themselves last."""
     if compress != "int8":
         return {"": ArrayLayout(AXES, shape, np.float16, sharded=True)}
@@ -61,6 +88,10 @@ def maps_of(compress: str, shape: tuple[int, ...]) -> dict[str, ArrayLayout]:
     return {"levels": levels, "": ArrayLayout(AXES, shape, np.uint8, sharded=True)}
 
 
-def part_name(name: str, part: str) -> str:
-    """The array that holds a part of coded maps."""
-    return f"{name}_{part}" if part else name
+def by_endpoint(spec: FeatureSpec, given: Mapping[str, T] | T) -> dict[str, T]:
+    """What is given of each endpoint, by its name; of a spec with one endpoint it may be given as it is."""
+    if not isinstance(given, Mapping):
+        return {spec.map.endpoint: given}
+    if given.keys() != set(spec.endpoints):
+        raise ValueError(f"wanted {spec.endpoint}, got {', '.join(given)}. Give each of them.")
+    return dict(given)

@@ -12,7 +12,7 @@ import zarr
 from google_crc32c import value as crc32c
 from numpy.typing import NDArray
 
-from stvr.store.arrays import ArrayLayout, arrays_of
+from stvr.store.arrays import ArrayLayout, arrays_of, marker_of
 from stvr.store.features import FeatureStore
 from stvr.store.writer import notes_of
 
@@ -78,14 +78,14 @@ def check(store: FeatureStore, video: str) -> list[Fault]:
 
 def has_checksums(store: FeatureStore, video: str) -> bool:
     """Whether the chunks of a video carry checksums; only stores older than `stvr verify` have none."""
-    array = cast("zarr.Array[Any]", store.group(video)["features"])
+    array = cast("zarr.Array[Any]", store.group(video)[marker_of(store.spec)])
     return all(getattr(codec, "checksum", False) for codec in array.compressors)
 
 
 def _arrays(store: FeatureStore, video: str) -> Iterator[tuple[str, tuple[zarr.Array[Any], ArrayLayout]]]:
     """The arrays that the spec names, with their layout. ValueError for one that does not have that layout."""
     group, num_clips = store.group(video), store.num_clips(video)
-    for name, layout in arrays_of(store.spec, cast("zarr.Array[Any]", group["features"]).shape[1:]).items():
+    for name, layout in arrays_of(store.spec, store.map_shapes(video)).items():
         array = cast("zarr.Array[Any]", group[name])
         shard = array.shards if layout.sharded else array.chunks
         actual = (array.shape, array.dtype, shard)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from stvr.files import whole
-from stvr.store.arrays import arrays_of
+from stvr.store.arrays import arrays_of, maps_name
 from stvr.store.containers import DAMAGE, FORMATS, Array, File
 from stvr.store.features import FORMAT, FeatureStore
 from stvr.store.older_stores import with_maps
-from stvr.store.quantize import WRITTEN_ANEW, map_shape, spans
+from stvr.store.quantize import WRITTEN_ANEW, spans
 from stvr.structures import FeatureSpec
 from stvr.version import __version__
 
@@ -34,7 +34,7 @@ def export_features(
               "clips_per_shard": store.clips_per_shard, "videos": {video: store.info(video) for video in videos}}
     with whole(path) as partial, closing(FORMATS[file_format].create(partial)) as file:
         for video in videos:
-            for name, layout in arrays_of(store.spec, map_shape(store, video)).items():
+            for name, layout in arrays_of(store.spec, store.map_shapes(video)).items():
                 parts = (store.read_part(span, name) for _, span in spans(store, video))
                 file.write(f"{video}/{name}", (store.num_clips(video), *layout.shape), np.dtype(layout.dtype), parts)
             tell(video)
@@ -73,10 +73,12 @@ def is_export(path: Path) -> bool:
 
 
 def _import(file: File, path: Path, store: FeatureStore, video: str, info: Mapping[str, Any]) -> None:
-    first = next(_read(file, path, f"{video}/features", 1))
+    first = {name: next(_read(file, path, f"{video}/{maps_name(store.spec, name)}", 1))
+             for name in store.spec.endpoints}  # fmt: skip
+    shapes = {name: clip.shape[1:] for name, clip in first.items()}
     notes = {name: value for name, value in info.items() if name not in WRITTEN_ANEW}
-    with store.write(video, info["num_clips"], first.shape[1:], notes) as writer:
-        names = list(arrays_of(store.spec, first.shape[1:]))
+    with store.write(video, info["num_clips"], shapes, notes) as writer:
+        names = list(arrays_of(store.spec, shapes))
         arrays = (_read(file, path, f"{video}/{name}", store.clips_per_shard) for name in names)
         for shard, parts in enumerate(zip(*arrays, strict=True)):
             if shard in writer.missing:

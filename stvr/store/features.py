@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.errors import ContainsGroupError
 
-from stvr.store.arrays import arrays_of, maps_of, part_name, shard_key
+from stvr.store.arrays import Shapes, arrays_of, as_maps, by_endpoint, coded_maps, maps_name, shard_key
 from stvr.store.claims import LEASE_SECONDS, kept
 from stvr.store.codes import check_code, decode
-from stvr.store.older_stores import any_map_shape, with_maps
+from stvr.store.older_stores import any_map_shape, refuse_folder_of_stores, with_maps
 from stvr.store.places import Place, place_at
 from stvr.store.writer import VideoWriter, notes_of
-from stvr.structures import FeatureSpec, Span
+from stvr.structures import Features, FeatureSpec, Span
 from stvr.version import __version__
 
 FORMAT = 2  # 1, of release 0.1.0, did not say what its maps are
@@ -35,18 +35,20 @@ class FeatureStore:
 
     A folder, or "s3://bucket/prefix", with a Zarr v3 group a video: `features` [clip, row, column, time, channel]
     float16, one clip a chunk, `clips_per_shard` a shard, zstd-1 with its checksum and without shuffle (it makes ReLU's
-    zeros larger), coded as the spec's `compress` says; `ticks` [clip, frame] int64; where the spec says so `flow`
-    [clip, row, column, direction] float16, and `features_flipped`, as `features`. A video is in the store when its
-    `attrs["stvr"]["state"]` says complete, which is written last. lease_seconds: how long a writer that died on another
-    machine holds its video.
+    zeros larger), coded as the spec's `compress` says; of several endpoints `features.Mixed_4c` and so on; `ticks`
+    [clip, frame] int64; where the spec says so `flow` [clip, row, column, direction] float16 on the grid of the finest
+    map, and `features_flipped`, as `features`. A video is in the store when its `attrs["stvr"]["state"]` says complete,
+    which is written last. lease_seconds: how long a writer that died on another machine holds its video.
     """
 
     how_to_add = "Run `stvr extract` on the videos"
 
     def __init__(
-        self, place: Place, spec: FeatureSpec, clips_per_shard: int, lease_seconds: float = LEASE_SECONDS
-    ) -> None:
+        self, place: Place, spec: FeatureSpec, clips_per_shard: int, lease_seconds: float = LEASE_SECONDS,
+        kept: FeatureSpec | None = None,
+    ) -> None:  # fmt: skip
         self.place, self.spec, self.clips_per_shard, self.lease_seconds = place, spec, clips_per_shard, lease_seconds
+        self._kept = kept or spec  # of all that is there; `spec` is of what is read
         self._notes: dict[str, dict[str, Any]] = {}  # complete videos that were asked for: these change no more
         self._groups: dict[str, zarr.Group] = {}
 
@@ -55,6 +57,7 @@ class FeatureStore:
         """Makes an empty store. FileExistsError when the folder already holds anything."""
         check_code(spec.compress)
         place = place_at(path)
+        refuse_folder_of_stores(place)
         if not place.is_empty():
             raise FileExistsError(f"{path} is not empty. Name a folder that is new, or open the store that is there.")
         values = {"format": FORMAT, "stvr": __version__, "spec": spec.to_json(), "clips_per_shard": clips_per_shard}
@@ -70,6 +73,7 @@ class FeatureStore:
         place = place_at(path)
         content = place.read("zarr.json")
         if content is None:
+            refuse_folder_of_stores(place)
             raise FileNotFoundError(f"there is no feature store at {path}. Run `stvr extract --store {path}` first.")
         try:
             values = json.loads(content).get("attributes", {}).get("stvr", {})
@@ -127,17 +131,35 @@ class FeatureStore:
         """[clip, frame]: when each chosen frame is shown, in the video's time base after its first frame."""
         return np.asarray(cast("zarr.Array[Any]", self.group(video)["ticks"])[:])
 
-    def read(self, span: Span, flipped: bool = False) -> Tensor:
+    def only(self, endpoints: Sequence[str]) -> FeatureStore:
+        """The same store, of which these maps alone are read. LookupError that names those that are there."""
+        return FeatureStore(self.place, self.spec.only(endpoints), self.clips_per_shard, self.lease_seconds, self._kept)
+
+    def read(self, span: Span, flipped: bool = False, endpoint: str | None = None) -> Tensor:
         """The feature maps of a span, (T, row, column, time, channel) float16. LookupError when they are not here.
 
-        flipped: those of the frames mirrored left to right, which are not the mirrored features.
+        flipped: those of the frames mirrored left to right, which are not the mirrored features. endpoint: None is the
+        only one; ValueError where there are several.
         """
         if flipped and not self.spec.flipped:
             raise LookupError(f"{self.path} has no features of mirrored frames. Extract with --flip to another store.")
-        name = "features_flipped" if flipped else "features"
-        parts = maps_of(self.spec.compress, (0, 0, 0, 0))
-        coded = {part: self.read_part(span, part_name(name, part)) for part in parts}
+        kept = (self.spec if endpoint is None else self.spec.only([endpoint])).map
+        parts = coded_maps(self.spec.compress, (0, 0, 0, 0))
+        coded = {part: self.read_part(span, maps_name(self._kept, kept.endpoint, flipped, part)) for part in parts}
         return torch.from_numpy(decode(coded, self.spec.compress))
+
+    def read_features(self, span: Span, endpoints: Sequence[str] | None = None, flipped: bool = False) -> Features:
+        """The maps of a span as heads read them, (T, H, W, C) float32 by endpoint; None: all that there are. No flow.
+
+        LookupError as `read`.
+        """
+        names = self.spec.endpoints if endpoints is None else endpoints
+        return Features({name: as_maps(self.read(span, flipped, name)) for name in names})
+
+    def map_shapes(self, video: str) -> dict[str, tuple[int, ...]]:
+        """Endpoint -> (row, column, time, channel) of a complete video's maps."""
+        names = {endpoint: maps_name(self._kept, endpoint) for endpoint in self._kept.endpoints}
+        return {endpoint: self._array(video, name).shape[1:] for endpoint, name in names.items()}
 
     def read_flow(self, span: Span, flipped: bool = False) -> Tensor:
         """What moved since the clip before, (T, row, column, 2) float16, (y, x) in cells. LookupError without it.
@@ -152,10 +174,7 @@ class FeatureStore:
 
     def read_part(self, span: Span, name: str) -> NDArray[Any]:
         """A span of one array as it is kept, (T, ...)."""
-        group = self.group(span.video)
-        if name not in group:
-            raise ValueError(f"{span.video!r} in {self.path} is damaged: it has no array {name!r}. Run `stvr repair`.")
-        values = cast("zarr.Array[Any]", group[name])
+        values = self._array(span.video, name)
         if span.stop > values.shape[0]:
             raise LookupError(f"{span.video!r} has {values.shape[0]} clips here, not [{span.start}, {span.stop}).")
         try:
@@ -167,6 +186,12 @@ class FeatureStore:
                              f"{error}. Run `stvr repair`.") from error
         return found
 
+    def _array(self, video: str, name: str) -> zarr.Array[Any]:
+        group = self.group(video)
+        if name not in group:
+            raise ValueError(f"{video!r} in {self.path} is damaged: it has no array {name!r}. Run `stvr repair`.")
+        return cast("zarr.Array[Any]", group[name])
+
     def _check_shards(self, span: Span, name: str, axes: int) -> None:
         """ValueError where a shard of the span is missing, which zarr reads as zeros."""
         for shard in range(span.start // self.clips_per_shard, -(-span.stop // self.clips_per_shard)):
@@ -175,13 +200,13 @@ class FeatureStore:
 
     @contextmanager
     def write(
-        self, video: str, num_clips: int, map_shape: tuple[int, ...], info: Mapping[str, Any] | None = None
+        self, video: str, num_clips: int, map_shape: tuple[int, ...] | Shapes, info: Mapping[str, Any] | None = None
     ) -> Iterator[VideoWriter]:
         """Begins a video, or goes on where it was cut short; nobody else can write it meanwhile.
 
-        map_shape: (row, column, time, channel). info: JSON values to keep; `digest` says which file it is made from.
-        Claimed, a ValueError, when another process writes it; ValueError when it is complete or half made from another
-        file.
+        map_shape: (row, column, time, channel), by endpoint where there are several. info: JSON values to keep;
+        `digest` says which file it is made from. Claimed, a ValueError, when another process writes it; ValueError when
+        it is complete or half made from another file.
         """
         if video.startswith((".", "__")) or "/" in video or video in ("", "zarr.json"):
             raise ValueError(f"{video!r} cannot be the name of a video in a store. Rename the file.")
@@ -190,11 +215,10 @@ class FeatureStore:
                 self._mark(video)
                 raise ValueError(f"{video!r} is complete in {self.path} already.")
             self.place.delete(f"{MARKS}/{video}")  # of one that was removed by hand
-            arrays = arrays_of(self.spec, map_shape)
+            shapes = by_endpoint(self._kept, map_shape)
             yield VideoWriter(
-                self.place, video, num_clips, arrays, dict(info or {}), self.clips_per_shard, claim.check,
-                self.spec.compress,
-            )  # fmt: skip
+                self.place, video, num_clips, self._kept, shapes, dict(info or {}), self.clips_per_shard, claim.check
+            )
             if video in self:
                 self._mark(video)
 
@@ -213,9 +237,10 @@ class FeatureStore:
                 return
             group = zarr.open_group(self.place.zarr(), path=video, mode="r+")
             group.attrs["stvr"] = {**cast(dict[str, Any], group.attrs["stvr"]), "state": "writing"}
-            key = arrays_of(self.spec, (0, 0, 0, 0))["features"].shard_key
+            layout = arrays_of(self._kept, dict.fromkeys(self._kept.endpoints, (0, 0, 0, 0)))
             for shard in shards:
-                self.place.delete(f"{video}/features/{key(shard)}")
+                for name, each in reversed(layout.items()):  # the marker first
+                    self.place.delete(f"{video}/{name}/{each.shard_key(shard)}")
 
     def is_garbled(self, video: str) -> bool:
         """Whether nobody can say any more what was noted of a video."""

@@ -20,6 +20,27 @@ def any_map_shape(place: Place) -> tuple[int, ...]:
     raise ValueError(f"{place.path} was made by an earlier release and has no videos. Remove it and extract again.")
 
 
+def stores_below(place: Place) -> list[str]:
+    """Stores of one endpoint each, which one run filled in a folder that is no store itself; [] for anything else."""
+    if place.is_empty() or place.read("zarr.json") is not None:
+        return []
+    return sorted(name for name in place.folders() if _is_store(place.read(f"{name}/zarr.json")))
+
+
+def refuse_folder_of_stores(place: Place) -> None:
+    """FileNotFoundError that names the stores below a folder, where there are any."""
+    if names := stores_below(place):
+        raise FileNotFoundError(f"{place.path} holds a store for each endpoint, as earlier releases made them: "
+                                f"{', '.join(names)}. Name one of them, such as {place.path}/{names[0]}.")
+
+
+def _is_store(content: bytes | None) -> bool:
+    try:
+        return content is not None and "spec" in json.loads(content)["attributes"]["stvr"]
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
 def with_maps(spec: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
     """The JSON values of a spec of format 1, which only names its endpoint, with the layout of its maps added.
 

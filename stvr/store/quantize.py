@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stvr.store.arrays import arrays_of, part_name
+from stvr.store.arrays import arrays_of, maps_name, views_of
 from stvr.store.codes import check_code, decode, encode
 from stvr.store.features import FeatureStore
 from stvr.store.writer import VideoWriter
@@ -63,24 +63,20 @@ def spans(source: FeatureStore, video: str) -> Iterator[tuple[int, Span]]:
         yield shard, Span(video, start, min(start + size, num_clips))
 
 
-def map_shape(source: FeatureStore, video: str) -> tuple[int, ...]:
-    """(row, column, time, channel)."""
-    return source.read_part(Span(video, 0, 1), "features").shape[1:]
-
-
 def _code(source: FeatureStore, target: FeatureStore, video: str) -> None:
-    shape, num_clips, squares = map_shape(source, video), source.num_clips(video), np.zeros(2)
+    shapes, num_clips, squares = source.map_shapes(video), source.num_clips(video), np.zeros(2)
     largest = largest_value = 0.0
-    with target.write(video, num_clips, shape, copied_notes(source, video)) as writer:
+    maps = {maps_name(source.spec, *view): view for view in views_of(source.spec)}
+    with target.write(video, num_clips, shapes, copied_notes(source, video)) as writer:
         for shard, span in spans(source, video):
             parts: dict[str, NDArray[Any]] = {}
-            for name in arrays_of(source.spec, shape):
+            for name in arrays_of(source.spec, shapes):
                 original = source.read_part(span, name)
-                if not name.startswith("features"):
+                if name not in maps:
                     parts[name] = original
                     continue
                 coded = encode(original, target.spec.compress)
-                parts |= {part_name(name, part): values for part, values in coded.items()}
+                parts |= {maps_name(source.spec, *maps[name], part): values for part, values in coded.items()}
                 error = decode(coded, target.spec.compress).astype(np.float32) - original
                 squares += np.square(error, dtype=np.float64).sum(), np.square(original, dtype=np.float64).sum()
                 largest = max(largest, float(np.abs(error).max()))

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zarr.codecs import ZstdCodec
 
-from stvr.store.arrays import ArrayLayout, part_name
+from stvr.store.arrays import ArrayLayout, Shapes, arrays_of, by_endpoint, maps_name, marker_of
 from stvr.store.codes import encode
 from stvr.store.places import Place
+from stvr.structures import FeatureSpec
 from stvr.version import __version__
 
+Maps = Tensor | NDArray[np.float16]
 MADE_BY = ("digest", "num_planned", "precision")  # what all shards of a video have in common
 
 
@@ -29,10 +31,11 @@ class VideoWriter:
     """
 
     def __init__(
-        self, place: Place, video: str, num_clips: int, layout: dict[str, ArrayLayout], info: dict[str, Any],
-        clips_per_shard: int, check: Callable[[], None] = lambda: None, compress: str = "lossless",
+        self, place: Place, video: str, num_clips: int, spec: FeatureSpec, shapes: Shapes, info: dict[str, Any],
+        clips_per_shard: int, check: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        self._place, self._video, self._check, self._compress = place, video, check, compress
+        self._place, self._video, self._check, self._spec = place, video, check, spec
+        layout, self._marker = arrays_of(spec, shapes), marker_of(spec)
         self._info, self.num_clips = {**info, "num_planned": num_clips}, num_clips
         self._layout, self._clips_per_shard = layout, clips_per_shard
         self._arrays: dict[str, zarr.Array[Any]] | None = None
@@ -65,27 +68,28 @@ class VideoWriter:
 
     def append(
         self,
-        features: Tensor | NDArray[np.float16],
+        features: Maps | Mapping[str, Maps],
         ticks: NDArray[np.int64],
         flow: NDArray[np.float16] | None = None,
-        flipped: Tensor | NDArray[np.float16] | None = None,
+        flipped: Maps | Mapping[str, Maps] | None = None,
     ) -> None:
         """Takes the next clips that are wanted: features (N, row, column, time, channel), ticks (N, frame).
 
-        flow (N, row, column, 2) and flipped, shaped like features: where the spec of the store names them.
+        flow (N, row, column, 2) and flipped, shaped like features: where the spec of the store names them. Features of
+        several endpoints are given by endpoint.
         """
         parts: dict[str, NDArray[Any]] = {"ticks": ticks}
         if flow is not None:
             parts["flow"] = flow
-        for name, maps in (("features", features), ("features_flipped", flipped)):
-            if maps is not None:
-                coded = encode(np.asarray(maps), self._compress)
-                parts |= {part_name(name, part): values for part, values in coded.items()}
+        for given, mirrored in ((features, False), (flipped, True)):
+            for endpoint, maps in by_endpoint(self._spec, given).items() if given is not None else ():
+                coded = encode(np.asarray(maps), self._spec.compress)
+                parts |= {maps_name(self._spec, endpoint, mirrored, part): each for part, each in coded.items()}
         self.append_parts(parts)
 
     def append_parts(self, parts: Mapping[str, NDArray[Any]]) -> None:
         """Takes the next clips in the form they are kept: every array of the video's layout by name, (N, ...)."""
-        count = len(parts["features"])
+        count = len(parts[self._marker])
         expected = {name: (count, *each.shape) for name, each in self._layout.items()}
         if {name: part.shape for name, part in parts.items()} != expected:
             wanted = ", ".join(f"{name} (N, {', '.join(map(str, each.shape))})" for name, each in self._layout.items())
@@ -118,7 +122,7 @@ class VideoWriter:
             raise ValueError(f"{self._video!r} now ends at clip {self.next_clip}, but had {self.num_clips} clips "
                              f"before. Remove {self._place.path}/{self._video} and extract it again.")
         self.num_clips = self.next_clip
-        arrays["features"].resize((self.num_clips, *self._layout["features"].shape))
+        arrays[self._marker].resize((self.num_clips, *self._layout[self._marker].shape))
         if self._waiting:
             self._flush()
         self._missing.clear()
@@ -129,12 +133,12 @@ class VideoWriter:
                 f"part of {self._video!r} is there, made from {_origin(earlier)}, not from {_origin(self._info)}. "
                 f"Remove {self._place.path}/{self._video} or give another --store."
             )
-        if self._place.read(f"{self._video}/features/zarr.json") is not None:
-            shape = zarr.open_array(self._place.zarr(), path=f"{self._video}/features", mode="r").shape
-            if shape[1:] != self._layout["features"].shape:
+        if self._place.read(f"{self._video}/{self._marker}/zarr.json") is not None:
+            shape = zarr.open_array(self._place.zarr(), path=f"{self._video}/{self._marker}", mode="r").shape
+            if shape[1:] != self._layout[self._marker].shape:
                 raise ValueError(
                     f"{self._place.path}/{self._video} holds maps of {shape[1:]}, not of "
-                    f"{self._layout['features'].shape}. Remove it and extract the video again."
+                    f"{self._layout[self._marker].shape}. Remove it and extract the video again."
                 )
             self.num_clips = shape[0]
 
@@ -151,14 +155,14 @@ class VideoWriter:
         return min(self._clips_per_shard, self.num_clips - shard * self._clips_per_shard)
 
     def _find_missing(self) -> deque[int]:
-        existing = self._place.keys(f"{self._video}/features") if self._earlier is not None else set()
-        key = self._layout["features"].shard_key
+        existing = self._place.keys(f"{self._video}/{self._marker}") if self._earlier is not None else set()
+        key = self._layout[self._marker].shard_key
         return deque(shard for shard in range(self._num_shards) if key(shard) not in existing)
 
     def _flush(self) -> None:
         self._check()
         start, stop = self._first, self.next_clip
-        for name, array in self._open_arrays().items():  # features last
+        for name, array in self._open_arrays().items():  # the marker last
             array[start:stop] = self._shard[name][: self._waiting]
         self._missing.popleft()
         self._waiting = 0

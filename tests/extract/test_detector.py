@@ -41,15 +41,21 @@ def video(tmp_path):
 
 
 @pytest.fixture
-def extracted(tmp_path, video, stvr):
-    result = stvr("extract", video, "--store", tmp_path / "store", "--endpoint", "Conv3d_2b_1x1", "--image-size", 64)
+def endpoint() -> str:
+    return "Conv3d_2b_1x1"
+
+
+@pytest.fixture
+def extracted(tmp_path, video, stvr, endpoint):
+    result = stvr("extract", video, "--store", tmp_path / "store", "--endpoint", endpoint, "--image-size", 64)
     assert result.status == 0
     return tmp_path / "store"
 
 
+@pytest.mark.parametrize("endpoint", ["Conv3d_2b_1x1", "Conv3d_2b_1x1,Conv3d_1a_7x7"])
 @torch.no_grad()
-def test_boxes_are_torchvisions_for_the_middle_frame_of_each_clip(network, saved, video, extracted, stvr):
-    result = stvr("extract", video, "--store", extracted, "--endpoint", "Conv3d_2b_1x1", "--image-size", 64,
+def test_boxes_are_torchvisions_for_the_middle_frame_of_each_clip(network, saved, video, extracted, endpoint, stvr):
+    result = stvr("extract", video, "--store", extracted, "--endpoint", endpoint, "--image-size", 64,
                   "--boxes", NAME, "--boxes-weights", saved)  # fmt: skip
     assert result.status == 0
     store = FeatureStore.open(extracted)

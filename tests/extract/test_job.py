@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from barcode import nearest, number_in, paint, write_video
-from clock import CLIP, Looks, Reader, run, write_clock, write_drift
+from clock import CLIP, Looks, Reader, TwoMaps, run, write_clock, write_drift
 
 from stvr.extract.ahead import ahead
 from stvr.extract.flow import load_flow
@@ -225,21 +225,22 @@ def test_progress_never_goes_back_and_ends_at_the_end(tmp_path, capsys):
     assert captured.out == ""
 
 
-def extract_slowly(videos: list[Path], store: Path, log: Path) -> None:
+def extract_slowly(videos: list[Path], store: Path, log: Path, backbone: type[Reader] = Reader) -> None:
     torch.set_num_threads(1)
-    run(videos, store, Reader(log, seconds=0.02))
+    run(videos, store, backbone(log, seconds=0.02))
 
 
-def test_a_run_killed_at_any_moment_and_started_again_ends_as_if_undisturbed(tmp_path):
+@pytest.mark.parametrize("backbone", [Reader, TwoMaps])
+def test_a_run_killed_at_any_moment_and_started_again_ends_as_if_undisturbed(tmp_path, backbone):
     videos = [write_clock(tmp_path / "a.mp4", 30), write_clock(tmp_path / "b.mp4", 21, first_number=512)]
-    run(videos, tmp_path / "undisturbed", Reader())
+    run(videos, tmp_path / "undisturbed", backbone())
     forks, chance = multiprocessing.get_context("forkserver"), random.Random(3)
     forks.set_forkserver_preload(["stvr.extract.job"])
     logs = []
     for kill in range(6):
         log = tmp_path / f"log{kill}"
         reader = Reader(log)
-        process = forks.Process(target=extract_slowly, args=(videos, tmp_path / "store", log))
+        process = forks.Process(target=extract_slowly, args=(videos, tmp_path / "store", log, backbone))
         process.start()
         if kill < 5:
             enough = chance.randint(3, 12)
@@ -254,7 +255,9 @@ def test_a_run_killed_at_any_moment_and_started_again_ends_as_if_undisturbed(tmp
     store, undisturbed = (FeatureStore.open(tmp_path / name) for name in ("store", "undisturbed"))
     for name, num_clips in (("a", 30), ("b", 21)):
         span = Span(name, 0, num_clips)
-        np.testing.assert_array_equal(store.read(span).numpy(), undisturbed.read(span).numpy())
+        for endpoint in store.spec.endpoints:
+            maps = (each.read(span, endpoint=endpoint).numpy() for each in (store, undisturbed))
+            np.testing.assert_array_equal(*maps)
         np.testing.assert_array_equal(store.ticks(name), undisturbed.ticks(name))
     assert set().union(*logs) == {*range(8, 8 + 240, 8), *range(512, 512 + 168, 8)}
     shard = {number: (video, index // 4) for video, first in (("a", 8), ("b", 512)) for index, number in

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clock import Reader, run, tree, write_clock
+from clock import Reader, TwoMaps, run, tree, write_clock
 
 from stvr.extract.repair import repair
 from stvr.store import FeatureStore, check_all
@@ -79,6 +79,34 @@ def test_what_is_broken_and_nothing_else_is_found_and_made_again(tmp_path, store
     assert {name: value for name, value in after.items() if not name.startswith("b/")} == {
         name: value for name, value in before.items() if not name.startswith("b/")}
     assert check_all(FeatureStore.open(store.path)).faults == ()
+
+
+FAULTS_OF_TWO: dict[str, tuple[Callable[[Path], object], str, int | None]] = {
+    "a bit of the first map": (lambda b: flip_bit(b / "features.bars/c/1/0/0/0/0", 0.3), "features.bars: ", 1),
+    "the index of its last shard": (lambda b: flip_bit(b / "features.bars/c/2/0/0/0/0", 0.99), "its index", 2),
+    "a shard of the first map": (lambda b: (b / "features.bars/c/2/0/0/0/0").unlink(), "features.bars: it is", 2),
+    "a bit of the second map": (lambda b: flip_bit(b / "features.deep.mean/c/0/0/0/0/0", 0.1), "deep.mean: ", 0),
+    "a shard of the second map": (lambda b: (b / "features.deep.mean/c/0/0/0/0/0").unlink(), "deep.mean: it is", 0),
+    "its mirrored view": (lambda b: flip_bit(b / "features_flipped.deep.mean/c/2/0/0/0/0", 0.2), "flipped.deep", 2),
+    "the whole second map": (lambda b: shutil.rmtree(b / "features.deep.mean"), "no array 'features.deep.mean'", None),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_TWO)
+def test_every_map_of_a_store_of_two_is_checked_and_mended(tmp_path, fault):
+    video, (damage, words, shard) = write_clock(tmp_path / "b.mp4", 11), FAULTS_OF_TWO[fault]
+    run([video], tmp_path / "good", TwoMaps(), flip=True)
+    shutil.copytree(tmp_path / "good", tmp_path / "store")
+    assert check_all(FeatureStore.open(tmp_path / "store")).faults == ()
+    damage(tmp_path / "store/b")
+    opened = FeatureStore.open(tmp_path / "store")
+    found = check_all(opened)
+    assert [each.shard for each in found.faults] == [shard]
+    assert words in found.faults[0].reason
+    report = repair(opened, found, [video], lambda precision: TwoMaps())
+    assert (report.done, report.failed) == (["b"], {})
+    assert report.clips_computed == {None: 11, 0: 4, 1: 4, 2: 3}[shard]
+    assert tree(tmp_path / "store") == tree(tmp_path / "good")
 
 
 def test_reading_a_broken_shard_says_so(store):

@@ -1,4 +1,4 @@
-"""Several endpoints in one run: each store equals that of a run for its endpoint alone, bit for bit."""
+"""Several endpoints in one run, in one store: each map equals that of a run for its endpoint alone, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from barcode import write_video
 
 from stvr.backbones import load_backbone
+from stvr.extract.flow import load_flow
 from stvr.extract.job import extract
-from stvr.store import FeatureStore
+from stvr.store import FeatureStore, check_all
 from stvr.structures import ClipSpec, Span
 
 CLIP = ClipSpec(image_size=32)
@@ -32,57 +33,71 @@ def run(videos, store, made_i3d, endpoint, **options):
     )  # fmt: skip
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder: Path, below: str = "*") -> dict[str, bytes]:
     """Every file of a store's arrays."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("[ab]/*/**/*") if path.is_file()}
+    paths = folder.glob(f"[ab]/{below}/**/*")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
 
 
-def test_every_store_equals_that_of_its_endpoint_alone(tmp_path, made_i3d, videos):
+def test_every_map_equals_that_of_a_store_of_its_endpoint_alone(tmp_path, made_i3d, videos):
     report = run(videos, tmp_path / "all", made_i3d, ",".join(ENDPOINTS), flip=True)
     assert (report.done, report.clips_computed) == (["a", "b"], 12)
+    together = FeatureStore.open(tmp_path / "all")
+    assert together.spec.endpoint == ",".join(ENDPOINTS)
     for endpoint in ENDPOINTS:
         run(videos, tmp_path / endpoint, made_i3d, endpoint, flip=True)
-        alone, together = (FeatureStore.open(path) for path in (tmp_path / endpoint, tmp_path / "all" / endpoint))
-        assert together.spec == alone.spec
-        assert together.spec.endpoint == endpoint
+        alone = FeatureStore.open(tmp_path / endpoint)
+        assert together.spec.only([endpoint]) == alone.spec
         assert together.info("a") == alone.info("a")
-        assert len(contents(alone.path)) > 10
-        assert contents(together.path) == contents(alone.path)
+        for view in ("features", "features_flipped"):
+            ours, theirs = contents(together.path, f"{view}.{endpoint}"), contents(alone.path, view)
+            assert len(theirs) == 6  # three shards of a and one of b, and what describes the two arrays
+            assert {name.replace(f".{endpoint}", ""): content for name, content in ours.items()} == theirs
+    assert contents(together.path, "ticks") == contents(alone.path, "ticks")
 
 
 def test_a_mean_is_the_mean_of_the_map(tmp_path, made_i3d, videos):
-    run(videos, tmp_path, made_i3d, "mixed_3b,mixed_3b.mean")
-    maps, means = (FeatureStore.open(tmp_path / name).read(Span("a", 0, 9)) for name in ("Mixed_3b", "Mixed_3b.mean"))
+    run(videos, tmp_path / "store", made_i3d, "mixed_3b,mixed_3b.mean")
+    store = FeatureStore.open(tmp_path / "store")
+    maps, means = (store.read(Span("a", 0, 9), endpoint=name) for name in ("Mixed_3b", "Mixed_3b.mean"))
     assert means.shape == (9, 1, 1, 1, 256)
     torch.testing.assert_close(means.float()[:, 0, 0, 0], maps.float().mean((1, 2, 3)), rtol=2e-3, atol=1e-4)
 
 
-def test_what_one_store_lost_is_made_again_and_the_others_stay_as_they_are(tmp_path, made_i3d, videos):
+def test_flow_and_codes_go_with_every_map(tmp_path, made_i3d, videos):
+    """Flow is that of a store of the finest map alone."""
+    kinds = {"flow": load_flow("ilk", 32), "compress": "int8"}
+    for name, endpoints in (("both", f"Mixed_3b,{ENDPOINTS[0]}"), ("fine", ENDPOINTS[0])):
+        run(videos, tmp_path / name, made_i3d, endpoints, **kinds)
+    both, fine = (FeatureStore.open(tmp_path / name) for name in ("both", "fine"))
+    assert both.spec.finest.endpoint == ENDPOINTS[0]
+    assert contents(both.path, "flow") == contents(fine.path, "flow")
+    assert torch.equal(both.read(Span("a", 0, 9), endpoint=ENDPOINTS[0]), fine.read(Span("a", 0, 9)))
+    assert check_all(both).faults == ()
+
+
+def test_what_a_store_lost_is_made_again_bit_for_bit(tmp_path, made_i3d, videos):
     endpoints = ",".join(ENDPOINTS[:2])
-    run(videos, tmp_path, made_i3d, endpoints)
-    whole = {endpoint: contents(tmp_path / endpoint) for endpoint in ENDPOINTS[:2]}
-    FeatureStore.open(tmp_path / ENDPOINTS[0]).reopen("a", [1])
-    FeatureStore.open(tmp_path / ENDPOINTS[1]).reopen("a", [0, 2])
-    again = run(videos, tmp_path, made_i3d, endpoints)
-    assert (again.done, again.skipped, again.clips_computed) == (["a"], ["b"], 9)
-    FeatureStore.open(tmp_path / ENDPOINTS[1]).reopen("b")  # one store has the whole video, the other none of it
-    assert run(videos, tmp_path, made_i3d, endpoints).clips_computed == 3
-    assert {endpoint: contents(tmp_path / endpoint) for endpoint in ENDPOINTS[:2]} == whole
+    run(videos, tmp_path / "store", made_i3d, endpoints)
+    whole = contents(tmp_path / "store")
+    FeatureStore.open(tmp_path / "store").reopen("a", [0, 2])
+    again = run(videos, tmp_path / "store", made_i3d, endpoints)
+    assert (again.done, again.skipped, again.clips_computed) == (["a"], ["b"], 5)
+    assert contents(tmp_path / "store") == whole
 
 
-def test_workers_fill_the_same_stores(tmp_path, made_i3d, videos):
+def test_workers_fill_the_same_store(tmp_path, made_i3d, videos):
     for name, workers in (("one", 1), ("two", 2)):
         run(videos, tmp_path / name, made_i3d, ",".join(ENDPOINTS[:2]), workers=workers)
-    for endpoint in ENDPOINTS[:2]:
-        assert contents(tmp_path / "two" / endpoint) == contents(tmp_path / "one" / endpoint)
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
-def test_a_broken_file_is_noted_in_all_stores(tmp_path, made_i3d):
-    (tmp_path / "text.mp4").write_text("no video")
-    report = run([tmp_path / "text.mp4"], tmp_path / "all", made_i3d, ",".join(ENDPOINTS[:2]))
-    assert list(report.failed) == ["text"]
-    for endpoint in ENDPOINTS[:2]:
-        assert list(FeatureStore.open(tmp_path / "all" / endpoint).failed()) == ["text"]
+def test_the_order_of_endpoints_does_not_matter_to_a_store_that_is_there(tmp_path, made_i3d, videos):
+    run(videos[1:], tmp_path / "store", made_i3d, ",".join(ENDPOINTS[:2]))
+    again = run(videos, tmp_path / "store", made_i3d, ",".join(ENDPOINTS[1::-1]))
+    assert (again.done, again.skipped) == (["a"], ["b"])
+    run(videos, tmp_path / "straight", made_i3d, ",".join(ENDPOINTS[:2]))
+    assert contents(tmp_path / "store") == contents(tmp_path / "straight")
 
 
 def test_endpoints_that_do_not_go_together_are_refused(tmp_path, made_i3d, videos):
@@ -91,7 +106,7 @@ def test_endpoints_that_do_not_go_together_are_refused(tmp_path, made_i3d, video
     with pytest.raises(ValueError, match="several endpoints in one run need the runtime torch"):
         load_backbone(weights=made_i3d, endpoint="Mixed_3b,Conv3d_2c_3x3", runtime="compile")
     run(videos[1:], tmp_path / "one", made_i3d, ENDPOINTS[0])
-    with pytest.raises(ValueError, match="is a store of one endpoint"):
+    with pytest.raises(ValueError, match=f"its endpoint is '{ENDPOINTS[0]}', not '{','.join(ENDPOINTS)}'"):
         run(videos[1:], tmp_path / "one", made_i3d, ",".join(ENDPOINTS))
 
 

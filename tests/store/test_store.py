@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from filled import SHAPE, SPEC, WHOLE, clips, companions, fill
+from filled import DEEP_SHAPE, SHAPE, SPEC, TWO, WHOLE, clips, companions, deep, fill
 
-from stvr.store import FeatureStore
+from stvr.store import FeatureStore, check
 from stvr.structures import ClipSpec, MapSpec, Span
 
 DEEP = (MapSpec("Mixed_5c", 32, 1, 5),)
@@ -55,6 +55,84 @@ def test_flow_and_the_other_view_are_read_back_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(mirrored[:, :, column, 1], -flow[:, :, 1 - column, 1])
     with pytest.raises(LookupError, match=r"'a' has 10 clips here, not \[9, 11\)"):
         again.read_flow(Span("a", 9, 11))
+
+
+@pytest.fixture
+def both(tmp_path) -> FeatureStore:
+    """Two maps of one video, with flow and mirrored views."""
+    store = FeatureStore.create(tmp_path / "both", TWO, clips_per_shard=4)
+    fill(store, "a", 10)
+    return FeatureStore.open(store.path)
+
+
+def test_every_map_of_a_store_is_read_by_its_endpoint(both):
+    span = Span("a", 3, 9)
+    assert both.spec == TWO
+    np.testing.assert_array_equal(both.read(span, endpoint="Mixed_5c.mean").numpy(), deep(3, 9)[0])
+    np.testing.assert_array_equal(both.read(span, True, "Mixed_4c").numpy(), companions(3, 9)[1])
+    read = both.read_features(span).maps
+    assert list(read) == ["Mixed_4c", "Mixed_5c.mean"]
+    np.testing.assert_array_equal(read["Mixed_4c"].numpy(), clips(3, 9)[0].astype(np.float32).reshape(6, 3, 2, 10))
+    np.testing.assert_array_equal(read["Mixed_5c.mean"].numpy(), deep(3, 9)[0].astype(np.float32).reshape(6, 1, 1, 7))
+    assert both.read_flow(span).shape == (6, 3, 2, 2)  # on the grid of the finest map
+    with pytest.raises(ValueError, match=r"wanted features of one endpoint, got Mixed_4c,Mixed_5c\.mean"):
+        both.read(span)
+    with pytest.raises(LookupError, match=r"no features of Mixed_4f, only of Mixed_4c, Mixed_5c\.mean"):
+        both.read(span, endpoint="Mixed_4f")
+    assert check(both, "a") == []
+
+
+def test_a_store_can_be_read_as_one_of_some_of_its_maps(both):
+    part, span = both.only(["Mixed_5c.mean"]), Span("a", 0, 10)
+    assert part.spec == TWO.only(["Mixed_5c.mean"])
+    np.testing.assert_array_equal(part.read(span).numpy(), deep(0, 10)[0])
+    np.testing.assert_array_equal(part.read_flow(span).numpy(), companions(0, 10)[0])
+    assert list(part.read_features(span, flipped=True).maps) == ["Mixed_5c.mean"]
+    with pytest.raises(LookupError, match="no features of Mixed_4c, only of"):
+        part.read(span, endpoint="Mixed_4c")
+    with pytest.raises(LookupError, match="no features of Mixed_4f"):
+        both.only(["Mixed_4f"])
+
+
+def test_a_spec_of_some_maps_is_that_of_a_store_of_them_alone():
+    assert TWO.only(["Mixed_4c"]) == WHOLE
+    assert TWO.finest == SPEC.map
+    assert TWO.only(["Mixed_5c.mean", "Mixed_4c"]).differences(TWO) == []
+    other = replace(TWO, weights_digest="1f0c,77")
+    assert other.differences(TWO) == ["weights_digest of Mixed_5c.mean is '77', not '5c5c'"]
+    assert other.only(["Mixed_4c"]).differences(TWO.only(["Mixed_4c"])) == []
+    assert len(TWO.differences(replace(TWO, maps=(SPEC.map, MapSpec("Mixed_5c.mean", 64, 2, 7))))) == 1
+    with pytest.raises(ValueError, match=r"wanted the digest of the weights up to each of Mixed_4c,Mixed_5c\.mean"):
+        replace(TWO, weights_digest="1f0c")
+
+
+def test_an_endpoint_may_have_any_name(tmp_path):
+    spec = replace(SPEC, maps=(MapSpec("blocks.2/norm:0", 16, 2, 5), MapSpec("Mixed_5c.mean", 64, 1, 7)),
+                   weights_digest="a,b")
+    store = FeatureStore.create(tmp_path / "store", spec, clips_per_shard=4)
+    fill(store, "a", 5)
+    np.testing.assert_array_equal(store.read(Span("a", 0, 5), endpoint="blocks.2/norm:0").numpy(), clips(0, 5)[0])
+    assert sorted(path.name for path in (tmp_path / "store/a").iterdir() if path.is_dir()) == [
+        "features.Mixed_5c.mean", "features.blocks.2%2Fnorm%3A0", "ticks",
+    ]
+
+
+def test_maps_that_do_not_belong_to_the_spec_are_refused(both, store):
+    with pytest.raises(ValueError, match=r"wanted features of one endpoint, got Mixed_4c,Mixed_5c"), \
+            both.write("b", 4, SHAPE):
+        pass
+    with both.write("b", 4, {"Mixed_4c": SHAPE, "Mixed_5c.mean": DEEP_SHAPE}) as writer, \
+            pytest.raises(ValueError, match=r"wanted Mixed_4c,Mixed_5c\.mean, got Mixed_4c\. Give each"):
+        writer.append({"Mixed_4c": clips(0, 4)[0]}, clips(0, 4)[1])
+
+
+def test_a_folder_of_stores_of_an_earlier_release_names_them(tmp_path):
+    for name in ("Mixed_4c", "Mixed_5c"):
+        FeatureStore.create(tmp_path / "all" / name, replace(SPEC, maps=(MapSpec(name, 16, 2, 5),)))
+    for attempt in (FeatureStore.open, lambda path: FeatureStore.open_or_create(path, TWO)):
+        with pytest.raises(FileNotFoundError, match=r"a store for each endpoint, .*: Mixed_4c, Mixed_5c\. Name one"):
+            attempt(tmp_path / "all")
+    assert FeatureStore.open(tmp_path / "all/Mixed_5c").spec.endpoint == "Mixed_5c"
 
 
 def test_a_store_says_how_to_get_what_it_does_not_have(store):
@@ -241,7 +319,7 @@ class Killed(BaseException):
     """Stands for kill -9: nothing catches it, nothing cleans up."""
 
 
-@pytest.mark.parametrize("spec", [SPEC, WHOLE], ids=["plain", "flow and both views"])
+@pytest.mark.parametrize("spec", [SPEC, WHOLE, TWO], ids=["plain", "flow and both views", "two endpoints"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(("num_clips", "planned"), [(10, 10), (6, 11)], ids=["whole", "ends early"])
 def test_a_kill_at_any_write_leaves_a_store_that_can_be_finished(
@@ -273,12 +351,16 @@ def test_a_kill_at_any_write_leaves_a_store_that_can_be_finished(
         if "a" not in store:
             fill(store, "a", num_clips, planned)
         assert store.num_clips("a") == num_clips
-        np.testing.assert_array_equal(store.read(Span("a", 0, num_clips)).numpy(), expected[0])
+        span = Span("a", 0, num_clips)
+        np.testing.assert_array_equal(store.read(span, endpoint="Mixed_4c").numpy(), expected[0])
         np.testing.assert_array_equal(store.ticks("a"), expected[1])
         if spec.flipped:
             flow, flipped = companions(0, num_clips)
-            np.testing.assert_array_equal(store.read_flow(Span("a", 0, num_clips)).numpy(), flow)
-            np.testing.assert_array_equal(store.read(Span("a", 0, num_clips), flipped=True).numpy(), flipped)
+            np.testing.assert_array_equal(store.read_flow(span).numpy(), flow)
+            np.testing.assert_array_equal(store.read(span, True, "Mixed_4c").numpy(), flipped)
+        if spec is TWO:
+            for view, maps in enumerate(deep(0, num_clips)):
+                np.testing.assert_array_equal(store.read(span, bool(view), "Mixed_5c.mean").numpy(), maps)
         kills += 1
     assert kills >= 10  # root, group, two arrays, two writes for each shard, completion
 

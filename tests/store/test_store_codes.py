@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from filled import SHAPE, SPEC, WHOLE, clips, companions, fill
+from filled import SHAPE, SPEC, TWO, WHOLE, clips, companions, deep, fill
 from tiny import HEAD, write_store, write_tiny_pairs
 
 from stvr.heads import build_head
@@ -100,6 +100,25 @@ def test_the_loss_that_is_reported_is_the_loss(tmp_path):
         assert notes == source.info("a")
 
 
+def test_every_map_of_a_store_is_coded_and_its_loss_counted(tmp_path):
+    source = FeatureStore.create(tmp_path / "store", TWO, clips_per_shard=4)
+    fill(source, "a", 10)
+    losses, span = quantize(source, tmp_path / "int8", "int8"), Span("a", 0, 10)
+    store = FeatureStore.open(tmp_path / "int8")
+    assert store.spec == replace(TWO, compress="int8")
+    original = {("Mixed_4c", False): clips(0, 10)[0], ("Mixed_4c", True): companions(0, 10)[1],
+                **{("Mixed_5c.mean", bool(view)): maps for view, maps in enumerate(deep(0, 10))}}
+    errors = [store.read(span, flipped, name).double().numpy() - maps for (name, flipped), maps in original.items()]
+    sizes = [np.square(maps.astype(np.float64)).sum() for maps in original.values()]
+    relative = np.sqrt(sum(np.square(error).sum() for error in errors) / sum(sizes))
+    assert losses["a"].relative == pytest.approx(relative, rel=1e-6)
+    assert losses["a"].largest == pytest.approx(max(np.abs(error).max() for error in errors))
+    for (name, flipped), maps in original.items():
+        expected = decode(encode(maps, "int8"), "int8")
+        np.testing.assert_array_equal(store.read(span, flipped, name).numpy(), expected)
+    assert check(store, "a") == []
+
+
 def test_lossless_is_a_copy(tmp_path, store):
     losses = quantize(store, tmp_path / "copy", "lossless")
     assert (losses["a"].relative, losses["a"].largest) == (0, 0)
@@ -125,10 +144,11 @@ def store(tmp_path) -> FeatureStore:
     return made
 
 
+@pytest.mark.parametrize("kept", [WHOLE, TWO], ids=["one endpoint", "two"])
 @pytest.mark.parametrize("compress", list(CODES))
 @pytest.mark.parametrize("file_format", ["hdf5", "npz"])
-def test_after_export_and_import_every_file_is_equal_bit_for_bit(tmp_path, file_format, compress):
-    spec = replace(WHOLE, compress=compress)
+def test_after_export_and_import_every_file_is_equal_bit_for_bit(tmp_path, file_format, compress, kept):
+    spec = replace(kept, compress=compress)
     source = FeatureStore.create(tmp_path / "store", spec, clips_per_shard=4)
     for video, count in (("a", 10), ("b", 3), ("c", 8)):
         fill(source, video, count)
