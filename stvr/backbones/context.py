@@ -63,7 +63,7 @@ class ContextStream:
         self.dtype, self.device = first.dtype, first.device
         windows = {cut: windows_to(network, cut) for cut in cuts}
         self._steps = {cut: steps_of(windows[cut], frames_per_clip, cut) for cut in cuts}
-        self.reach = reach_of(windows[deepest(cuts)], frames_per_clip)
+        self.reach = reach_of(windows_to(network, deepest(cuts)), frames_per_clip)
         self._layers = [(endpoint_of(name), streamed(layer)) for name, layer in network.named_children()]
         self._waiting = {cut: Waiting() for cut in cuts}
 

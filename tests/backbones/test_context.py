@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import get_model
 
-from stvr.backbones import BACKBONES, ENDPOINTS, RUNTIMES, Backbone, Loaded, load_backbone
+from stvr.backbones import ENDPOINTS, load_backbone
 from stvr.backbones.context import ContextStream, Window, reach_of, seen_by, windows_to
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D, same_padding, scale
@@ -69,7 +68,7 @@ def close(ours: Tensor, theirs: Tensor, name: str) -> None:
                                msg=lambda text: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("size", [2, 3, 8, 13, 25])  # 16 to 200 frames
+@pytest.mark.parametrize("size", [2, 3, 8, 25])  # 16 to 200 frames
 def test_every_endpoint_of_every_clip_is_its_steps_of_the_whole_video(weights, frames, whole, size):
     backbone = load_backbone(weights=weights, endpoint=",".join(ENDPOINTS), precision="float32")
     found = run(backbone.stream(ClipSpec(image_size=SIDE)), frames, size)
@@ -136,6 +135,7 @@ def test_bfloat16_runs_along_a_video_too(tmp_path):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_as_on_a_cpu(weights, frames, whole):
     backbone = load_backbone(weights=weights, endpoint="Mixed_4c,Mixed_5c", precision="float32", device="cuda")
     for name, maps in run(backbone.stream(ClipSpec()), frames, 8).items():
@@ -155,8 +155,8 @@ def test_a_step_sees_as_many_frames_as_the_layers_windows_say(model, endpoint, f
 def test_a_clip_sees_the_frames_of_its_reach_and_no_others(model, frames, endpoint):
     """The plain network, asked what a changed frame changes."""
     reach, clip = reach_of(windows_to(fold(model), endpoint), 8), 10
-    video = frames.flatten(0, 1)
-    steps = 16 // (8 if endpoint == "Mixed_5c" else 4) // 2
+    video = frames[:, :, ::2, ::2].flatten(0, 1)  # 32 pixels a side
+    steps = 1 if endpoint == "Mixed_5c" else 2  # of a clip
     cut = nn.Sequential(*list(model)[: list(ENDPOINTS).index(endpoint) + 1])
 
     @torch.inference_mode()
