@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,11 @@ def extract(
     endpoint: Annotated[
         str | None,
         typer.Option(help="Where the backbone is cut; i3d: Mixed_4c. A,B keeps both maps; A.mean is pooled."),
+    ] = None,
+    context: Annotated[str, typer.Option(help="What the features of a clip see: the clip, or the video.")] = "clip",
+    cuts: Annotated[
+        str | None,
+        typer.Option(help="keep: a video's context ends at hard cuts; ignore: it goes on.", show_default="keep"),
     ] = None,
     image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to squares of this many pixels.")] = 320,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -67,6 +73,7 @@ def extract(
     paths, clip = sources(videos), ClipSpec(image_size=image_size)
     if pairs is not None:
         paths, clip = named_in(pairs, paths, image_size)
+    clip = replace(clip, context=context, cuts=cuts or ("keep" if context == "video" else "ignore"))
     flows = load_flow(flow, clip.image_size, flow_weights, usable(device))
     network = load_backbone(backbone, weights, endpoint, precision, device, runtime)
     detector = load_detector(boxes, boxes_weights, device) if boxes else None

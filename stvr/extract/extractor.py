@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stvr.backbones.runtimes import instruction_set
 from stvr.extract.ahead import Hung, Pulse, ahead, patiently
@@ -21,10 +21,11 @@ from stvr.extract.flow import Flow
 from stvr.extract.maps import Backbone, maps_by_endpoint
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
+from stvr.extract.ways import WAYS, Wanted
 from stvr.store import Claimed, FeatureStore
 from stvr.video.copies import local
 from stvr.video.decode import VideoError, VideoInfo, probe
-from stvr.video.reading import Clip, as_fed, read_clips
+from stvr.video.reading import Clip, read_clips
 from stvr.video.source import BucketFile, Source, etag_of
 
 T = TypeVar("T")
@@ -67,10 +68,12 @@ class Extractor:
         self.timeout, self.retry = timeout, retry
         self.libraries = ["av", "numpy", "torch", "zarr", *([flow.library] if flow else [])]
         clip = store.spec.clip
+        self.way = WAYS[clip.context](backbone, store.spec, batch_size)
         black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
         if flow:
             flow(None, black[0], (1, 1))  # its first use imports things, which must not count as a silent decoder
-        self.map_shapes = {name: tuple(maps.shape[1:]) for name, maps in self._features(black).items()}
+        maps = maps_by_endpoint(backbone, torch.from_numpy(black))
+        self.map_shapes = {name: tuple(each.shape[1:]) for name, each in maps.items()}
         rows, columns, *_ = self.map_shapes[store.spec.finest.endpoint]
         self.grid = rows, columns  # of flow
 
@@ -133,16 +136,16 @@ class Extractor:
         notes = self._notes(info, digest) | origin
         with self.store.write(path.stem, num_clips, self.map_shapes, notes) as writer:
             others = other_arithmetics(writer.noted, notes)
-            clips = read_clips(
-                path, self.store.spec, writer.next_clip, info, lambda error: errors.append(str(error)), pulse.beat
-            )
-            wanted = self._wanted(_blamed(path, clips), writer.missing, stops="decode_errors" in writer.noted)
-            batches = _batches(self._with_flow(wanted), self.batch_size, self.store.clips_per_shard)
+            wanted, start = Wanted(writer.missing, self.store.clips_per_shard), self.way.reads_from(writer.next_clip)
+            clips = read_clips(path, self.store.spec, start, info, lambda error: errors.append(str(error)), pulse.beat)
+            shown = self._with_flow(_blamed(path, clips), wanted)
+            batches = self.way.batches(shown, wanted, stops="decode_errors" in writer.noted)
             with _patience(path, pulse), closing(ahead(batches, BATCHES_AHEAD, pulse)) as ready:
-                for frames, ticks, flow in ready:
-                    flipped = self._features(frames, flipped=True) if self.store.spec.flipped else None
-                    writer.append(self._features(frames), ticks, flow, flipped)
-                    computed += len(frames)
+                for group in self.way.compute(ready, wanted):
+                    flows = [clip.flow for clip in group.clips if clip.flow is not None]
+                    ticks = np.stack([clip.ticks for clip in group.clips])
+                    writer.append(group.maps, ticks, np.stack(flows) if flows else None, group.flipped)
+                    computed += len(group.clips)
                     yield Progress(computed, writer.num_clips - writer.num_wanted, writer.num_clips)
             num_errors = max(len(errors), writer.noted.get("decode_errors", 0))
             writer.complete(decode_errors=num_errors, **({"also_computed_by": others} if others else {}))
@@ -163,24 +166,13 @@ class Extractor:
             )
         return Outcome(reused=self.store.num_clips(path.stem), skipped=True)
 
-    def _wanted(self, clips: Iterator[Clip], missing: frozenset[int], stops: bool) -> Iterator[Clip]:
-        """The clips of the missing shards. stops: whether to stop after the last; else the rest is decoded as well."""
-        last = max(missing, default=-1)
+    def _with_flow(self, clips: Iterator[Clip], wanted: Wanted) -> Iterator[Clip]:
+        """Every clip that is wanted gets its flow (row, column, 2) where clips are decoded: beside the network."""
         for clip in clips:
-            shard = clip.number // self.store.clips_per_shard
-            if stops and shard > last:
-                return
-            if shard in missing:
+            if self.flow and wanted(clip.number):
+                yield clip._replace(flow=self.flow(clip.before, clip.frames, self.grid))
+            else:
                 yield clip
-
-    def _with_flow(self, clips: Iterator[Clip]) -> Iterator[tuple[Clip, Floats | None]]:
-        """Each clip and its flow (row, column, 2), computed where the clips are decoded: beside the network."""
-        for clip in clips:
-            yield clip, self.flow(clip.before, clip.frames, self.grid) if self.flow else None
-
-    def _features(self, frames: NDArray[np.uint8], flipped: bool = False) -> dict[str, Tensor]:
-        """(N, row, column, time, channel) float16 by endpoint."""
-        return maps_by_endpoint(self.backbone, as_fed(frames, self.store.spec, flipped))
 
     def _notes(self, info: VideoInfo, digest: str) -> dict[str, Any]:
         return {
@@ -196,28 +188,6 @@ class Extractor:
             "processor": instruction_set(getattr(self.backbone, "device", "cpu")),
             "versions": {name: version(name) for name in self.libraries},
         }
-
-
-def _batches(
-    clips: Iterator[tuple[Clip, Floats | None]], size: int, clips_per_shard: int
-) -> Generator[tuple[NDArray[np.uint8], NDArray[np.int64], Floats | None], None, None]:
-    """Frames, ticks and flows, (N, ...). A new batch begins at each shard, so that they are cut alike after a kill."""
-    waiting: list[tuple[Clip, Floats | None]] = []
-    for clip, flow in clips:
-        if waiting and clip.number % clips_per_shard % size == 0:
-            yield _stacked(waiting)
-            waiting = []
-        waiting.append((clip, flow))
-    if waiting:
-        yield _stacked(waiting)
-
-
-def _stacked(
-    clips: Sequence[tuple[Clip, Floats | None]]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], Floats | None]:
-    flows = [flow for _, flow in clips if flow is not None]
-    frames, ticks = ([getattr(clip, name) for clip, _ in clips] for name in ("frames", "ticks"))
-    return np.stack(frames), np.stack(ticks), np.stack(flows) if flows else None
 
 
 def _doubt(num_errors: int, num_lost: int, others: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from stvr.extract import ray, workers
 from stvr.extract.extractor import Recipe
 from stvr.extract.flow import Flow
-from stvr.extract.maps import Backbone
+from stvr.extract.maps import Backbone, stream_of
 from stvr.extract.pace import Pace, Progress, Step, shown
 from stvr.extract.todo import Outcome, Todo
 from stvr.store import FeatureSpec, FeatureStore
@@ -83,6 +83,8 @@ def extract(
     check_named("colour order", colour_order, COLOUR_ORDERS)
     check_named("resize", resize, RESIZES)
     check_named("engine", engine, ENGINES)
+    if clip.context == "video":
+        stream_of(backbone, clip)  # refuses a backbone that has none before anything is written
     spec = FeatureSpec(
         backbone.name, backbone.weights, backbone.weights_digest, backbone.map_specs(clip), clip, colour_order, resize,
         flow=flow.spec if flow else "none", flipped=flip, compress=compress,

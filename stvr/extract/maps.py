@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from stvr.backbones.context import ContextStream
 from stvr.store import as_stored
-from stvr.structures import ClipSpec, MapSpec
+from stvr.structures import ClipSpec, FeatureSpec, MapSpec
+from stvr.video.reading import Clip, as_fed
+
+Maps = dict[str, Tensor]  # by endpoint
 
 
 class Backbone(Protocol):
@@ -35,14 +41,42 @@ class SeveralMaps(Protocol):
 
 
 @torch.inference_mode()
-def maps_by_endpoint(backbone: Backbone, frames: Tensor) -> dict[str, Tensor]:
+def maps_by_endpoint(backbone: Backbone, frames: Tensor) -> Maps:
     """Clips as they are fed (N, F, S, S, 3) uint8 -> each endpoint's maps as a store keeps them, on the CPU.
 
     (N, row, column, time, channel) float16. ValueError where they are not finite.
     """
     endpoints = backbone.endpoint.split(",")
     several = (backbone(frames),) if len(endpoints) == 1 else cast(SeveralMaps, backbone).maps(frames)
-    maps = {name: as_stored(each).to("cpu", torch.float16) for name, each in zip(endpoints, several, strict=True)}
+    return as_kept(backbone, dict(zip(endpoints, several, strict=True)))
+
+
+def as_kept(backbone: Backbone, maps: Maps) -> Maps:
+    maps = {name: as_stored(each).to("cpu", torch.float16) for name, each in maps.items()}
     if not all(each.isfinite().all() for each in maps.values()):
         raise ValueError(f"{backbone.name} gave features that are not finite in float16.")
     return maps
+
+
+def stream_of(backbone: Backbone, clip: ClipSpec) -> ContextStream:
+    """A run along a video, as `stvr.backbones.Backbone.stream` begins it. LookupError for what has none."""
+    if not hasattr(backbone, "stream"):
+        raise LookupError(f"{backbone.name} sees every clip by itself, so there is no context for it. "
+                          "Give --context clip.")
+    stream: ContextStream = backbone.stream(clip)
+    return stream
+
+
+def along(backbone: Backbone, spec: FeatureSpec, flipped: bool = False) -> Callable[[Sequence[Clip], bool], list[Maps]]:
+    """Begins a run along a video: the next clips, whether they are the last -> the maps of the clips ready, each.
+
+    Maps as a store keeps them, (row, column, time, channel) float16 on the CPU.
+    """
+    stream = stream_of(backbone, spec.clip)
+
+    def push(clips: Sequence[Clip], last: bool) -> list[Maps]:
+        frames = as_fed(np.stack([clip.frames for clip in clips]), spec, flipped)
+        maps = as_kept(backbone, stream.push(frames, last))
+        return [dict(zip(maps, each, strict=True)) for each in zip(*maps.values(), strict=True)]
+
+    return push

@@ -1,7 +1,7 @@
 """Where a video is cut: the picture jumps between two frames, by far more than between the frames around them.
 
-Found on 85 real videos (benchmarks/results/context_cpu.md): no jump inside one take is called a cut. Fades are no cuts,
-nor is a flash, which jumps twice, nor a shot of less than a third of a second.
+A fade is no cut, nor is a flash, which jumps twice; nor is what follows a cut within the length of a clip, a third of a
+second. How often the rule is right on real videos: docs/extraction.md.
 """
 
 from __future__ import annotations

@@ -18,12 +18,16 @@ COLOUR_ORDERS = ("RGB", "BGR")  # BGR: what the authors' program feeds a network
 
 
 class Clip(NamedTuple):
-    """frames (F, S, S, 3) uint8 RGB, their ticks (F,), and the last frame of the clip before; None for the first."""
+    """frames (F, S, S, 3) uint8 RGB, their ticks (F,), and the last frame of the clip before; None for the first.
+
+    flow (H, W, 2) float16, (y, x) in cells: once it has been computed.
+    """
 
     number: int
     frames: NDArray[np.uint8]
     ticks: NDArray[np.int64]
     before: NDArray[np.uint8] | None
+    flow: NDArray[np.float16] | None = None
 
 
 def read_clips(
