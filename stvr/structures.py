@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from stvr.specs import ClipSpec, FeatureSpec, MapSpec, Span
 
 __all__ = [
     "LABEL_DIFFERENT", "LABEL_NONE", "LABEL_SAME", "Batch", "ClipSpec", "Detections", "FeatureSpec", "Features",
-    "MapSpec", "Pair", "Query", "Span", "Tubelet",
+    "MapSpec", "Pair", "Query", "Span", "Tubelet", "map_of",
 ]  # fmt: skip
 
 LABEL_NONE, LABEL_DIFFERENT, LABEL_SAME = 0, 1, 2  # the detector's three classes (Feng et al. 2019, their program)
@@ -55,21 +56,30 @@ class Features:
     @property
     def only(self) -> Tensor:
         """The map of the one endpoint there is. ValueError where there are several."""
-        if len(self.maps) != 1:
-            raise ValueError(f"wanted features of one endpoint, got {', '.join(self.maps)}.")
-        return next(iter(self.maps.values()))
+        return map_of(self.maps)
 
     def to(self, device: torch.device | str) -> Features:
         flow = None if self.flow is None else self.flow.to(device)
         return Features({name: maps.to(device) for name, maps in self.maps.items()}, flow)
 
 
+def map_of(maps: Mapping[str, Tensor], endpoint: str | None = None) -> Tensor:
+    """The map of an endpoint; None: of the only one there is. ValueError where there are others."""
+    name = next(iter(maps)) if endpoint is None and len(maps) == 1 else endpoint
+    if name is None or name not in maps:
+        raise ValueError(f"wanted features of {endpoint or 'one endpoint'}, got {', '.join(maps)}.")
+    return maps[name]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
-    """One or several examples and their regions (Q, ...), as a head pooled them: asked of many references."""
+    """One or several examples and their regions, as a head pooled them: asked of many references.
+
+    regions: a tensor (Q, ...), or several by name for a head that pools more than one.
+    """
 
     tubelets: tuple[Tubelet, ...]
-    regions: Tensor
+    regions: Any
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,17 +103,17 @@ class Pair:
 class Batch:
     """Tensors only. B pairs, T reference clips, Q query clips, G boxes a clip; short items are padded with zeros.
 
-    reference (B, T, H, W, C), reference_mask (B, T) bool: False on padding.
-    query (B, Q, H, W, C), query_boxes (B, Q, 4) xyxy in [0, 1], query_mask (B, Q) bool.
+    references: maps (B, T, H, W, C) by endpoint, those that the head reads; reference_mask (B, T) bool: False on
+    padding. queries: maps (B, Q, H, W, C) by endpoint; query_boxes (B, Q, 4) xyxy in [0, 1], query_mask (B, Q) bool.
     target_boxes (B, T, G, 4), target_labels (B, T, G) int64: 0 no box here, 1 another action, 2 the query's action.
     asked (B,) int64: what each query shows, as a number; equal numbers are equal labels.
     flow (B, T, H, W, 2): where each cell of a reference clip comes from in the clip before, (y, x) in cells; None
     unless the store has it. seeds (B,) int64: of what is drawn at random for each item; None draws as torch does.
     """
 
-    reference: Tensor
+    references: Mapping[str, Tensor]
     reference_mask: Tensor
-    query: Tensor
+    queries: Mapping[str, Tensor]
     query_boxes: Tensor
     query_mask: Tensor
     target_boxes: Tensor
@@ -115,10 +125,22 @@ class Batch:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
         """Moves every tensor; `dtype` is for the feature maps alone."""
         present = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {name: tensor.to(device) for name, tensor in present.items() if tensor is not None}
-        for name in ("reference", "query"):
-            moved[name] = moved[name].to(dtype or moved[name].dtype)
+        moved: dict[str, Any] = {
+            name: {endpoint: maps.to(device, dtype or maps.dtype) for endpoint, maps in value.items()}
+            if isinstance(value, Mapping) else value.to(device)
+            for name, value in present.items() if value is not None
+        }  # fmt: skip
         return Batch(**moved)
+
+    @property
+    def reference(self) -> Tensor:
+        """The one map of the references, (B, T, H, W, C). ValueError where there are several."""
+        return map_of(self.references)
+
+    @property
+    def query(self) -> Tensor:
+        """The one map of the queries, (B, Q, H, W, C). ValueError where there are several."""
+        return map_of(self.queries)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

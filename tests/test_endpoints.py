@@ -14,6 +14,7 @@ from stvr.backbones import I3D, load_backbone
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.i3d import scale
 from stvr.backbones.weights.load import load_state
+from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, MapSpec
 from stvr.world.synthetic import write_world
 
@@ -79,6 +80,38 @@ def test_a_map_of_any_backbone_trains_is_evaluated_and_asked(stvr, world, resnet
         assert ended.status == 0, ended.err
         answers[source] = (tmp_path / source / "tubelets.jsonl").read_text()
     assert answers["file"] == answers["store"]
+
+
+def test_a_head_localises_on_one_map_and_matches_on_another(stvr, world, tmp_path):
+    """From video to answer by flags alone: it gives the same on a file, on the store, and on what a store lacked."""
+    videos, store, run = sorted((world / "videos").glob("*.mp4")), tmp_path / "store", tmp_path / "run"
+    endpoints = ["--endpoint", "Mixed_4c,Mixed_5c", "--image-size", 64]
+    assert stvr("extract", *videos, "--store", store, *endpoints).status == 0
+    assert list(json.loads(stvr("info", store).out)["spec"]["maps"]) == ["Mixed_4c", "Mixed_5c"]
+    prepared = stvr("prepare", "table", world / "tracks.csv", "--videos", world / "videos", "--out",
+                    tmp_path / "pairs.json", "--held-out", world / "held_out_names.txt")
+    assert prepared.status == 0, prepared.err
+    (tmp_path / "deep.toml").write_text(f'{SMALL}match_on = "Mixed_5c"\n')
+    trained = stvr("train", "--store", store, "--pairs", tmp_path / "pairs.json", "--preset", "small", "--config",
+                   tmp_path / "deep.toml", "--steps", 2, "--batch-size", 2, "--out", run)
+    assert trained.status == 0, trained.err
+    judged = stvr("eval", "--checkpoint", run, "--store", store, "--pairs", tmp_path / "pairs.json", "--limit", 4)
+    assert judged.status == 0, judged.err
+    info = json.loads(stvr("info", run).out)
+    assert (info["head"]["localise_on"], info["head"]["match_on"]) == ("Mixed_4c", "Mixed_5c")
+    assert list(info["reads"]["maps"]) == ["Mixed_4c", "Mixed_5c"]
+    more = tmp_path / "more"  # keeps a third map, and has the query alone
+    assert stvr("extract", videos[0], "--store", more, "--endpoint", "Mixed_4c,Mixed_4f,Mixed_5c", "--image-size",
+                64).status == 0  # fmt: skip
+    answers = {}
+    for source, flags in (("file", []), ("store", ["--store", store]), ("more", ["--store", more])):
+        ended = stvr("locate", "--checkpoint", run, "--query", videos[0], "--box", "0.2,0.1,0.8,0.9", "--at", 1.5,
+                     videos[1], *flags, "--out", tmp_path / f"from {source}")
+        assert ended.status == 0, ended.err
+        answers[source] = (tmp_path / f"from {source}" / "tubelets.jsonl").read_text()
+    assert answers["file"] == answers["store"] == answers["more"]
+    assert answers["file"]
+    assert FeatureStore.open(more).videos() == sorted([videos[0].stem, videos[1].stem])
 
 
 @pytest.mark.parametrize(("cut", "stride", "steps", "channels"), [

@@ -24,6 +24,11 @@ def layer_of(cut: str) -> str:
     return cut.removesuffix(MEAN)
 
 
+def endpoint_of(layer: str) -> str:
+    """The endpoint that one of I3D's layers in sequence ends at."""
+    return "Logits" if layer == "logits" else layer
+
+
 def deepest(cuts: Sequence[str]) -> str:
     return max(map(layer_of, cuts), key=ENDPOINTS.index)
 
@@ -40,14 +45,10 @@ class Taps(nn.Module):
         endpoints = {layer_of(cut) for cut in self.cuts}
         for name, layer in self.network.named_children():
             x = layer(x)
-            if endpoint_of(name) in endpoints:
-                maps[endpoint_of(name)] = x
+            endpoint = endpoint_of(name)
+            if endpoint in endpoints:
+                maps[endpoint] = x
         return tuple(mean(maps[layer_of(cut)]) if cut.endswith(MEAN) else maps[cut] for cut in self.cuts)
-
-
-def endpoint_of(layer: str) -> str:
-    """The endpoint after a layer, by the layer's name in the network."""
-    return "Logits" if layer == "logits" else layer
 
 
 def mean(maps: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import nn
 
 from stvr.config import fill
 from stvr.heads.adapter import Project, Scale
+from stvr.heads.deep_match import DeepMatch
 from stvr.heads.embedding import Embedding
 from stvr.heads.head import HeadEntry, HeadOptions, Reads
 from stvr.heads.matching import Attention, MatchingHead
@@ -17,12 +18,15 @@ from stvr.heads.proposals import ProposalNetwork
 from stvr.heads.tail import Tail
 from stvr.propagation import PROPAGATION, build_propagation
 from stvr.store import FeatureSpec
+from stvr.structures import MapSpec
 
 
 class MatchingOptions(HeadOptions):
     """What a matching head is made of; the defaults are the paper's sizes.
 
-    propagation: a name on the menu, or a table of that name and the propagation's own options.
+    propagation: a name on the menu, or a table of that name and the propagation's own options. localise_on: the
+    endpoint whose map says where things are; None takes the only one, the finest of several. match_on: the endpoint on
+    whose map candidate and query are compared too; None compares them where they are localised, as the program does.
     """
 
     name: str = "matching"
@@ -43,6 +47,9 @@ class MatchingOptions(HeadOptions):
     add_truth: bool = False
     sample_size: int = 16
     embedding_width: int | None = None
+    localise_on: str | None = None
+    match_on: str | None = None
+    match_width: int | None = Field(default=None, ge=1)  # of a learned projection of what is matched on; None for none
     nms_iou: float = 0.6
     classes: Literal["three", "binary"] = "three"  # the program's; binary is the paper's text
 
@@ -73,14 +80,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def build_matching(options: MatchingOptions, spec: FeatureSpec) -> MatchingHead:
-    channels = options.width or spec.map.width
+    options = fit_to(options, spec)
+    where = localised(options, spec)
+    channels = options.width or where.width
     tail_channels = 2 * channels + options.proposal_summary
     own = {name: option for name, option in options.propagation.items() if name != "name"}
     return MatchingHead(
         adapter=build_adapter(options, spec),
         propagation=build_propagation(options.propagation["name"], channels, own),
         proposals=ProposalNetwork(
-            channels, options.proposal_width, options.num_proposals, stride=spec.map.stride,
+            channels, options.proposal_width, options.num_proposals, stride=where.stride,
             context_units=options.proposal_context, summary_width=options.proposal_summary,
             positive_from=options.proposal_positive_from,
         ),
@@ -94,25 +103,46 @@ def build_matching(options: MatchingOptions, spec: FeatureSpec) -> MatchingHead:
         nms_iou=options.nms_iou,
         classes=options.classes,
         embedding=Embedding(channels, options.embedding_width) if options.embedding_width else None,
+        localise_on=options.localise_on,
+        deep_match=build_deep_match(options, spec),
     )  # fmt: skip
+
+
+def localised(options: MatchingOptions, spec: FeatureSpec) -> MapSpec:
+    """The map that says where things are."""
+    return spec.map if options.localise_on is None else spec.only([options.localise_on]).map
+
+
+def build_deep_match(options: MatchingOptions, spec: FeatureSpec) -> DeepMatch | None:
+    if options.match_on is None:
+        return None
+    return DeepMatch(options.match_on, spec.only([options.match_on]).map.width, options.match_width)
 
 
 def build_adapter(options: MatchingOptions, spec: FeatureSpec) -> nn.Module:
     """A projection has its own scale."""
+    options = fit_to(options, spec)
     if options.width:
-        return Project(spec.map.width, options.width)
-    return Scale() if fit_to(options, spec).feature_scale == "rms" else nn.Identity()
+        return Project(localised(options, spec).width, options.width)
+    return Scale() if options.feature_scale == "rms" else nn.Identity()
 
 
 def fit_to(options: MatchingOptions, spec: FeatureSpec) -> MatchingOptions:
-    """The scale that features ask for: those of weights that were never trained have a size that means nothing."""
-    if options.feature_scale != "auto":
-        return options
-    return options.model_copy(update={"feature_scale": "rms" if spec.weights == "analytic" else "none"})
+    """What depends on the features: their scale, and which of several maps the head localises on.
+
+    Features of weights that were never trained have a size that means nothing.
+    """
+    chosen: dict[str, Any] = {}
+    if options.feature_scale == "auto":
+        chosen["feature_scale"] = "rms" if spec.weights == "analytic" else "none"
+    if options.localise_on is None and (options.match_on or len(spec.maps) > 1):
+        chosen["localise_on"] = spec.finest.endpoint
+    return options.model_copy(update=chosen)
 
 
 def reads(options: MatchingOptions) -> Reads:
-    return Reads(flow=PROPAGATION[options.propagation["name"]].needs_flow)
+    named = tuple(dict.fromkeys(each for each in (options.localise_on, options.match_on) if each))
+    return Reads(named or None, flow=PROPAGATION[options.propagation["name"]].needs_flow)
 
 
 MATCHING = HeadEntry(MatchingOptions, build_matching, "pairs", PRESETS, reads, fit_to)

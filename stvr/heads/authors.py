@@ -148,9 +148,9 @@ def batch_of(
     num_clips, num_queries = maps.shape[1], query_maps.shape[1]
     boxes, classes = ground_truth or (maps.new_zeros(0, 4), torch.zeros(0))
     return Batch(
-        reference=maps,
+        references={MIXED_4C.endpoint: maps},
         reference_mask=torch.ones(1, num_clips, dtype=torch.bool, device=maps.device),
-        query=query_maps,
+        queries={MIXED_4C.endpoint: query_maps},
         query_boxes=query_boxes,
         query_mask=torch.ones(1, num_queries, dtype=torch.bool, device=maps.device),
         target_boxes=boxes.to(maps).expand(1, num_clips, -1, -1),

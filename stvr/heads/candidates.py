@@ -21,8 +21,8 @@ class Candidates:
     """Regions of N clips, K a clip, and all of them that does not depend on the query; boxes in pixels.
 
     boxes (N, K, 4) zero padded, mask (N, K) bool, regions (N, K, 7, 7, C); summary (N, K, 7, 7, S): what the proposal
-    network saw there; embeddings (N, K, D): unit vectors. These two are None for a head without. image_size: (height,
-    width) in pixels.
+    network saw there; embeddings (N, K, D): unit vectors; deep (N, K, D'): what `DeepMatch` pools there. These three
+    are None for a head without. image_size: (height, width) in pixels.
     """
 
     boxes: Tensor
@@ -31,6 +31,7 @@ class Candidates:
     summary: Tensor | None
     embeddings: Tensor | None
     image_size: tuple[int, int]
+    deep: Tensor | None = None
 
     @property
     def shares(self) -> Tensor:
@@ -42,19 +43,23 @@ class Candidates:
         return [self.part(slice(start, start + size)) for start in range(0, len(self.mask), size)]
 
     def part(self, clips: slice) -> Candidates:
-        summary = None if self.summary is None else self.summary[clips]
-        embeddings = None if self.embeddings is None else self.embeddings[clips]
         boxes, mask, regions = self.boxes[clips], self.mask[clips], self.regions[clips]
-        return Candidates(boxes, mask, regions, summary, embeddings, self.image_size)
+        others = (self.summary, self.embeddings, self.deep)
+        summary, embeddings, deep = (None if each is None else each[clips] for each in others)
+        return Candidates(boxes, mask, regions, summary, embeddings, self.image_size, deep)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MatchingLook:
-    """N clips of a reference: propagated maps (N, H, W, C), what the proposal network saw (N, H, W, S), candidates."""
+    """N clips of a reference: propagated maps (N, H, W, C), what the proposal network saw (N, H, W, S), candidates.
+
+    deep: the maps (N, H', W', C') that the head matches on, None for a head that matches where it localises.
+    """
 
     maps: Tensor
     summary: Tensor | None
     candidates: Candidates
+    deep: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.maps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,14 @@ def weights_beside(loaded: Checkpoint, given: Path | None) -> Path | None:
 
 def check_features(loaded: Checkpoint, store: FeatureStore) -> None:
     """ValueError where a head was trained on other features than a store holds; a warning where they are coarser."""
-    needs_flow = HEADS[loaded.options.name].reads(loaded.options).flow
-    different = loaded.spec.differences(store.spec, {"flipped", "compress"} | (set() if needs_flow else {"flow"}))
+    name, wanted = loaded.options.name, loaded.spec.endpoints
+    reads = HEADS[name].reads(loaded.options)
+    kept_spec = store.spec.only(wanted) if {*wanted} <= {*store.spec.endpoints} else store.spec
+    different = loaded.spec.differences(kept_spec, {"flipped", "compress"} | (set() if reads.flow else {"flow"}))
     if different:
         raise ValueError(f"the head was trained on other features than the store holds: {'; '.join(different)}. "
                          "Extract again as the head wants them, or train on this store.")
+    replace(reads, endpoints=wanted).check(store.spec, name)
     if (kept := store.spec.compress) != (learned := loaded.spec.compress):
         logging.getLogger("stvr").warning(
             f"{store} keeps features as {kept}, the head was trained on {learned} ones: scores may differ a little."

@@ -23,28 +23,36 @@ class HeadOptions(Options):
 class Reads:
     """What a head reads of a store.
 
-    endpoints: None takes whichever one the store keeps. cells: maps with places in them, not means over the picture.
-    flow: optical flow.
+    endpoints: None takes the one that the store keeps, the finest of several. cells: maps with places in them, not
+    means over the picture. flow: optical flow, on the grid of the first endpoint.
     """
 
     endpoints: tuple[str, ...] | None = None
     cells: bool = True
     flow: bool = False
 
+    def chosen(self, spec: FeatureSpec) -> tuple[str, ...]:
+        """The endpoints that are read of features of this spec."""
+        return self.endpoints or (spec.finest.endpoint,)
+
     def check(self, spec: FeatureSpec, name: str) -> None:
         """ValueError, in words for the user, where features of this spec do not have it all."""
-        there = [each.endpoint for each in spec.maps]
-        missing = [endpoint for endpoint in self.endpoints or () if endpoint not in there]
+        chosen = self.chosen(spec)
+        missing = [endpoint for endpoint in chosen if endpoint not in spec.endpoints]
         if missing:
             raise ValueError(f"the head {name!r} reads {', '.join(missing)}, but the features are those of "
-                             f"{', '.join(there)}. Extract with --endpoint {','.join(missing)}.")
-        pooled = [each.endpoint for each in spec.maps if each.stride >= spec.clip.image_size]
+                             f"{', '.join(spec.endpoints)}. Extract with --endpoint {','.join(chosen)}.")
+        maps = spec.only(chosen).maps
+        pooled = [each.endpoint for each in maps if each.stride >= spec.clip.image_size]
         if self.cells and pooled:
             raise ValueError(f"the head {name!r} reads maps, but {', '.join(pooled)} is one cell for the whole "
                              "picture. Extract with an --endpoint that is not a mean.")
         if self.flow and spec.flow == "none":
             raise ValueError(f"the head {name!r} reads optical flow with these options, but the features have none. "
                              "Extract the videos with `stvr extract --flow ilk` into another --store.")
+        if self.flow and maps[0].stride != spec.finest.stride:
+            raise ValueError(f"the head {name!r} reads optical flow on the grid of {maps[0].endpoint}, but it lies on "
+                             f"that of the finest map, {spec.finest.endpoint}. Extract without that endpoint.")
 
 
 class Head(nn.Module):

@@ -6,7 +6,7 @@ another action is background.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from stvr import parallel
 from stvr.heads.boxes import assign, generators, has_area, sample
 from stvr.heads.candidates import Candidates, MatchingLook, MatchingOutputs, detect_clip
+from stvr.heads.deep_match import Asked, DeepMatch
 from stvr.heads.embedding import Embedding, contrastive_loss
 from stvr.heads.head import Localizer
 from stvr.heads.proposals import ProposalNetwork
@@ -25,7 +26,7 @@ from stvr.heads.regions import crop_regions
 from stvr.heads.tail import Tail
 from stvr.heads.targets import POSITIVE_FROM, assign_regions, columns, in_pixels, pixel_truth
 from stvr.propagation import Propagation
-from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Batch, Detections, Features, Query
+from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Batch, Detections, Features, Query, map_of
 
 CLASSES = {"three": (LABEL_DIFFERENT, LABEL_SAME), "binary": (LABEL_SAME,)}  # beside background, the last one is "same"
 SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE = 16, 0.25
@@ -57,7 +58,8 @@ class MatchingHead(Localizer):
     adapter: feature maps (..., C_in) -> (..., C). contrast: "none", or "rms": each region divided by its own size, so
     that a bright or fast actor weighs no more than a dim or slow one. fuse: "concat" of proposal and query (eq. 10
     onwards), or "compare": their product and absolute difference. add_truth: true boxes join the training regions.
-    embedding: regions (..., 7, 7, C) -> (..., D); their likeness to the query's is added to the logit of "same".
+    embedding: regions (..., 7, 7, C) -> (..., D); their likeness to the query's is added to the logit of "same", and so
+    is that of `deep_match`, on another map than the one that says where, `localise_on` (None: the only one).
     classes: "three" (the program) or "binary" (the paper).
     """
 
@@ -77,10 +79,12 @@ class MatchingHead(Localizer):
         embedding: Embedding | None = None,
         nms_iou: float = NMS_IOU,
         classes: str = "three",
+        localise_on: str | None = None,
+        deep_match: DeepMatch | None = None,
     ) -> None:
         super().__init__()
         self.nms_iou, self.labels = nms_iou, CLASSES[classes]
-        self.embedding = embedding
+        self.embedding, self.localise_on, self.deep_match = embedding, localise_on, deep_match
         self.likeness_scale = nn.Parameter(torch.tensor(LIKENESS_SCALE)) if embedding else None
         self.adapter, self.propagation, self.proposals = adapter, propagation, proposals
         self.attention, self.tail = attention, tail
@@ -92,38 +96,45 @@ class MatchingHead(Localizer):
             nn.init.zeros_(layer.bias)
 
     def wants_features(self) -> bool:
-        return hasattr(self.adapter, "calibrate")
+        return hasattr(self.adapter, "calibrate") or self.deep_match is not None
 
     def calibrate(self, features: Features) -> None:
-        self.adapter.calibrate(features.only)  # type: ignore[operator]
+        if hasattr(self.adapter, "calibrate"):
+            self.adapter.calibrate(map_of(features.maps, self.localise_on))  # type: ignore[operator]
+        if self.deep_match is not None:
+            self.deep_match.calibrate(map_of(features.maps, self.deep_match.endpoint))
 
     def compile_steps(self, wanted: bool) -> None:
         self.propagation.compiled = wanted
 
     def forward(self, batch: Batch, sampler: str = "random") -> MatchingOutputs:
-        query = self.encode_query(batch.query, batch.query_boxes)
-        maps = self.propagation(self.adapter(batch.reference), batch.flow).flatten(0, 1)  # (N, H, W, C)
+        query, deep = self.encode_query(batch.queries, batch.query_boxes), self.deep_maps(batch.references)
+        reference = map_of(batch.references, self.localise_on)
+        maps = self.propagation(self.adapter(reference), batch.flow).flatten(0, 1)  # (N, H, W, C)
         proposals = self.proposals(maps)
         boxes, mask = proposals.boxes, proposals.mask
         if self.training:
             truth = pixel_truth(batch, self.image_size(maps))
             boxes, mask = self.sample_regions(boxes, mask, truth, sampler, batch.seeds)
-        candidates = self.candidates(maps, proposals.summary, boxes, mask)
+        candidates = self.candidates(maps, proposals.summary, boxes, mask, None if deep is None else deep.flatten(0, 1))
         return replace(self.match(candidates, query, batch.query_mask), proposals=proposals, sampler=sampler)
 
     def answers(self, outputs: MatchingOutputs) -> list[Detections]:
         """One Detections a clip, at most 30 boxes: class 1 is another action, class 2 the query's."""
         return [detect_clip(outputs, clip, self.nms_iou) for clip in range(len(outputs.logits))]
 
-    def pool(self, features: Features, boxes: Tensor) -> Tensor:
-        return self.encode_query(features.only[None], boxes[None])[0]
+    def pool(self, features: Features, boxes: Tensor) -> Any:
+        maps = {endpoint: each[None] for endpoint, each in features.maps.items()}
+        return self.encode_query(maps, boxes[None]).pooled()
 
     def stream(self, state: Any, features: Features) -> tuple[Any, MatchingLook]:
         flow = None if features.flow is None else features.flow[None]
-        propagated, state = self.propagation.stream(self.adapter(features.only[None]), state, flow)
+        reference, deep = map_of(features.maps, self.localise_on), self.deep_maps(features.maps)
+        propagated, state = self.propagation.stream(self.adapter(reference[None]), state, flow)
         maps = propagated[0]  # (T, H, W, C)
         found = self.proposals(maps)
-        return state, MatchingLook(maps, found.summary, self.candidates(maps, found.summary, found.boxes, found.mask))
+        candidates = self.candidates(maps, found.summary, found.boxes, found.mask, deep)
+        return state, MatchingLook(maps, found.summary, candidates, deep)
 
     def ask(self, look: MatchingLook, query: Query) -> list[Detections]:
         return [clip for outputs in self.second_stage(look.candidates, query) for clip in self.answers(outputs)]
@@ -136,32 +147,47 @@ class MatchingHead(Localizer):
         mask = F.pad(mask, (0, max(0, 1 - mask.shape[1]))).to(look.maps.device)  # one place at least, if an empty one
         padded = look.maps.new_zeros(*mask.shape, 4)
         padded[mask] = torch.cat(list(boxes)).to(padded) * in_pixels(self.image_size(look.maps), padded)
-        candidates = self.candidates(look.maps, look.summary, padded, mask)
+        candidates = self.candidates(look.maps, look.summary, padded, mask, look.deep)
         scores = [outputs.logits.softmax(-1)[..., -1] for outputs in self.second_stage(candidates, query)]
         return [each[real] for each, real in zip(torch.cat(scores), mask, strict=True)]
 
     def second_stage(self, candidates: Candidates, query: Query) -> list[MatchingOutputs]:
         """Candidates of one reference against one query, a few clips at a time."""
-        everywhere = torch.ones(1, len(query.regions), dtype=torch.bool, device=query.regions.device)
-        return [self.match(part, query.regions[None], everywhere) for part in candidates.split(CLIPS_AT_ONCE)]
+        asked = Asked.of(query.regions)
+        everywhere = torch.ones(asked.regions.shape[:2], dtype=torch.bool, device=asked.regions.device)
+        return [self.match(part, asked, everywhere) for part in candidates.split(CLIPS_AT_ONCE)]
 
-    def encode_query(self, query: Tensor, boxes: Tensor) -> Tensor:
-        """query maps (B, Q, H, W, C_in), one box a clip (B, Q, 4) -> regions (B, Q, 7, 7, C). No propagation here."""
-        maps = self.adapter(query)
-        regions = crop_regions(maps.flatten(0, 1), boxes.flatten(0, 1)[:, None])
-        return self.normalise(regions[:, 0]).unflatten(0, boxes.shape[:2])
+    def encode_query(self, queries: Mapping[str, Tensor], boxes: Tensor) -> Asked:
+        """Maps of queries (B, Q, H, W, C_in), one box a clip (B, Q, 4) -> their regions. No propagation here."""
+        maps, deep, each = self.adapter(map_of(queries, self.localise_on)), None, boxes.flatten(0, 1)[:, None]
+        regions = self.normalise(crop_regions(maps.flatten(0, 1), each)[:, 0])
+        if self.deep_match is not None:
+            found = map_of(queries, self.deep_match.endpoint).flatten(0, 1)
+            deep = self.deep_match.pool(found, each)[:, 0].unflatten(0, boxes.shape[:2])
+        return Asked(regions.unflatten(0, boxes.shape[:2]), deep)
 
-    def candidates(self, maps: Tensor, summary: Tensor | None, boxes: Tensor, mask: Tensor) -> Candidates:
-        """What is in boxes (N, K, 4), in pixels, of propagated maps (N, H, W, C) and summary (N, H, W, S)."""
+    def deep_maps(self, maps: Mapping[str, Tensor]) -> Tensor | None:
+        """The maps that the head matches on; None where it matches on those that it localises on."""
+        return None if self.deep_match is None else map_of(maps, self.deep_match.endpoint)
+
+    def candidates(
+        self, maps: Tensor, summary: Tensor | None, boxes: Tensor, mask: Tensor, deep: Tensor | None = None
+    ) -> Candidates:
+        """What is in boxes (N, K, 4), in pixels, of propagated maps (N, H, W, C) and summary (N, H, W, S).
+
+        deep: the maps (N, H', W', C') of the same clips that the head matches on.
+        """
         size = self.image_size(maps)
         shares = boxes / in_pixels(size, boxes)
         regions = self.normalise(crop_regions(maps, shares))  # (N, K, 7, 7, C)
         embeddings = None if self.embedding is None else F.normalize(self.embedding(regions).float(), dim=-1)
         seen = None if summary is None else crop_regions(summary, shares)
-        return Candidates(boxes, mask, regions, seen, embeddings, size)
+        pooled = None if self.deep_match is None or deep is None else self.deep_match.pool(deep, shares)
+        return Candidates(boxes, mask, regions, seen, embeddings, size, pooled)
 
-    def match(self, candidates: Candidates, query: Tensor, query_mask: Tensor) -> MatchingOutputs:
-        """Candidates of B references, each against its query's regions (B, Q, 7, 7, C), query_mask (B, Q) bool."""
+    def match(self, candidates: Candidates, asked_with: Asked, query_mask: Tensor) -> MatchingOutputs:
+        """Candidates of B references, each against its query, query_mask (B, Q) bool."""
+        query = asked_with.regions
         regions = candidates.regions.reshape(len(query), -1, *candidates.regions.shape[2:])  # (B, P, 7, 7, C), P = T K
         weights = self.attention(query.mean((2, 3)), regions.mean((2, 3)), query_mask)  # (B, P, Q)
         attended = torch.einsum("bpq,bqhwc->bphwc", weights, query)
@@ -172,6 +198,9 @@ class MatchingHead(Localizer):
         shape = candidates.mask.shape  # (N, K)
         codes, logits = self.box(hidden).float(), self.classifier(hidden).float()
         asked, likeness = self.compare(candidates, query, query_mask)
+        if self.deep_match is not None and candidates.deep is not None and asked_with.deep is not None:
+            found = candidates.deep.reshape(len(query), -1, candidates.deep.shape[-1])
+            likeness = likeness.reshape(len(query), -1) + self.deep_match(found, asked_with.deep, weights)
         logits = logits + likeness.reshape(-1, 1) * logits.new_tensor([0.0, -0.5, 0.5][-logits.shape[1] :])
         return MatchingOutputs(candidates, self.labels, codes.reshape(*shape, -1, 4), logits.reshape(*shape, -1),
                                weights.reshape(*shape, -1), asked)
@@ -228,7 +257,7 @@ class MatchingHead(Localizer):
         losses["class"] = (entropy.view_as(classes).sum(1) / count)[clips].sum()
         if outputs.candidates.embeddings is not None and outputs.query_embeddings is not None:
             seen = (found > 0) & valid[:, None]
-            owner = torch.arange(len(batch.asked), device=seen.device).repeat_interleave(batch.reference.shape[1])
+            owner = torch.arange(len(batch.asked), device=seen.device).repeat_interleave(batch.reference_mask.shape[1])
             owner = owner + parallel.rank() * len(batch.asked)
             losses["embedding"] = EMBEDDING_WEIGHT * contrastive_loss(*map(parallel.gather_rows, (
                 outputs.query_embeddings, batch.asked, outputs.candidates.embeddings[seen],

@@ -19,6 +19,7 @@ from stvr import parallel
 from stvr.backbones import I3D
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.i3d import scale
+from stvr.backbones.taps import MEAN, deepest, endpoint_of, state_up_to
 from stvr.backbones.weights.load import digest, load_state, load_weights, save_weights
 from stvr.config import fill
 from stvr.extract.flow import flow_of
@@ -113,7 +114,7 @@ def finetune(
     pairs = training_pairs(pairs_path, reader)
     backbone = trainable_backbone(loaded.spec, weights_beside(loaded, weights))
     loaded.head.compile_steps(options.compiled)
-    trainee = FromFrames(backbone, loaded.head, options).to(device)
+    trainee = FromFrames(backbone, loaded.head, options, loaded.spec.endpoints).to(device)
     draws = draw_pairs(pairs, options, options.seed, loaded.spec.clip, flip=options.flip != "off")
     batches = TrainingBatches(draws, partial(read_frames, reader), (parallel.rank(), parallel.world_size()))
     begun = {"checkpoint": str(checkpoint_path), "checkpoint_made_by": dict(loaded.provenance)}
@@ -138,8 +139,9 @@ class FromFrames(Trainee):
     statistics of batch norm stay as published (the program). Layers before it are run without a gradient.
     """
 
-    def __init__(self, backbone: I3D, head: Head, options: FinetuneOptions) -> None:
+    def __init__(self, backbone: I3D, head: Head, options: FinetuneOptions, endpoints: Sequence[str]) -> None:
         super().__init__()
+        self.endpoints = tuple(endpoints)
         names = [name for name, _ in backbone.named_children()]
         if options.from_layer not in names:
             raise LookupError(f"{options.from_layer!r} is no layer of the backbone. It has: {', '.join(names)}.")
@@ -159,27 +161,31 @@ class FromFrames(Trainee):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         seen = replace(
             batch,
-            reference=self.features(batch.reference, batch.reference_mask),
-            query=self.features(batch.query, batch.query_mask),
+            references=self.features(batch.reference, batch.reference_mask),
+            queries=self.features(batch.query, batch.query_mask),
         )
         return self.head.losses(self.head(seen), seen)
 
-    def features(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """frames (B, T, F, S, S, 3) uint8, mask (B, T) -> maps (B, T, H, W, time * C) float32, zero on padding."""
-        maps = torch.cat([self.maps(clips) for clips in frames[mask].split(CLIPS_AT_ONCE)])
-        padded = maps.new_zeros(*mask.shape, *maps.shape[1:])
-        padded[mask] = maps
-        return padded
+    def features(self, frames: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """frames (B, T, F, S, S, 3) uint8, mask (B, T) -> maps (B, T, H, W, time * C) by endpoint, zero on padding."""
+        parts = [self.maps(clips) for clips in frames[mask].split(CLIPS_AT_ONCE)]
+        found = {}
+        for endpoint in self.endpoints:
+            maps = torch.cat([part[endpoint] for part in parts])
+            found[endpoint] = maps.new_zeros(*mask.shape, *maps.shape[1:])
+            found[endpoint][mask] = maps
+        return found
 
-    def maps(self, clips: Tensor) -> Tensor:
-        """(N, F, S, S, 3) uint8 -> (N, H, W, time * C) float32, time-major."""
-        layers, x = list(self.backbone), scale(clips)
-        with torch.no_grad():
-            for layer in layers[: self.first]:
-                x = layer(x)
-        for layer in layers[self.first :]:
-            x = recompute(layer, x, use_reentrant=False) if self.checkpointing else layer(x)
-        return as_maps(as_stored(x.movedim(1, -1)))
+    def maps(self, clips: Tensor) -> dict[str, Tensor]:
+        """(N, F, S, S, 3) uint8 -> (N, H, W, time * C) float32 by endpoint, time-major."""
+        x, found = scale(clips), {}
+        for number, (name, layer) in enumerate(self.backbone.named_children()):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.first):
+                trains = number >= self.first and self.checkpointing
+                x = recompute(layer, x, use_reentrant=False) if trains else layer(x)
+            if endpoint_of(name) in self.endpoints:
+                found[endpoint_of(name)] = as_maps(as_stored(x.movedim(1, -1)))
+        return found
 
 
 def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
@@ -187,7 +193,10 @@ def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
     if spec.backbone != "i3d":
         raise ValueError(f"finetuning trains I3D, but the head reads features of {spec.backbone!r}. "
                          "Train a head on features of I3D first.")
-    backbone = I3D(spec.endpoint)
+    if pooled := [name for name in spec.endpoints if name.endswith(MEAN)]:
+        raise ValueError(f"finetuning trains on maps, but the head reads {', '.join(pooled)}. "
+                         "Train a head on maps first.")
+    backbone = I3D(deepest(spec.endpoints))
     if weights is None and spec.weights == "analytic":
         load_state(backbone, analytic_state(backbone), "analytic")
     elif weights is None:
@@ -195,17 +204,23 @@ def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
                          "Give that file with --weights.")
     else:
         load_weights(backbone, weights)
-    if (came := digest(backbone.state_dict())) != spec.weights_digest:
+    if (came := digests(backbone, spec)) != spec.weights_digest:
         raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
                          f"but {weights or 'analytic ones'} are others ({came[:19]}). Give those with --weights.")
     return backbone
+
+
+def digests(backbone: I3D, spec: FeatureSpec) -> str:
+    """Of the weights up to each endpoint of the spec, as a spec has them."""
+    return ",".join(digest(state_up_to(backbone, name)) for name in spec.endpoints)
 
 
 def read_frames(reader: FrameReader, draw: Draw) -> Item:
     """A drawn pair with the frames of its two spans in place of maps."""
     reference, flow = reader.read(draw.pair.reference, draw.flip_reference)
     query, _ = reader.read(draw.pair.query.span, draw.flip_query)
-    return item_of(draw.pair, reference, query, flow, draw.flip_reference, draw.flip_query)
+    frames = {"frames": reference}, {"frames": query}
+    return item_of(draw.pair, *frames, flow, draw.flip_reference, draw.flip_query)
 
 
 @torch.no_grad()
@@ -223,7 +238,7 @@ def measured(trainee: FromFrames, batches: TrainingBatches, options: FinetuneOpt
 def save_both(out: Path, trained: FromFrames, loaded: Checkpoint, made_by: Mapping[str, Any]) -> None:
     """The backbone first: a head never names weights that are not there."""
     save_weights(trained.backbone, out / BACKBONE_FILE)
-    spec = replace(loaded.spec, weights=BACKBONE_FILE, weights_digest=digest(trained.backbone.state_dict()))
+    spec = replace(loaded.spec, weights=BACKBONE_FILE, weights_digest=digests(trained.backbone, loaded.spec))
     save_head(out / HEAD_FILE, trained.head, loaded.options, spec, made_by)
 
 

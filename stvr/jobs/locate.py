@@ -13,6 +13,7 @@ from stvr.extract.job import extract
 from stvr.files import whole
 from stvr.heads.checkpoint import check_features
 from stvr.session import Answer, Session
+from stvr.session.session import backbone_of
 from stvr.store import FeatureStore, is_store
 
 Report = Callable[[Path, int, int], None]  # of a reference: clips done, clips there are
@@ -71,8 +72,10 @@ def with_videos(
         check_features(session.loaded, store)
     missing = [video for video in videos if video.is_file() and not (store and video.stem in store)]
     if missing:
+        same = spec.endpoint == session.spec.endpoint
+        backbone = session.eyes().backbone if same else backbone_of(spec, session.weights, session.device)
         extract(
-            missing, path, session.eyes().backbone, spec.clip, flow=flow_of(spec, flow_weights, session.device),
+            missing, path, backbone, spec.clip, flow=flow_of(spec, flow_weights, session.device),
             flip=spec.flipped, colour_order=spec.colour_order, resize=spec.resize, compress=spec.compress,
         )
     return FeatureStore.open(path)

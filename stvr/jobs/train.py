@@ -88,8 +88,10 @@ def train(
     report(step, steps, figures) is told of every step.
     """
     store, entry = FeatureStore.open(store_path), HEADS[options.head.name]
-    entry.reads(options.head).check(store.spec, options.head.name)
     options = options.model_copy(update={"head": entry.fit(options.head, store.spec)})
+    reads = entry.reads(options.head)
+    reads.check(store.spec, options.head.name)
+    store = store.only(reads.chosen(store.spec))
     examples = TASKS[entry.task].examples(
         examples_path, store, options, options.seed, (parallel.rank(), parallel.world_size())
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -46,7 +46,7 @@ class Session:
         self.head: Localizer = loaded.head
         self.loaded, self.device, self.store = loaded, device, store
         self.spec, self.reads = loaded.spec, HEADS[loaded.options.name].reads(loaded.options)
-        self._weights, self._flow_weights = weights, flow_weights
+        self.weights, self._flow_weights = weights, flow_weights
         self._looks, self._loading = KeptLooks(kept_bytes), Lock()
         self._eyes: Eyes | None = None
 
@@ -102,18 +102,19 @@ class Session:
         source = self.video(video)
         facts = source.facts
         clips, edges = query_span(self.spec.clip, facts, at, span), query_box(box, facts)
-        parts = [part.only for part in source.clips(clips).features(CLIPS_AT_ONCE)]
+        parts = [part.maps for part in source.clips(clips).features(CLIPS_AT_ONCE)]
         if not parts:
             raise ValueError(f"{facts.path} cannot be decoded from {self.spec.clip.seconds_at(clips.start):.2f} s on. "
                              "Give a query that lies before.")
-        maps = torch.cat(parts)  # (Q, H, W, C); fewer than asked for where the stream ends early
-        tubelet = Tubelet(Span(clips.video, clips.start, clips.start + len(maps)), edges.expand(len(maps), 4))
-        return self.pooled(tubelet, Features({self.spec.endpoint: maps}))
+        features = Features({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+        count = len(features)  # fewer clips than asked for where the stream ends early
+        tubelet = Tubelet(Span(clips.video, clips.start, clips.start + count), edges.expand(count, 4))
+        return self.pooled(tubelet, features)
 
     def together(self, *queries: Query) -> Query:
         """Several examples of one action as one query."""
         return Query(tuple(tubelet for query in queries for tubelet in query.tubelets),
-                     torch.cat([query.regions for query in queries]))
+                     together([query.regions for query in queries]))
 
     @torch.inference_mode()
     def pooled(self, tubelet: Tubelet, features: Features) -> Query:
@@ -167,7 +168,7 @@ class Session:
 
     def looks_at(self, store: FeatureStore, span: Span) -> Iterator[Any]:
         """The looks at a span of a video in any store with the head's features."""
-        return self.looks(StoredClips(store, span, self.reads.flow))
+        return self.looks(StoredClips(store, span, self.reads.flow, self.spec.endpoints))
 
     def fresh_looks(self, source: Source) -> Iterator[Any]:
         state = None
@@ -194,16 +195,23 @@ class Session:
         if path.is_file() and self.store.info(name).get("digest") != digest_of(path):
             raise ValueError(f"{name!r} is in {self.store} already, made from another file than {path}. "
                              "Rename the file, or name another --store.")
-        return StoredVideo(path, name, self.store, self.reads.flow)
+        return StoredVideo(path, name, self.store, self.reads.flow, self.spec.endpoints)
 
     def eyes(self) -> Eyes:
         """The backbone that made the features which the head was trained on, and the flow if it reads any."""
         with self._loading:
             if self._eyes is None:
-                backbone = backbone_of(self.spec, self._weights, self.device)
+                backbone = backbone_of(self.spec, self.weights, self.device)
                 flow = flow_of(self.spec, self._flow_weights, self.device) if self.reads.flow else None
                 self._eyes = Eyes(backbone, self.spec, flow)
             return self._eyes
+
+
+def together(regions: Sequence[Any]) -> Any:
+    """Regions of several queries as those of one: tensors (Q, ...), or tensors by name."""
+    if isinstance(regions[0], Mapping):
+        return {name: torch.cat([each[name] for each in regions]) for name in regions[0]}
+    return torch.cat(list(regions))
 
 
 def backbone_of(spec: FeatureSpec, weights: Path | None, device: str) -> Backbone:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from stvr.backbones import Backbone
 from stvr.extract.flow import Flow
+from stvr.extract.maps import maps_by_endpoint
 from stvr.session.examples import Facts
-from stvr.store import FeatureSpec, FeatureStore, as_maps, as_stored
+from stvr.store import FeatureSpec, FeatureStore, as_maps
 from stvr.structures import Features, Span
 from stvr.video.decode import VideoInfo
 from stvr.video.reading import Clip, as_fed, read_clips
@@ -38,16 +39,17 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredClips:
-    """A span of a video in a store. flow: whether it is read, too."""
+    """A span of a video in a store. flow: whether it is read, too. endpoints: the maps that are; None for all."""
 
     store: FeatureStore
     span: Span
     flow: bool = False
+    endpoints: tuple[str, ...] | None = None
 
     @property
     def key(self) -> Hashable:
         notes = self.store.info(self.span.video)
-        return str(self.store), self.span, notes.get("digest"), self.flow
+        return str(self.store), self.span, notes.get("digest"), self.flow, self.endpoints
 
     def features(self, size: int) -> Iterator[Features]:
         for start in range(self.span.start, self.span.stop, size):
@@ -55,7 +57,7 @@ class StoredClips:
 
     def _read(self, span: Span) -> Features:
         flow = self.store.read_flow(span).float() if self.flow else None
-        return Features({self.store.spec.endpoint: as_maps(self.store.read(span))}, flow)
+        return Features(self.store.read_features(span, self.endpoints).maps, flow)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,8 +71,9 @@ class Eyes:
     def see(self, clips: Sequence[Clip]) -> Features:
         """Rounded to float16 on the way, as a store does, so that a file and its cached features give one answer."""
         frames = as_fed(np.stack([clip.frames for clip in clips]), self.spec)
-        maps = as_maps(as_stored(self.backbone(frames)).cpu().half())
-        return Features({self.spec.endpoint: maps}, self._flow(clips, (maps.shape[1], maps.shape[2])))
+        maps = {name: as_maps(each) for name, each in maps_by_endpoint(self.backbone, frames).items()}
+        _, rows, columns, _ = maps[self.spec.finest.endpoint].shape
+        return Features(maps, self._flow(clips, (rows, columns)))
 
     def _flow(self, clips: Sequence[Clip], grid: tuple[int, int]) -> torch.Tensor | None:
         if self.flow is None:
@@ -123,12 +126,13 @@ class LiveClips:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredVideo:
-    """A video of a store. path: what the user called it; the file need not be there any more."""
+    """A video of a store. path: what the user called it; the file need not be there any more. The rest: StoredClips."""
 
     path: Path
     name: str
     store: FeatureStore
     flow: bool = False
+    endpoints: tuple[str, ...] | None = None
 
     @property
     def facts(self) -> Facts:
@@ -137,7 +141,7 @@ class StoredVideo:
                      self.store.num_clips(self.name))
 
     def clips(self, span: Span) -> StoredClips:
-        return StoredClips(self.store, span, self.flow)
+        return StoredClips(self.store, span, self.flow, self.endpoints)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

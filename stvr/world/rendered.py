@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stvr.structures import ClipSpec, Span, Tubelet
+from stvr.structures import ClipSpec, Features, Span, Tubelet
 from stvr.world.actions import ACTION_IDS
 from stvr.world.options import WorldOptions
 from stvr.world.scenes import Scene, build_scene
@@ -53,6 +53,10 @@ class RenderedFeatures:
         if span.video not in self.maps or span.stop > self.num_clips(span.video):
             raise LookupError(f"clips [{span.start}, {span.stop}) of {span.video!r} were not rendered.")
         return self.maps[span.video][span.start : span.stop]
+
+    def read_features(self, span: Span, endpoints: Sequence[str] | None = None, flipped: bool = False) -> Features:
+        """The same as heads read it, (T, row, column, time * channel) float32; there is one endpoint."""
+        return Features({self.spec.endpoint: self.read(span, flipped).flatten(-2).float()})
 
 
 def rendered_features(options: WorldOptions, backbone: Backbone, names: Sequence[str] | None = None, *,

@@ -18,22 +18,35 @@ from stvr.tasks.pairs.dataset import Item, collate
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
 
-@pytest.fixture(scope="module", params=["paper", "small"])
+@pytest.fixture(scope="module", params=["paper", "small", "deep"])
 def head(request):
     torch.manual_seed(0)
-    return build_small(8, request.param, **unlike_small(request.param)).eval()
+    preset = "small" if request.param == "deep" else request.param
+    own = {"match_on": "Mixed_5c"} if request.param == "deep" else unlike_small(preset)
+    return build_small(8, preset, **own).eval()
 
 
 def unlike_small(preset: str) -> dict:
     return {"width": None, "embedding_width": None} if preset == "paper" else {}
 
 
-def item(seed: int, num_clips: int = 3, num_queries: int = 2) -> Item:
+def item(head, seed: int, num_clips: int = 3, num_queries: int = 2) -> Item:
+    """The maps that the head reads: one, or a second one of half the side."""
     draw = torch.Generator().manual_seed(seed)
     maps, query = (torch.rand(count, 10, 10, 8, generator=draw) for count in (num_clips, num_queries))
+    references, queries = {"Mixed_4c": maps}, {"Mixed_4c": query}
+    if head.deep_match is not None:
+        references["Mixed_5c"], queries["Mixed_5c"] = (
+            torch.rand(count, 5, 5, 6, generator=draw) for count in (num_clips, num_queries)
+        )  # fmt: skip
     box = torch.tensor([0.2, 0.1, 0.6, 0.9])
     labels = torch.full((num_clips, 1), 2)
-    return Item(maps, query, box.repeat(num_queries, 1), box.repeat(num_clips, 1, 1), labels, seed)
+    return Item(references, queries, box.repeat(num_queries, 1), box.repeat(num_clips, 1, 1), labels, seed)
+
+
+def first_of(maps: dict[str, torch.Tensor], clips: slice = slice(None)) -> Features:
+    """Of a batch's first item."""
+    return Features({endpoint: each[0, clips] for endpoint, each in maps.items()})
 
 
 def assert_same_detections(ours, theirs):
@@ -46,31 +59,32 @@ def assert_same_detections(ours, theirs):
 
 @torch.no_grad()
 def test_an_answer_does_not_depend_on_its_neighbours_in_the_batch(head):
-    alone, crowded = item(0), [item(0), item(1, num_clips=5, num_queries=4)]
+    alone, crowded = item(head, 0), [item(head, 0), item(head, 1, num_clips=5, num_queries=4)]
     together = head.answers(head(collate(crowded)))
     assert_same_detections(together[:3], head.answers(head(collate([alone]))))
 
 
 @torch.no_grad()
 def test_a_streamed_reference_gives_the_same_answer(head):
-    batch = collate([item(0, num_clips=5)])
-    query = Query((), head.pool(Features({"Mixed_4c": batch.query[0]}), batch.query_boxes[0]))
+    batch = collate([item(head, 0, num_clips=5)])
+    query = Query((), head.pool(first_of(batch.queries), batch.query_boxes[0]))
     found, state = [], None
-    for part in batch.reference[0].split([2, 1, 2]):
-        state, look = head.stream(state, Features({"Mixed_4c": part}))
+    for clips in (slice(2), slice(2, 3), slice(3, 5)):
+        part = first_of(batch.references, clips)
+        state, look = head.stream(state, part)
         assert len(look) == len(part)
         found += head.ask(look, query)
     assert_same_detections(found, head.answers(head(batch)))
-    whole = head.look(Features({"Mixed_4c": batch.reference[0]}))
+    whole = head.look(first_of(batch.references))
     assert_same_detections(head.ask(whole, query), head.answers(head(batch)))
 
 
 @torch.no_grad()
 def test_given_boxes_are_scored_as_the_heads_own(head):
     """Its own proposals, given to it by hand, have the scores that it gives them itself."""
-    batch = collate([item(0, num_clips=3)])
-    query = Query((), head.pool(Features({"Mixed_4c": batch.query[0]}), batch.query_boxes[0]))
-    look, outputs = head.look(Features({"Mixed_4c": batch.reference[0]})), head(batch)
+    batch = collate([item(head, 0, num_clips=3)])
+    query = Query((), head.pool(first_of(batch.queries), batch.query_boxes[0]))
+    look, outputs = head.look(first_of(batch.references)), head(batch)
     proposals = head.proposals_of(look)
     scores = head.score_boxes(look, query, [proposals[0], proposals[1][:0], proposals[2][:2]])
     assert [len(each) for each in scores] == [len(proposals[0]), 0, 2]
@@ -81,7 +95,7 @@ def test_given_boxes_are_scored_as_the_heads_own(head):
 
 @torch.no_grad()
 def test_attention_is_a_share_of_the_real_clips_of_the_query(head):
-    outputs = head(collate([item(0, num_queries=2), item(1, num_queries=4)]))
+    outputs = head(collate([item(head, 0, num_queries=2), item(head, 1, num_queries=4)]))
     real = outputs.attention[:3][outputs.candidates.mask[:3]]
     torch.testing.assert_close(real.sum(-1), torch.ones(len(real), dtype=real.dtype))
     assert (real[:, 2:] == 0).all()
@@ -89,7 +103,7 @@ def test_attention_is_a_share_of_the_real_clips_of_the_query(head):
 
 @torch.no_grad()
 def test_detections_lie_in_the_picture_best_first(head):
-    for found in head.answers(head(collate([item(0)]))):
+    for found in head.answers(head(collate([item(head, 0)]))):
         assert 0 < len(found.boxes) <= 30
         assert found.boxes.min() >= 0
         assert found.boxes.max() <= 1
@@ -103,8 +117,8 @@ def test_padded_clips_are_counted_in_the_second_stage_alone(head):
     """The program divides by all clips, padded ones too: twice as many clips, half the loss. The proposals' stays."""
     head.train()
     try:
-        batch = collate([item(0, num_clips=3)])
-        padded = collate([item(0, num_clips=3), item(1, num_clips=3)])
+        batch = collate([item(head, 0, num_clips=3)])
+        padded = collate([item(head, 0, num_clips=3), item(head, 1, num_clips=3)])
         padded = replace(padded, reference_mask=torch.tensor([[True] * 3, [False] * 3]))
         alone, both = (head.losses(head(each, "first"), each) for each in (batch, padded))
     finally:
@@ -120,8 +134,8 @@ def test_detections_are_suppressed_as_theirs(shared):
     """Of 80 regions 70 are real. Two scores may sum to more than 1, so all are halved: a softmax can say that."""
     theirs = np.load(shared / "data/reference_values/od_api_reference_values.npz")
     head = build_small(8).eval()
-    batch = collate([replace(item(0, 1), reference=torch.rand(1, 20, 20, 8), query=torch.rand(2, 20, 20, 8),
-                             query_boxes=torch.rand(2, 4))])
+    references, queries = ({"Mixed_4c": torch.rand(count, 20, 20, 8)} for count in (1, 2))
+    batch = collate([replace(item(head, 0, 1), references=references, queries=queries, query_boxes=torch.rand(2, 4))])
     regions = torch.from_numpy(theirs["nms_boxes"][:, YX])
     wanted = torch.from_numpy(theirs["nms_boxes_per_class"][0][..., YX])  # (80, 2, 4)
     half = torch.from_numpy(theirs["nms_scores"]) / 2
@@ -153,7 +167,7 @@ def test_with_two_classes_another_action_is_background():
 def test_a_binary_head_finds_the_querys_action_alone(preset):
     torch.manual_seed(0)
     head = build_small(8, preset, **unlike_small(preset), classes="binary").eval()
-    batch = collate([item(0)])
+    batch = collate([item(head, 0)])
     outputs = head(batch)
     assert outputs.logits.shape[-1] == 2
     assert outputs.codes.shape[-2] == 1

@@ -20,6 +20,8 @@ HEAD = {
     "width": 8, "proposal_width": 8, "num_proposals": 6, "attention_width": 4, "tail_width": 8,
     "tail_units": 1, "embedding_width": 4,
 }  # fmt: skip
+DEEP = MapSpec("Mixed_5c", 32, 1, 6)
+TWO = replace(SPEC, maps=(*SPEC.maps, DEEP), weights_digest="sha256:00,sha256:05")
 NUM_CLIPS = 24
 
 
@@ -31,22 +33,31 @@ def spec_of(width: int) -> FeatureSpec:
 def build_small(map_width: int = 16, preset: str = "paper", **options: object) -> MatchingHead:
     """A matching head of HEAD's sizes over a preset, for maps of `map_width` channels; options win."""
     chosen = fill(MatchingOptions, PRESETS[preset].get("head", {}), flags={**HEAD, **options})
-    return build_matching(chosen, spec_of(map_width))
+    spec = spec_of(map_width)
+    if chosen.match_on:
+        spec = replace(spec, maps=(*spec.maps, DEEP), weights_digest=TWO.weights_digest)
+    return build_matching(chosen, spec)
 
 
 LABELS = {"a": "1", "b": "1", "c": "2", "d": "2"}  # video -> what is done in it
 
 
 def write_store(path: Path, spec: FeatureSpec = SPEC, side: int = 10, videos: str = "abcd") -> FeatureStore:
-    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels, and everything else that the spec names."""
+    """Videos of 24 clips, maps of side x side x 2 time steps x 8 channels, and everything else that the spec names.
+
+    A second map, Mixed_5c of TWO, has half the side.
+    """
     store = FeatureStore.create(path, spec, clips_per_shard=NUM_CLIPS)
     for number, video in enumerate(videos):
         maps = torch.rand(NUM_CLIPS, side, side, 2, 8, generator=torch.Generator().manual_seed(number)).half()
-        with store.write(video, NUM_CLIPS, tuple(maps.shape[1:])) as writer:
+        deep = torch.rand(NUM_CLIPS, side // 2, side // 2, 1, 6, generator=torch.Generator().manual_seed(50 + number))
+        given = dict(zip(spec.endpoints, (maps, deep.half()), strict=False))
+        flipped = {endpoint: each.flip(2).sqrt() for endpoint, each in given.items()}
+        with store.write(video, NUM_CLIPS, {name: tuple(each.shape[1:]) for name, each in given.items()}) as writer:
             ticks = torch.zeros(NUM_CLIPS, spec.clip.frames_per_clip, dtype=torch.long).numpy()
             flow = torch.randn(NUM_CLIPS, side, side, 2, generator=torch.Generator().manual_seed(number)).half().numpy()
             writer.append(
-                maps, ticks, flow if spec.flow != "none" else None, maps.flip(2).sqrt() if spec.flipped else None
+                given, ticks, flow if spec.flow != "none" else None, flipped if spec.flipped else None
             )  # fmt: skip
             writer.complete(width=160, height=160, duration_seconds=NUM_CLIPS / 3)
     return store

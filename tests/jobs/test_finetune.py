@@ -80,7 +80,9 @@ def options(**flags: object) -> FinetuneOptions:
 
 def trainee_of(checkpoint: Path, **flags: object) -> FromFrames:
     loaded = load_head(checkpoint)
-    return FromFrames(trainable_backbone(loaded.spec, None), loaded.head, options(**flags)).train()
+    return FromFrames(
+        trainable_backbone(loaded.spec, None), loaded.head, options(**flags), loaded.spec.endpoints
+    ).train()
 
 
 def test_features_of_frames_are_those_that_extraction_stores(checkpoint, films):
@@ -89,7 +91,7 @@ def test_features_of_frames_are_those_that_extraction_stores(checkpoint, films):
     frames = torch.zeros(2, 2, 8, SIZE, SIZE, 3, dtype=torch.uint8)
     mask = torch.tensor([[True, True], [True, False]])
     frames[mask] = torch.from_numpy(np.stack(clips))
-    maps = trainee_of(checkpoint).features(frames, mask)
+    (maps,) = trainee_of(checkpoint).features(frames, mask).values()
     expected = stored.permute(0, 2, 3, 1, 4).flatten(-2)
     torch.testing.assert_close(maps[mask], expected, rtol=1e-3, atol=1e-4)
     assert (maps[1, 1] == 0).all()  # padding, as in cached training
@@ -130,11 +132,11 @@ def test_layers_computed_twice_give_the_same_gradients(checkpoint, films, pairs)
 def rounding_error(frames: int) -> dict[str, float]:
     """How far the bfloat16 gradients of each convolution are from float32's, relative, on clips of so many frames."""
     torch.manual_seed(0)
-    trainee, found = FromFrames(I3D("Mixed_4c"), build_head(OPTIONS, spec_of()), options()), []
+    trainee, found = FromFrames(I3D("Mixed_4c"), build_head(OPTIONS, spec_of()), options(), ["Mixed_4c"]), []
     clips = torch.randint(0, 255, (2, frames, SIZE, SIZE, 3), dtype=torch.uint8)
     for rounded in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
-            maps = trainee.maps(clips)
+            maps = trainee.maps(clips)["Mixed_4c"]
         trainee.zero_grad()
         maps.square().mean().backward()
         found.append({n: p.grad.clone() for n, p in trainee.backbone.named_parameters() if p.grad is not None})

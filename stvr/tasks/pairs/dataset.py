@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from stvr.store import FeatureSpec, FeatureStore, as_maps
-from stvr.structures import LABEL_NONE, Batch, Pair, Span
+from stvr.store import FeatureSpec, FeatureStore
+from stvr.structures import LABEL_NONE, Batch, Pair, map_of
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.tasks.pairs.file import clip_spec, read_pairs
 from stvr.tasks.pairs.truth import truth_of
@@ -22,19 +22,29 @@ from stvr.tasks.pairs.truth import truth_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Item:
-    """One pair, read: reference (T, H, W, C), query (Q, H, W, C), query_boxes (Q, 4), boxes (T, G, 4), labels (T, G).
+    """One pair, read: query_boxes (Q, 4), boxes (T, G, 4), labels (T, G).
 
-    asked: what the query shows, as a number. flow (T, H, W, 2), where there is one. For `stvr finetune`, frames
-    (T, F, S, S, 3) uint8 stand in place of the maps.
+    references: maps (T, H, W, C) by endpoint; queries: maps (Q, H, W, C). asked: what the query shows, as a number.
+    flow (T, H, W, 2), where there is one. For `stvr finetune`, frames (T, F, S, S, 3) uint8 stand in place of maps.
     """
 
-    reference: Tensor
-    query: Tensor
+    references: Mapping[str, Tensor]
+    queries: Mapping[str, Tensor]
     query_boxes: Tensor
     boxes: Tensor
     labels: Tensor
     asked: int
     flow: Tensor | None = None
+
+    @property
+    def reference(self) -> Tensor:
+        """The one map of the reference. ValueError where there are several."""
+        return map_of(self.references)
+
+    @property
+    def query(self) -> Tensor:
+        """The one map of the query. ValueError where there are several."""
+        return map_of(self.queries)
 
 
 class HasClips(Protocol):
@@ -76,22 +86,19 @@ def lacking(pairs: Sequence[Pair], store: HasClips) -> dict[int, str]:
     return reasons
 
 
-def read_maps(store: FeatureStore, span: Span, flipped: bool = False) -> Tensor:
-    """Feature maps (T, H, W, C) float32, as heads read them."""
-    return as_maps(store.read(span, flipped=True) if flipped else store.read(span))
-
-
 def read_item(store: FeatureStore, pair: Pair, flip_reference: bool = False, flip_query: bool = False) -> Item:
-    """A pair with its cached features; a mirrored view has mirrored boxes."""
+    """A pair with all maps of a store; a mirrored view has mirrored boxes."""
     reference, query = pair.reference, pair.query.span
     flow = store.read_flow(reference, flipped=flip_reference).float() if store.spec.flow != "none" else None
-    maps = read_maps(store, reference, flip_reference), read_maps(store, query, flip_query)
-    return item_of(pair, *maps, flow, flip_reference, flip_query)
+    references = store.read_features(reference, flipped=flip_reference).maps
+    queries = store.read_features(query, flipped=flip_query).maps
+    return item_of(pair, references, queries, flow, flip_reference, flip_query)
 
 
 def item_of(
-    pair: Pair, reference: Tensor, query: Tensor, flow: Tensor | None, flip_reference: bool, flip_query: bool
-) -> Item:
+    pair: Pair, references: Mapping[str, Tensor], queries: Mapping[str, Tensor], flow: Tensor | None,
+    flip_reference: bool, flip_query: bool,
+) -> Item:  # fmt: skip
     """What was read of a pair (features, or frames), with its boxes as the views show them."""
     boxes, labels = truth_of(pair)
     query_boxes = pair.query.boxes.float()
@@ -100,7 +107,7 @@ def item_of(
     if flip_query:
         query_boxes = mirrored(query_boxes)
     asked = zlib.crc32(pair.label.encode())  # the same number for the same label in any file
-    return Item(reference, query, query_boxes, boxes, labels, asked, flow)
+    return Item(references, queries, query_boxes, boxes, labels, asked, flow)
 
 
 def mirrored(boxes: Tensor) -> Tensor:
@@ -120,16 +127,21 @@ def collate(items: Sequence[Item], least: tuple[int, int] = (1, 1)) -> Batch:
     flows = [item.flow for item in items if item.flow is not None]
     of_reference, of_query = least
     return Batch(
-        reference=pad([item.reference for item in items], of_reference),
-        reference_mask=pad([torch.ones(len(item.reference), dtype=torch.bool) for item in items], of_reference),
-        query=pad([item.query for item in items], of_query),
+        references=pad_maps([item.references for item in items], of_reference),
+        reference_mask=pad([torch.ones(len(item.boxes), dtype=torch.bool) for item in items], of_reference),
+        queries=pad_maps([item.queries for item in items], of_query),
         query_boxes=pad([item.query_boxes for item in items], of_query),
-        query_mask=pad([torch.ones(len(item.query), dtype=torch.bool) for item in items], of_query),
+        query_mask=pad([torch.ones(len(item.query_boxes), dtype=torch.bool) for item in items], of_query),
         target_boxes=pad(boxes, of_reference),
         target_labels=pad(labels, of_reference),
         asked=torch.tensor([item.asked for item in items]),
         flow=pad(flows, of_reference) if len(flows) == len(items) else None,
     )
+
+
+def pad_maps(maps: Sequence[Mapping[str, Tensor]], least: int) -> dict[str, Tensor]:
+    """`pad` of the maps of each endpoint."""
+    return {endpoint: pad([each[endpoint] for each in maps], least) for endpoint in maps[0]}
 
 
 def pad(tensors: list[Tensor], least: int) -> Tensor:

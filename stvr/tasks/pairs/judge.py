@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stvr.heads import Localizer
 from stvr.metrics import METRIC_VERSION, ClipRecord, PairRecord, probe_records
-from stvr.store import FeatureStore, as_maps
+from stvr.store import FeatureSpec, FeatureStore
 from stvr.structures import LABEL_SAME, Detections, Features, Pair, Query, Span, Tubelet
 from stvr.tasks.pairs.answers import PairAnswers
 from stvr.tasks.pairs.dataset import lacking, read_pairs_for
@@ -28,6 +28,8 @@ class Asks(Protocol):
 
     @property
     def head(self) -> Localizer: ...
+    @property
+    def spec(self) -> FeatureSpec: ...
     def pooled(self, tubelet: Tubelet, features: Features, /) -> Query: ...
     def looks_at(self, store: FeatureStore, span: Span, /) -> Iterable[Any]: ...
     def asked(self, look: Any, query: Query, /) -> list[Detections]: ...
@@ -107,12 +109,12 @@ def answer_pairs(
     random = np.random.default_rng([seed, 1]) if audit else None
     for pair, stranger in zip(pairs, draw_strangers(pairs, seed), strict=True):
         asked = [pair.query] if stranger is None else [pair.query, stranger.query]
-        queries = [session.pooled(query, features_of(store, query.span)) for query in asked]
+        queries = [session.pooled(query, features_of(store, query.span, session.spec.endpoints)) for query in asked]
         yield answer_pair(session, pair, queries, list(session.looks_at(store, pair.reference)), random)
 
 
-def features_of(store: FeatureStore, span: Span) -> Features:
-    return Features({store.spec.endpoint: as_maps(store.read(span))})
+def features_of(store: FeatureStore, span: Span, endpoints: Sequence[str] | None = None) -> Features:
+    return store.read_features(span, endpoints)
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 
 from stvr.config import Options
-from stvr.store import FeatureStore, as_maps
+from stvr.store import FeatureStore
 from stvr.structures import Batch, ClipSpec, Features, Pair, Span
 from stvr.tasks.pairs.dataset import HasClips, Item, TrainingBatches, lacking, read_item, read_pairs_for
 from stvr.tasks.pairs.draws import Draw, Draws
@@ -31,7 +31,7 @@ class PairDraws(Options):
 
 
 class PairExamples:
-    """The pairs of split "train" whose clips are all in a store. part: this process, of how many."""
+    """The pairs of split "train" whose clips are all in a store, with all its maps. part: this process, of how many."""
 
     def __init__(
         self, path: Path, store: FeatureStore, options: PairDraws, seed: int, part: tuple[int, int] = (0, 1)
@@ -52,7 +52,8 @@ class PairExamples:
         order = torch.randperm(len(self.pairs), generator=torch.Generator().manual_seed(self.seed))[:SAMPLED_SPANS]
         spans = [self.pairs[int(index)].reference for index in order]
         short = [Span(span.video, span.start, min(span.stop, span.start + CLIPS_A_SPAN)) for span in spans]
-        return Features({self.store.spec.endpoint: torch.cat([as_maps(self.store.read(span)) for span in short])})
+        parts = [self.store.read_features(span).maps for span in short]
+        return Features({endpoint: torch.cat([part[endpoint] for part in parts]) for endpoint in parts[0]})
 
 
 def training_pairs(path: Path, source: HasClips) -> list[Pair]:

@@ -11,7 +11,7 @@ from tiny import NUM_CLIPS, pair, tubelet, write_store, write_tiny_pairs
 
 from stvr.store import FeatureStore
 from stvr.structures import Pair, Span
-from stvr.tasks.pairs.dataset import collate, lacking, read_item, read_maps, read_pairs_for, truth_of
+from stvr.tasks.pairs.dataset import collate, lacking, read_item, read_pairs_for, truth_of
 from stvr.tasks.pairs.draws import Draws
 
 
@@ -28,7 +28,7 @@ PAIRS = [pair("a", "b"), pair("b", "a"), pair("c", "d"), pair("d", "c"), pair("a
 
 
 def test_time_is_folded_into_the_channels_time_major(store: FeatureStore):
-    maps, raw = read_maps(store, Span("a", 3, 5)), store.read(Span("a", 3, 5))  # (2, 4, 4, 2, 8)
+    maps, raw = store.read_features(Span("a", 3, 5)).only, store.read(Span("a", 3, 5))  # (2, 4, 4, 2, 8)
     assert maps.shape == (2, 4, 4, 16)
     assert maps.dtype == torch.float32
     torch.testing.assert_close(maps[..., :8], raw[..., 0, :].float())
@@ -54,7 +54,7 @@ def test_shorter_items_are_padded_with_zeros(store: FeatureStore):
     assert batch.target_labels.tolist()[0][:3] == [[1, 0], [1, 1], [0, 0]]
     for values in (batch.reference[0, 3:], batch.query[0, 2:], batch.query_boxes[0, 2:], batch.target_labels[0, 3:]):
         assert (values == 0).all()
-    torch.testing.assert_close(batch.reference[1], read_maps(store, Span("d", 0, 8)))
+    torch.testing.assert_close(batch.reference[1], store.read_features(Span("d", 0, 8)).only)
 
 
 def test_equal_labels_are_asked_by_equal_numbers(store: FeatureStore):
