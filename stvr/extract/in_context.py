@@ -39,8 +39,8 @@ class Grid:
     after: int
 
     @classmethod
-    def of(cls, clip: ClipSpec, reach: Reach) -> Grid:
-        size, before, after = (-(-frames // clip.frames_per_clip) for frames in (CHUNK_FRAMES, *reach))
+    def of(cls, clip: ClipSpec, reach: Reach, chunk_frames: int = CHUNK_FRAMES) -> Grid:
+        size, before, after = (-(-frames // clip.frames_per_clip) for frames in (chunk_frames, *reach))
         return cls(size, before, after)
 
     def start(self, clip: int) -> int:

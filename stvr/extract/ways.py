@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from stvr.extract.in_context import Chunk, Grid, chunks, in_context
+from stvr.extract.in_context import CHUNK_FRAMES, Chunk, Grid, chunks, in_context
 from stvr.extract.maps import Backbone, Maps, along, maps_by_endpoint, stream_of
-from stvr.structures import FeatureSpec
+from stvr.structures import FeatureSpec, Span
 from stvr.video.reading import Clip, as_fed
 
 
@@ -29,18 +29,27 @@ class Computed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The clips of the shards that are missing in a store."""
+    """The clips of some shards, counted from clip `start` on: those that are missing in a store, or a span alone."""
 
     shards: frozenset[int]
     clips_per_shard: int
+    start: int = 0
+
+    @classmethod
+    def of(cls, span: Span) -> Wanted:
+        return cls(frozenset({0}), len(span), span.start)
 
     def __call__(self, clip: int) -> bool:
-        return clip // self.clips_per_shard in self.shards
+        return (clip - self.start) // self.clips_per_shard in self.shards
 
     @property
     def stop(self) -> int:
         """One more than the last."""
-        return (max(self.shards, default=-1) + 1) * self.clips_per_shard
+        return self.start + (max(self.shards, default=-1) + 1) * self.clips_per_shard
+
+    def begins_batch(self, clip: int, size: int) -> bool:
+        """Whether batches of `size` clips that begin anew at each shard have one that begins with this clip."""
+        return (clip - self.start) % self.clips_per_shard % size == 0
 
 
 class Way(Protocol):
@@ -67,13 +76,14 @@ class ByThemselves:
 
     def batches(self, clips: Iterator[Clip], wanted: Wanted, stops: bool) -> Generator[Sequence[Clip], None, None]:
         waiting: list[Clip] = []
-        for clip in takewhile(lambda clip: clip.number < wanted.stop, clips) if stops else clips:
-            if not wanted(clip.number):
-                continue
-            if waiting and clip.number % wanted.clips_per_shard % self.batch_size == 0:
+        for clip in clips:
+            if wanted(clip.number):
+                waiting.append(clip)
+            if waiting and wanted.begins_batch(clip.number + 1, self.batch_size):
                 yield waiting
                 waiting = []
-            waiting.append(clip)
+            if stops and clip.number + 1 >= wanted.stop:
+                return
         if waiting:
             yield waiting
 
@@ -86,11 +96,16 @@ class ByThemselves:
 
 
 class InContext:
-    """Chunks of a fixed size, whatever `batch_size` is: every clip's bits depend on the video alone."""
+    """Chunks of a fixed size, whatever `batch_size` is: every clip's bits depend on the video alone.
 
-    def __init__(self, backbone: Backbone, spec: FeatureSpec, batch_size: int) -> None:
+    chunk_frames: fewer, for a source that is live, give answers sooner and other last bits.
+    """
+
+    def __init__(
+        self, backbone: Backbone, spec: FeatureSpec, batch_size: int = 0, chunk_frames: int = CHUNK_FRAMES
+    ) -> None:
         self.backbone, self.spec = backbone, spec
-        self.grid = Grid.of(spec.clip, stream_of(backbone, spec.clip).reach)
+        self.grid = Grid.of(spec.clip, stream_of(backbone, spec.clip).reach, chunk_frames)
 
     def reads_from(self, clip: int) -> int:
         return self.grid.reads_from(clip)

@@ -196,6 +196,9 @@ def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
     if pooled := [name for name in spec.endpoints if name.endswith(MEAN)]:
         raise ValueError(f"finetuning trains on maps, but the head reads {', '.join(pooled)}. "
                          "Train a head on maps first.")
+    if spec.clip.context != "clip":
+        raise ValueError("finetuning trains on clips by themselves, but the head reads features in the context of "
+                         "their video. Train a head on a store of --context clip first.")
     backbone = I3D(deepest(spec.endpoints))
     if weights is None and spec.weights == "analytic":
         load_state(backbone, analytic_state(backbone), "analytic")

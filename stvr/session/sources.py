@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 
 from stvr.backbones import Backbone
 from stvr.extract.flow import Flow
-from stvr.extract.maps import maps_by_endpoint
+from stvr.extract.maps import Maps
+from stvr.extract.ways import WAYS, InContext, Wanted, Way, stacked
 from stvr.session.examples import Facts
 from stvr.store import FeatureSpec, FeatureStore, as_maps
 from stvr.structures import Features, Span
 from stvr.video.decode import VideoInfo
-from stvr.video.reading import Clip, as_fed, read_clips
+from stvr.video.reading import Clip, read_clips
 
 
 class Source(Protocol):
@@ -68,10 +70,30 @@ class Eyes:
     spec: FeatureSpec
     flow: Flow | None = None
 
-    def see(self, clips: Sequence[Clip]) -> Features:
-        """Rounded to float16 on the way, as a store does, so that a file and its cached features give one answer."""
-        frames = as_fed(np.stack([clip.frames for clip in clips]), self.spec)
-        maps = {name: as_maps(each) for name, each in maps_by_endpoint(self.backbone, frames).items()}
+    def way(self, size: int) -> Way:
+        """How the clips of a file become maps, as in a store."""
+        return WAYS[self.spec.clip.context](self.backbone, self.spec, size)
+
+    def live_way(self) -> Way:
+        """The same for clips that come one by one, each answered as soon as it can be."""
+        if self.spec.clip.context == "video":
+            return InContext(self.backbone, self.spec, chunk_frames=self.spec.clip.frames_per_clip)
+        return self.way(1)
+
+    def see(self, clips: Iterator[Clip], span: Span, way: Way, size: int) -> Iterator[Features]:
+        """Of a span of the clips, at most `size` at a time; fewer than the span says where the clips end early.
+
+        Rounded to float16 on the way, as a store does, so that a file and its cached features give one answer.
+        """
+        wanted = Wanted.of(span)
+        computed = way.compute(way.batches(clips, wanted, stops=True), wanted)
+        single = ((clip, {name: maps[number] for name, maps in group.maps.items()})
+                  for group in computed for number, clip in enumerate(group.clips))
+        while batch := list(islice(single, size)):
+            yield self._features([clip for clip, _ in batch], stacked([maps for _, maps in batch]))
+
+    def _features(self, clips: Sequence[Clip], kept: Maps) -> Features:
+        maps = {name: as_maps(each) for name, each in kept.items()}
         _, rows, columns, _ = maps[self.spec.finest.endpoint].shape
         return Features(maps, self._flow(clips, (rows, columns)))
 
@@ -97,15 +119,17 @@ class FileClips:
 
     def features(self, size: int) -> Iterator[Features]:
         """Fewer clips than the span says where the stream ends early."""
-        clips = read_clips(self.info.path, self.eyes.spec, self.span.start, self.info)
-        wanted = islice(clips, len(self.span))
-        while batch := list(islice(wanted, size)):
-            yield self.eyes.see(batch)
+        way = self.eyes.way(size)
+        clips = read_clips(self.info.path, self.eyes.spec, way.reads_from(self.span.start), self.info)
+        yield from self.eyes.see(clips, self.span, way, size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveClips:
-    """Clips that come from elsewhere, frames (F, S, S, 3) uint8 RGB each: a camera's, say. They are seen one by one."""
+    """Clips that come from elsewhere, frames (F, S, S, 3) uint8 RGB each: a camera's, say. They are seen one by one.
+
+    In the context of a video, a clip is seen once all that it sees ahead has come, and one clip more: 8 at Mixed_5c.
+    """
 
     name: str
     clips: Iterable[NDArray[np.uint8]]
@@ -118,9 +142,12 @@ class LiveClips:
         return Span(self.name, 0, 1)
 
     def features(self, size: int) -> Iterator[Features]:
+        yield from self.eyes.see(self._numbered(), Span(self.name, 0, sys.maxsize), self.eyes.live_way(), 1)
+
+    def _numbered(self) -> Iterator[Clip]:
         before: NDArray[np.uint8] | None = None
         for number, frames in enumerate(self.clips):
-            yield self.eyes.see([Clip(number, frames, np.zeros(len(frames), np.int64), before)])
+            yield Clip(number, frames, np.zeros(len(frames), np.int64), before)
             before = frames[-1]
 
 

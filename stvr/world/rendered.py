@@ -63,6 +63,9 @@ def rendered_features(options: WorldOptions, backbone: Backbone, names: Sequence
                       clip: ClipSpec | None = None, batch_size: int = 8) -> RenderedFeatures:
     """The features of every clip of the named videos (None: of all), as float16 on the CPU."""
     clip = clip or ClipSpec(options.fps, 8, options.image_size)
+    if clip.context != "clip":
+        raise ValueError("rendered clips are seen by themselves. Write the world's videos and run "
+                         "`stvr extract --context video` on them.")
     maps = {}
     for name in names if names is not None else options.names():
         parts = [backbone(torch.from_numpy(clips)) for clips in rendered_clips(build_scene(options, name), clip,
