@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from stopping import Stopped, assert_same_run, stop_at
+from tiny import TWO, write_store, write_tiny_pairs
 
 from stvr.backbones import BACKBONES
 from stvr.heads import HEADS
+from stvr.heads.checkpoint import load_head
+from stvr.jobs.evaluate import evaluate
 from stvr.jobs.train import train, train_options
 from stvr.propagation import PROPAGATION
 from stvr.world.synthetic import write_world
@@ -93,6 +96,14 @@ def test_a_head_from_outside_trains_resumes_is_evaluated_and_asked(stvr, place):
     assert {edge for each in found for box in each["boxes"] for edge in box["box"]} <= thirds
     info = json.loads(stvr("info", place / "run").out)
     assert (info["head"]["name"], info["head"]["cells"]) == ("grid", 3)
+
+
+def test_a_head_that_names_no_endpoint_reads_the_finest_map(installed, tmp_path):
+    """It reads `batch.reference` and `features.only`: of a store of two maps it is given one."""
+    store, pairs = write_store(tmp_path / "store", TWO).path, write_tiny_pairs(tmp_path / "pairs.json")
+    run = train(store, pairs, tmp_path / "run", train_options(None, flags={"head": {"name": "grid"}})).run
+    assert load_head(run).spec == TWO.only(["Mixed_4c"])
+    assert evaluate(run, store, pairs)["evaluated"] == "5 of 5 pairs"
 
 
 def test_a_propagation_from_outside_is_an_option_of_the_matching_head(stvr, place):

@@ -39,8 +39,8 @@ OPTIONS = MatchingOptions(**HEAD)
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def spec_of(flow: str = "none") -> FeatureSpec:
-    made = load_backbone(precision="float32")
+def spec_of(flow: str = "none", endpoint: str = "Mixed_4c") -> FeatureSpec:
+    made = load_backbone(precision="float32", endpoint=endpoint)
     clip = ClipSpec(image_size=SIZE)
     return FeatureSpec(made.name, made.weights, made.weights_digest, made.map_specs(clip), clip, flow=flow)
 
@@ -95,6 +95,24 @@ def test_features_of_frames_are_those_that_extraction_stores(checkpoint, films):
     expected = stored.permute(0, 2, 3, 1, 4).flatten(-2)
     torch.testing.assert_close(maps[mask], expected, rtol=1e-3, atol=1e-4)
     assert (maps[1, 1] == 0).all()  # padding, as in cached training
+
+
+def test_a_head_that_matches_on_another_map_is_finetuned_on_both(films, pairs, tmp_path, stvr):
+    """From frames it reads the two maps that extraction stores; what it leaves makes the features it asks for."""
+    spec = spec_of(endpoint="Mixed_4b,Mixed_4c")
+    path = saved_head(tmp_path / "deep.safetensors", spec, localise_on="Mixed_4b", match_on="Mixed_4c")
+    clips = np.stack([frames for _, frames, _ in decode_clips(films[0], spec.clip)][:2])
+    stored = load_backbone(endpoint=spec.endpoint, precision="float32").maps(torch.from_numpy(clips))
+    maps = trainee_of(path).features(torch.from_numpy(clips)[None], torch.ones(1, 2, dtype=torch.bool))
+    for endpoint, expected in zip(spec.endpoints, stored, strict=True):
+        expected = expected.permute(0, 2, 3, 1, 4).flatten(-2)
+        torch.testing.assert_close(maps[endpoint][0], expected, rtol=1e-3, atol=1e-4)
+    run = finetune(path, films, pairs, tmp_path / "run", options(steps=1, measured_batches=0)).run
+    ended = stvr("extract", films[0], "--store", tmp_path / "store", "--weights", run / "backbone.safetensors",
+                 "--image-size", SIZE, "--endpoint", spec.endpoint)
+    assert ended.status == 0, ended.err
+    assert load_head(run).spec.differences(FeatureStore.open(tmp_path / "store").spec) == []
+    assert load_head(run).spec.weights_digest != spec.weights_digest
 
 
 @pytest.mark.parametrize("checkpointing", [True, False])

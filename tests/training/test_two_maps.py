@@ -58,7 +58,8 @@ def test_it_is_evaluated_and_asked_by_the_command_line(both, pairs, deep_run, tm
     session = Session.open(deep_run, store=both)
     one, other = (session.query(video, (0.2, 0.1, 0.6, 0.9), at=3.0) for video in "ac")
     asked = session.together(one, other)
-    assert {name: len(each) for name, each in asked.regions.items()} == {"regions": 8, "deep": 8}  # 2.5 to 3.5 s: 4 clips each
+    lengths = {name: len(each) for name, each in asked.regions.items()}
+    assert lengths == {"regions": 8, "deep": 8}  # from 2.5 to 3.5 s there are four clips in each
     assert len(session.ask(asked, "b").tubelets) > 0
 
 
