@@ -20,6 +20,7 @@ from stvr.backbones import I3D
 from stvr.backbones.analytic import analytic_state
 from stvr.backbones.i3d import scale
 from stvr.backbones.weights.load import digest, load_state, load_weights, save_weights
+from stvr.backbones.weights.named import ANALYTIC, weights_file
 from stvr.config import fill
 from stvr.extract.flow import flow_of
 from stvr.extract.frames import FrameReader
@@ -94,7 +95,7 @@ def finetune(
     out: Path,
     options: FinetuneOptions,
     *,
-    weights: Path | None = None,
+    weights: Path | str | None = None,
     flow_weights: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
@@ -103,8 +104,9 @@ def finetune(
     """Trains backbone and head on frames; leaves head.safetensors, backbone.safetensors, state and log in `out`.
 
     checkpoint_path: of a frozen-backbone run, which says how clips are cut and which weights made its features;
-    `weights` is the file of those, unless they were analytic. Resumes as `train` does. The features of the new backbone
-    are others than those of the old one: extract anew with --weights OUT/backbone.safetensors before `stvr eval`.
+    `weights` is the file of those, unless they were analytic or fetched by name. Resumes as `train` does. The features
+    of the new backbone are others than those of the old one: extract anew with --weights OUT/backbone.safetensors
+    before `stvr eval`.
     """
     loaded = load_head(checkpoint_path)
     reads = HEADS[loaded.options.name].reads(loaded.options)
@@ -182,19 +184,19 @@ class FromFrames(Trainee):
         return as_maps(as_stored(x.movedim(1, -1)))
 
 
-def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
+def trainable_backbone(spec: FeatureSpec, weights: Path | str | None) -> I3D:
     """The backbone that made the features of `spec`, as it can be trained. ValueError when the weights are others."""
     if spec.backbone != "i3d":
         raise ValueError(f"finetuning trains I3D, but the head reads features of {spec.backbone!r}. "
                          "Train a head on features of I3D first.")
     backbone = I3D(spec.endpoint)
-    if weights is None and spec.weights == "analytic":
-        load_state(backbone, analytic_state(backbone), "analytic")
-    elif weights is None:
+    if weights is None and spec.weights != ANALYTIC:
         raise ValueError(f"the head reads features that were made with the weights {spec.weights!r}. "
                          "Give that file with --weights.")
+    if (file := weights_file(weights)) is None:
+        load_state(backbone, analytic_state(backbone), ANALYTIC)
     else:
-        load_weights(backbone, weights)
+        load_weights(backbone, file)
     if (came := digest(backbone.state_dict())) != spec.weights_digest:
         raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
                          f"but {weights or 'analytic ones'} are others ({came[:19]}). Give those with --weights.")
