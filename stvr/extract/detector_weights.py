@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 
-from stvr.backbones.weights.cache import cache_folder, room_in
+from stvr.backbones.weights.cache import cache_folder, room_for
 from stvr.backbones.weights.download import Tell, client_of, download, host_of
 from stvr.backbones.weights.pip_settings import read_pip_settings
 from stvr.files import whole
@@ -59,7 +59,7 @@ def fetch_detector(
     if path.is_file() and sha256(path).startswith(from_torchvision.prefix):
         return False
     settings, host = read_pip_settings(timeout), host_of(from_torchvision.url)
-    with (room_in(path.parent), client_of(settings) as client,
+    with (room_for(path), client_of(settings) as client,
           tempfile.TemporaryFile(dir=path.parent) as file):  # without a name: a kill leaves nothing
         say(f"{name}: torchvision's own, trained on COCO; from {host}, {from_torchvision.size / 1e6:.1f} MB")
         came = download(client, from_torchvision.url, file, from_torchvision.size, tell)

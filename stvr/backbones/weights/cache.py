@@ -22,11 +22,12 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def room_in(folder: Path) -> Iterator[None]:
-    """Makes the cache's folder; its faults become OSError in one line, and nothing half is left in it.
+def room_for(path: Path) -> Iterator[None]:
+    """Makes the cache's folder; its faults become OSError in one line, and no half of `path` is left in it.
 
     Halves that a killed process left are removed, too.
     """
+    folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -41,5 +42,5 @@ def room_in(folder: Path) -> Iterator[None]:
         raise OSError(f"the disk of the cache {folder} is full. Free some space, or name another folder by the "
                       f"environment variable {CACHE}.") from None
     finally:
-        for half in folder.glob("*.partial"):
+        for half in folder.glob(f"{path.stem}.*.partial"):
             half.unlink(missing_ok=True)

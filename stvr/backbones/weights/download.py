@@ -105,7 +105,7 @@ def download(client: Client, url: str, file: IO[bytes], size: int, tell: Tell | 
     try:
         with client.get_stream(url, headers={"Accept-Encoding": "identity"}) as response:
             size = int(response.headers.get("Content-Length", size))
-            for chunk in response.iter_raw(1 << 18):
+            for chunk in response.iter_raw():
                 total.update(chunk)
                 file.write(chunk)
                 done += len(chunk)
@@ -113,8 +113,8 @@ def download(client: Client, url: str, file: IO[bytes], size: int, tell: Tell | 
                     tell(done, size)
         file.flush()
     except httpx2.HTTPError as error:
-        raise OSError(f"{shown(url)} broke off after {done} bytes ({reason(error)}). "
-                      "Check the network, then run this again.") from None
+        what = f"broke off after {done} bytes" if done else "cannot be reached"
+        raise OSError(f"{shown(url)} {what} ({reason(error)}). Check the network, then run this again.") from None
     return total.hexdigest()
 
 

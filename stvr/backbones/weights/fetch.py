@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from stvr.backbones.i3d import I3D
-from stvr.backbones.weights.cache import room_in
+from stvr.backbones.weights.cache import room_for
 from stvr.backbones.weights.download import Client, Tell, client_of, download, find_archive, host_of
 from stvr.backbones.weights.flax import read_flax
 from stvr.backbones.weights.load import State, digest, load_state, read_state, save_weights
@@ -35,7 +35,7 @@ def fetch(name: str, say: Callable[[str], None], tell: Tell | None = None, timeo
     if is_whole(path, published):
         return False
     settings = read_pip_settings(timeout)
-    with (room_in(path.parent), client_of(settings) as client,
+    with (room_for(path), client_of(settings) as client,
           tempfile.TemporaryFile(dir=path.parent) as archive):  # without a name: a kill leaves nothing
         link = find_archive(client, settings, published.package, published.version)
         say(f"{name}: {published.made_by}; from {published.package} {published.version} at {host_of(link.url)}, "
