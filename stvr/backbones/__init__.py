@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from stvr.backbones.backbone import Backbone, Loaded
 from stvr.backbones.i3d import ENDPOINTS, I3D
 from stvr.backbones.image import IMAGE_BACKBONES, load_image_network
 from stvr.backbones.runtimes import RUNTIMES, has_bfloat16
+from stvr.backbones.weights.named import DEFAULT, name_of, weights_file
 from stvr.menus import Menu
 
 __all__ = ["BACKBONES", "ENDPOINTS", "I3D", "PRECISIONS", "RUNTIMES", "Backbone", "Loaded", "load_backbone"]
@@ -26,14 +28,15 @@ BACKBONES: Menu[Callable[[Path | None, str | None], Loaded]] = Menu("backbone", 
 
 def load_backbone(
     name: str = "i3d",
-    weights: Path | None = None,
+    weights: Path | str | None = None,
     endpoint: str | None = None,
     precision: str = "auto",
     device: str | torch.device = "cpu",
     runtime: str = "torch",
 ) -> Backbone:
-    """The backbone `name`, cut at `endpoint`, with the weights of a file; None gives I3D its analytic weights.
+    """The backbone `name`, cut at `endpoint`, with the weights of a file, or fetched ones by name.
 
+    weights: what `weights_file` takes. None and "analytic" give I3D its analytic weights; None warns of them.
     endpoint: None is the usual one: Mixed_4c of I3D, of other networks the map with a cell for 16 x 16 pixels. I3D can
     give several in one run, separated by commas (see `Backbone.maps`); "Mixed_5c.mean" is the mean of a map.
     precision: "auto" is bfloat16 where the device has it natively, float32 elsewhere. On CUDA, float32 follows
@@ -50,13 +53,24 @@ def load_backbone(
         raise ValueError(f"several endpoints in one run need the runtime torch, not {runtime}. "
                          "Name one, or give --runtime torch.")
     precision = chosen_precision(precision, device)
-    network, endpoint, weights_digest = load(weights, endpoint)
+    if weights is None and name == "i3d":
+        warn_of_analytic_weights()
+    file = weights_file(weights)
+    network, endpoint, weights_digest = load(file, endpoint)
     plain = network.to(device)
     network = RUNTIMES[runtime](plain, PRECISIONS[precision])
     precision += "" if runtime == "torch" else f" by {runtime}"
-    return Backbone(
-        name, weights.name if weights else "analytic", weights_digest, endpoint, precision, network, device, plain
-    )  # fmt: skip
+    return Backbone(name, name_of(file), weights_digest, endpoint, precision, network, device, plain)
+
+
+@cache
+def warn_of_analytic_weights() -> None:
+    """One line, once a process."""
+    logging.getLogger("stvr").warning(
+        "no weights were given: the backbone uses analytic ones, which see motion but were never trained. "
+        f"Get trained ones by `stvr weights fetch {DEFAULT}`, or give yours with --weights FILE (rgb_imagenet.pt, "
+        ".safetensors or TensorFlow's model.ckpt)."
+    )
 
 
 def chosen_precision(precision: str, device: torch.device) -> str:

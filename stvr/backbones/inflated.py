@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,7 +46,6 @@ def load_i3d(weights: Path | None, endpoint: str | None) -> Loaded:
 
     cuts = named_cuts(endpoint or "Mixed_4c")
     if weights is None:
-        warn_of_analytic_weights()
         model = I3D(deepest(cuts))
         load_state(model, analytic_state(model), "analytic")
     else:
@@ -58,12 +55,3 @@ def load_i3d(weights: Path | None, endpoint: str | None) -> Loaded:
     network = fold(model) if cuts == [model.endpoint] else Taps(fold(model), cuts)
     digests = ",".join(digest(state_up_to(model, cut)) for cut in cuts)
     return Loaded(FoldedI3D(network), ",".join(cuts), digests)
-
-
-@cache
-def warn_of_analytic_weights() -> None:
-    """One line, once a process."""
-    logging.getLogger("stvr").warning(
-        "no weights were given: the backbone uses analytic ones, which see motion but were never trained. "
-        "Give trained ones with --weights FILE (rgb_imagenet.pt, .safetensors or TensorFlow's model.ckpt)."
-    )

@@ -24,7 +24,8 @@ Pairs = Annotated[Path, typer.Option(help="A pairs file of `stvr prepare`.", sho
 CheckpointFile = Annotated[Path, typer.Option(help="A head.safetensors, or a run's folder.", show_default=False)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
 Weights = Annotated[
-    Path | None, typer.Option(help="Weights: .safetensors, rgb_imagenet.pt or model.ckpt; without, analytic ones.")
+    str | None,
+    typer.Option(help="A name of `stvr weights list`, .safetensors, rgb_imagenet.pt, model.ckpt, or analytic."),
 ]
 FlowWeights = Annotated[
     Path | None, typer.Option(help="torchvision's raft_small or raft_large, .safetensors or .pth, for the flow raft.")

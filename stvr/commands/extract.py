@@ -45,7 +45,7 @@ def extract(
     flow: Annotated[str, typer.Option(help="Optical flow beside the features: none, ilk, tvl1 or raft.")] = "none",
     flow_weights: FlowWeights = None,
     boxes: Annotated[str | None, typer.Option(help="Also find region boxes, with this torchvision detector.")] = None,
-    boxes_weights: Annotated[Path | None, typer.Option(help="torchvision's weights for that detector.")] = None,
+    boxes_weights: Annotated[Path | None, typer.Option(help="Its weights, unless they have been fetched.")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Also extract the features of mirrored frames.")] = False,
     colour_order: Annotated[str, typer.Option(help="RGB, or BGR as in the authors' program.")] = "RGB",
     resize: Annotated[str, typer.Option(help="bilinear, or tf1 as in the authors' program.")] = "bilinear",
@@ -62,6 +62,7 @@ def extract(
     Several runs may fill one store. A file that cannot be extracted is noted there with the reason; exit status 1.
     """
     from stvr.backbones import load_backbone
+    from stvr.extract.default_weights import weights_for
     from stvr.extract.detector import detect, load_detector
     from stvr.extract.flow import load_flow
     from stvr.extract.job import extract as run_extract
@@ -75,6 +76,7 @@ def extract(
         paths, clip = named_in(pairs, paths, image_size)
     clip = replace(clip, context=context, cuts=cuts or ("keep" if context == "video" else "ignore"))
     flows = load_flow(flow, clip.image_size, flow_weights, usable(device))
+    weights = weights_for(store, endpoint) if weights is None and backbone == "i3d" else weights
     network = load_backbone(backbone, weights, endpoint, precision, device, runtime)
     detector = load_detector(boxes, boxes_weights, device) if boxes else None
     report = run_extract(

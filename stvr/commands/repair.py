@@ -22,6 +22,7 @@ def repair(
     """Recompute what `stvr verify` finds broken from the videos; what is whole is not touched."""
     from stvr import progress
     from stvr.backbones import load_backbone
+    from stvr.backbones.weights.named import as_noted
     from stvr.extract.flow import flow_of
     from stvr.extract.repair import repair as run_repair
     from stvr.store import FeatureStore, check_all
@@ -32,7 +33,8 @@ def repair(
     if not found.faults:
         done(store, "nothing is broken")
         return
-    load = partial(load_backbone, opened.spec.backbone, weights, opened.spec.endpoint, device=device)
+    given = as_noted(weights, opened.spec.weights)
+    load = partial(load_backbone, opened.spec.backbone, given, opened.spec.endpoint, device=device)
     report = run_repair(opened, found, files, load, flow_of(opened.spec, flow_weights, usable(device)), workers)
     done(store, f"{len(report.done)} videos repaired ({report.clips_computed} clips computed, "
                 f"{report.clips_reused} kept), {len(report.failed)} failed")

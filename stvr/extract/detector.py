@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stvr.backbones.weights.load import digest, listed, read_state
+from stvr.extract.detector_weights import DETECTORS, detector_kept_at
 from stvr.extract.extractor import digest_of
 from stvr.store import FeatureStore
 from stvr.store.region_boxes import COLUMNS, detector_of, write_boxes
@@ -19,11 +20,6 @@ from stvr.video.copies import local
 from stvr.video.decode import decode_clips
 from stvr.video.source import Source
 
-DETECTORS = (
-    "fasterrcnn_resnet50_fpn", "fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_fpn",
-    "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2",
-    "fcos_resnet50_fpn", "ssd300_vgg16", "ssdlite320_mobilenet_v3_large",
-)  # fmt: skip
 CLASS_BIAS = "roi_heads.box_predictor.cls_score.bias"  # in the first four: one number for each class of the weights
 BOXES_A_CLIP = 20
 
@@ -47,15 +43,20 @@ class Detector:
         return boxes
 
 
-def load_detector(name: str, weights: Path | None, device: str = "cpu") -> Detector:
-    """A detector by its name in DETECTORS, with torchvision's weights from a file. Raises what `load_backbone` does."""
+def load_detector(name: str, weights: Path | None = None, device: str = "cpu") -> Detector:
+    """A detector by its name in DETECTORS, with torchvision's weights from a file, or those that have been fetched.
+
+    Raises what `load_backbone` does.
+    """
     from torchvision.models import get_model
 
     if name not in DETECTORS:
         raise LookupError(f"there is no detector {name!r}. Choose one of {', '.join(DETECTORS)}.")
-    if weights is None:
-        raise LookupError(f"{name} has no weights of its own. Give torchvision's with --boxes-weights FILE.")
-    state = read_state(weights)
+    file = weights or detector_kept_at(name)
+    if weights is None and not file.is_file():
+        raise LookupError(f"the weights of {name} have not been fetched. Run `stvr weights fetch {name}`, or give "
+                          "torchvision's with --boxes-weights FILE.")
+    state = read_state(file)
     known = state.get(CLASS_BIAS)
     classes: dict[str, Any] = {} if known is None else {"num_classes": len(known)}
     network = get_model(name, weights=None, weights_backbone=None, **classes)
@@ -63,7 +64,7 @@ def load_detector(name: str, weights: Path | None, device: str = "cpu") -> Detec
     misfits = [key for key in needed.keys() | state.keys()
                if key not in state or key not in needed or state[key].shape != needed[key].shape]
     if misfits:
-        raise ValueError(f"{weights}: wanted torchvision's weights of {name}, but these do not fit: "
+        raise ValueError(f"{file}: wanted torchvision's weights of {name}, but these do not fit: "
                          f"{listed(sorted(misfits))}. Give its own file.")
     network.load_state_dict(state)
     return Detector(name, network, digest(state), device)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stvr.backbones.weights.named import as_noted
 from stvr.config import fill
 from stvr.files import whole
 from stvr.heads import HEADS, Head, HeadOptions, build_head
@@ -68,10 +69,15 @@ def load_head(place: Path | str, device: str | torch.device = "cpu") -> Checkpoi
     return Checkpoint(head.eval().to(device), options, spec, header.get("provenance", {}), path)
 
 
-def weights_beside(loaded: Checkpoint, given: Path | None) -> Path | None:
-    """The backbone's weights that were given, or else those that a finetuned run keeps beside its head."""
+def weights_beside(loaded: Checkpoint, given: Path | str | None) -> Path | str | None:
+    """The backbone's weights that were given; else those that a finetuned run keeps beside its head, or fetched ones.
+
+    None where the head notes others, such as the analytic ones.
+    """
     own = loaded.path.parent / BACKBONE_FILE
-    return own if given is None and loaded.spec.weights == BACKBONE_FILE and own.is_file() else given
+    if given is None and loaded.spec.weights == BACKBONE_FILE and own.is_file():
+        return own
+    return as_noted(given, loaded.spec.weights)
 
 
 def check_features(loaded: Checkpoint, store: FeatureStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stvr.backbones.weights.forms import convert, describe_weights
+from stvr.backbones.weights.forms import convert, describe_weights, given_file
 from stvr.backbones.weights.load import SLOT, save_weights
 from stvr.backbones.weights.tensorflow import is_checkpoint, read_checkpoint, read_index
 from stvr.heads.assembly import MatchingOptions
@@ -15,8 +15,9 @@ from stvr.heads.checkpoint import BACKBONE_FILE, HEAD_FILE, save_head
 STEP = "global_step"  # of TensorFlow's training alone
 
 
-def convert_any(source: Path, out: Path, endpoint: str = "Logits") -> dict[str, Any]:
+def convert_any(source: Path | str, out: Path, endpoint: str = "Logits") -> dict[str, Any]:
     """What `convert_detector` does with a checkpoint of the authors' detector, else what `convert` does."""
+    source = given_file(source)
     return convert_detector(source, out) if is_detector(source) else convert(source, out, endpoint)
 
 

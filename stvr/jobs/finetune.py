@@ -21,6 +21,7 @@ from stvr.backbones.analytic import analytic_state
 from stvr.backbones.i3d import scale
 from stvr.backbones.taps import MEAN, deepest, endpoint_of, state_up_to
 from stvr.backbones.weights.load import digest, load_state, load_weights, save_weights
+from stvr.backbones.weights.named import ANALYTIC, weights_file
 from stvr.config import fill
 from stvr.extract.flow import flow_of
 from stvr.extract.frames import FrameReader
@@ -95,7 +96,7 @@ def finetune(
     out: Path,
     options: FinetuneOptions,
     *,
-    weights: Path | None = None,
+    weights: Path | str | None = None,
     flow_weights: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
@@ -104,8 +105,9 @@ def finetune(
     """Trains backbone and head on frames; leaves head.safetensors, backbone.safetensors, state and log in `out`.
 
     checkpoint_path: of a frozen-backbone run, which says how clips are cut and which weights made its features;
-    `weights` is the file of those, unless they were analytic. Resumes as `train` does. The features of the new backbone
-    are others than those of the old one: extract anew with --weights OUT/backbone.safetensors before `stvr eval`.
+    `weights` is the file of those, unless they were analytic or fetched by name. Resumes as `train` does. The features
+    of the new backbone are others than those of the old one: extract anew with --weights OUT/backbone.safetensors
+    before `stvr eval`.
     """
     loaded = load_head(checkpoint_path)
     reads = HEADS[loaded.options.name].reads(loaded.options)
@@ -188,7 +190,7 @@ class FromFrames(Trainee):
         return found
 
 
-def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
+def trainable_backbone(spec: FeatureSpec, weights: Path | str | None) -> I3D:
     """The backbone that made the features of `spec`, as it can be trained. ValueError when the weights are others."""
     if spec.backbone != "i3d":
         raise ValueError(f"finetuning trains I3D, but the head reads features of {spec.backbone!r}. "
@@ -200,13 +202,13 @@ def trainable_backbone(spec: FeatureSpec, weights: Path | None) -> I3D:
         raise ValueError("finetuning trains on clips by themselves, but the head reads features in the context of "
                          "their video. Train a head on a store of --context clip first.")
     backbone = I3D(deepest(spec.endpoints))
-    if weights is None and spec.weights == "analytic":
-        load_state(backbone, analytic_state(backbone), "analytic")
-    elif weights is None:
+    if weights is None and spec.weights != ANALYTIC:
         raise ValueError(f"the head reads features that were made with the weights {spec.weights!r}. "
                          "Give that file with --weights.")
+    if (file := weights_file(weights)) is None:
+        load_state(backbone, analytic_state(backbone), ANALYTIC)
     else:
-        load_weights(backbone, weights)
+        load_weights(backbone, file)
     if (came := digests(backbone, spec)) != spec.weights_digest:
         raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
                          f"but {weights or 'analytic ones'} are others ({came[:19]}). Give those with --weights.")

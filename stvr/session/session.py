@@ -38,7 +38,7 @@ class Session:
     """
 
     def __init__(
-        self, loaded: Checkpoint, weights: Path | None, flow_weights: Path | None, device: str,
+        self, loaded: Checkpoint, weights: Path | str | None, flow_weights: Path | None, device: str,
         store: FeatureStore | None, kept_bytes: int,
     ) -> None:  # fmt: skip
         if not isinstance(loaded.head, Localizer):
@@ -63,10 +63,11 @@ class Session:
     ) -> Session:
         """Opens a checkpoint, a run's folder, or a head that ships, by its name.
 
-        weights: those that the head's features were made with, unless they were analytic or lie beside a finetuned
-        head; flow_weights: those of RAFT, where the head was trained on its flow. They are read when a video file is
-        first looked at. store: where features are read from in place of video files. device: "auto" is cuda where there
-        is one. kept_bytes: of looks at references that are kept for the next query; 0 keeps none.
+        weights: those that the head's features were made with, a file or a name, unless they were analytic, have been
+        fetched by name, or lie beside a finetuned head; flow_weights: those of RAFT, where the head was trained on its
+        flow. They are read when a video file is first looked at. store: where features are read from in place of video
+        files. device: "auto" is cuda where there is one. kept_bytes: of looks at references that are kept for the next
+        query; 0 keeps none.
         Raises FileNotFoundError, LookupError or ValueError, in one line, for what does not fit.
         """
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -74,9 +75,8 @@ class Session:
         opened = FeatureStore.open(store) if isinstance(store, (str, Path)) else store
         if opened is not None:
             check_features(loaded, opened)
-        given = None if weights is None else Path(weights)
-        return cls(loaded, weights_beside(loaded, given), None if flow_weights is None else Path(flow_weights), device,
-                   opened, kept_bytes)
+        flows = None if flow_weights is None else Path(flow_weights)
+        return cls(loaded, weights_beside(loaded, weights), flows, device, opened, kept_bytes)
 
     def __repr__(self) -> str:
         return (f"Session(head {self.loaded.options.name!r} on {self.device}, {len(self._looks)} references kept in "
@@ -214,7 +214,7 @@ def together(regions: Sequence[Any]) -> Any:
     return torch.cat(list(regions))
 
 
-def backbone_of(spec: FeatureSpec, weights: Path | None, device: str) -> Backbone:
+def backbone_of(spec: FeatureSpec, weights: Path | str | None, device: str) -> Backbone:
     """The backbone that made features of `spec`; ValueError where it would be another."""
     way = "Leave --weights out" if spec.weights == "analytic" else f"Give the file {spec.weights!r} with --weights"
     if weights is None and spec.weights != "analytic":

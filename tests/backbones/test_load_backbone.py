@@ -11,9 +11,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stvr.backbones import Backbone, load_backbone
+from stvr.backbones import Backbone, load_backbone, warn_of_analytic_weights
 from stvr.backbones.i3d import I3D, scale
-from stvr.backbones.inflated import warn_of_analytic_weights
 from stvr.backbones.weights.load import digest, load_weights, save_weights
 
 

@@ -11,17 +11,19 @@ from torch import Tensor
 
 from stvr.backbones.i3d import I3D
 from stvr.backbones.weights.load import COUNTER, compare, digest, load_state, read_state, save_weights, sizes
+from stvr.backbones.weights.named import weights_file
 from stvr.backbones.weights.tensorflow import is_checkpoint, read_index
 
 DIGESTED = ("Mixed_4c", "Mixed_4f", "Mixed_5c", "Logits")  # endpoints that features are usually taken from
 
 
-def convert(source: Path, out: Path, endpoint: str = "Logits") -> dict[str, Any]:
+def convert(source: Path | str, out: Path, endpoint: str = "Logits") -> dict[str, Any]:
     """Writes the weights of I3D up to `endpoint` in `source` to `out` (.safetensors); returns `describe_weights(out)`.
 
-    source: what `read_state` takes. Raises FileNotFoundError; LookupError for an unknown endpoint; ValueError that
-    counts and names the variables that are missing, left over or of another shape.
+    source: a name of the table, or what `read_state` takes. Raises FileNotFoundError; LookupError for an unknown
+    endpoint; ValueError that counts and names the variables that are missing, left over or of another shape.
     """
+    source = given_file(source)
     if out.suffix != ".safetensors":
         raise ValueError(f"{out}: wanted a file name that ends in .safetensors. Rename --out.")
     if out.resolve() == source.resolve():
@@ -34,13 +36,14 @@ def convert(source: Path, out: Path, endpoint: str = "Logits") -> dict[str, Any]
     return describe_weights(out)
 
 
-def describe_weights(path: Path) -> dict[str, Any]:
+def describe_weights(path: Path | str) -> dict[str, Any]:
     """What a file of weights holds, as JSON values.
 
     variables: tensors in the file. parameters: learned numbers among them (no statistics, no momentum).
     digests: of the network cut at each usual endpoint that the file reaches, as in a store made with it.
     misfits: every name that does not fit the whole of I3D, by kind. Raises ValueError for a file with nothing of I3D.
     """
+    path = given_file(path)
     state = read_state(path)
     in_channels, num_classes = sizes(state)
     with torch.device("meta"):
@@ -60,6 +63,14 @@ def describe_weights(path: Path) -> dict[str, Any]:
         "digests": {cut.endpoint: digest_of(state, cut) for cut in cuts if fits(state, cut)},
         "misfits": {kind: names for kind, names in compare(state, whole).items() if names},
     }
+
+
+def given_file(given: Path | str) -> Path:
+    """The file that a name of the table or a path means. LookupError for the analytic ones, which have no file."""
+    if (file := weights_file(given)) is None:
+        raise LookupError("the analytic weights are made by code and lie in no file. Give a file, or a name of "
+                          "`stvr weights list`.")
+    return file
 
 
 def form(path: Path) -> str:

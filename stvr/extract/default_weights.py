@@ -1,0 +1,23 @@
+"""The weights that `stvr extract` takes for I3D when none are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stvr.backbones.taps import named_cuts
+from stvr.backbones.weights.named import ANALYTIC, DEFAULT, kept_at
+from stvr.backbones.weights.table import TABLE
+from stvr.store import FeatureStore, is_store
+
+
+def weights_for(store: Path | str, endpoint: str | None) -> str | None:
+    """A name that `load_backbone` takes: what the store was begun with, else DEFAULT where it has been fetched.
+
+    endpoint: as for `load_backbone`. None means the analytic weights, with their warning.
+    """
+    cuts = named_cuts(endpoint) if endpoint else []
+    begun = (str(store), *(f"{store}/{cut}" for cut in cuts if len(cuts) > 1))
+    for noted in (FeatureStore.open(place).spec.weights for place in begun if is_store(place)):
+        if noted in (ANALYTIC, *TABLE):
+            return None if noted == ANALYTIC else noted
+    return DEFAULT if kept_at(DEFAULT).is_file() else None
