@@ -162,13 +162,16 @@ def rounding_error(frames: int) -> dict[str, float]:
 
 
 def test_bfloat16_gradients_are_no_worse_on_two_time_steps():
-    """torch 2.15 gives a wrong weight gradient, silently, where a bfloat16 convolution pads two time steps itself.
+    """torch gives a wrong weight gradient, silently, where a bfloat16 convolution pads two time steps itself.
 
-    Clips of 8 frames have two steps at Mixed_4b and 4c, those of 12 have three, which are right: both only round. The
-    biases of norms are left out: they have no such convolution, and their rounding differs more with the clips drawn.
+    Clips of 8 frames have two steps at Mixed_4b and 4c, those of 12 have three, which are right. Of the convolutions
+    that see several steps, those errors were 0.77 of the gradient or more, in torch 2.11 and 2.14; rounding alone is
+    0.11 to 0.31 here, for either number of steps. The others never pad time.
     """
     two, three = rounding_error(8), rounding_error(12)
-    for name in (name for name in three if name.endswith("conv3d.weight")):
+    padded = [name for name in three if name.endswith(("b1b.conv3d.weight", "b2b.conv3d.weight"))]
+    assert len(padded) == 4  # of Mixed_4b and 4c, which are trained
+    for name in padded:
         assert two[name] < 1.3 * three[name] + 0.02, (name, two[name], three[name])
 
 
