@@ -15,7 +15,7 @@ from unearth import Link, PackageFinder
 from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers import PyPIClient
 
-from stvr.backbones.weights.pip_settings import PipSettings
+from stvr.backbones.weights.pip_settings import PUBLIC, PipSettings
 
 Tell = Callable[[int, int], None]  # (bytes so far, bytes in all)
 NOT_THERE = (404, 410)  # an index that answers so has no such package
@@ -42,7 +42,7 @@ def client_of(settings: PipSettings) -> Iterator[Client]:
     with Client(
         trusted_hosts=settings.trusted_hosts, verify=trusted, proxy=settings.proxy, mounts=unchecked,
         timeout=settings.timeout, follow_redirects=True,
-        auth=MultiDomainBasicAuth(prompting=False, index_urls=settings.index_urls),
+        auth=MultiDomainBasicAuth(prompting=False, index_urls=[url for url in settings.index_urls if url != PUBLIC]),
     ) as client:  # fmt: skip
         yield client
 
@@ -80,8 +80,10 @@ def find_archive(client: Client, settings: PipSettings, package: str, version: s
     session: Any = client  # unearth's own client, which its annotations do not admit
     for place in (*settings.find_links, *settings.index_urls):
         is_index = place in settings.index_urls
-        finder = PackageFinder(session, index_urls=[place] if is_index else [], find_links=[] if is_index else [place],
-                               no_binary=[package], ignore_compatibility=True)  # fmt: skip
+        finder = PackageFinder(  # without any place it looks in the public index
+            session, index_urls=[place] if is_index and place != PUBLIC else [], find_links=[] if is_index else [place],
+            no_binary=[package], ignore_compatibility=True,
+        )  # fmt: skip
         try:
             for found in finder.find_matches(f"{package}=={version}", allow_yanked=True):
                 return found.link
@@ -120,6 +122,8 @@ def download(client: Client, url: str, file: IO[bytes], size: int, tell: Tell | 
 
 def shown(place: str) -> str:
     """A URL without the password in it, or the path itself."""
+    if place == PUBLIC:
+        return "the public index"
     return Link(place).redacted if "://" in place else place
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PYPI = "https://pypi.org/simple"  # pip's own default
+PUBLIC = ""  # in place of a URL: the public index, which pip takes where none is named
 SECTIONS = ("global", "install", "download", ":env:")  # the later wins, as in `pip download`
 SECONDS = 15.0  # pip's own default
 
@@ -19,13 +19,13 @@ SECONDS = 15.0  # pip's own default
 class PipSettings:
     """What of pip's configuration matters for finding one archive and getting it.
 
-    find_links: folders, pages or archives. index_urls: of simple indexes, the first one first. cert: file or folder of
+    find_links: folders, pages or archives. index_urls: of simple indexes, or PUBLIC. cert: file or folder of
     certificates to trust, None for the system's. client_cert: one file with key and certificate. proxy: its URL, None
     for that of the environment. trusted_hosts: HOST or HOST:PORT whose certificates are not checked. timeout: seconds.
     """
 
     find_links: tuple[str, ...] = ()
-    index_urls: tuple[str, ...] = (PYPI,)
+    index_urls: tuple[str, ...] = (PUBLIC,)
     cert: Path | None = None
     client_cert: Path | None = None
     proxy: str | None = None
@@ -44,7 +44,7 @@ def read_pip_settings(timeout: float | None = None) -> PipSettings:
 
 def settings_of(values: Mapping[str, str], timeout: float | None = None) -> PipSettings:
     """pip's options, by their long names without dashes, as settings. ValueError for a time-out that is no number."""
-    indexes = (values.get("index-url", PYPI), *values.get("extra-index-url", "").split())
+    indexes = (values.get("index-url", PUBLIC), *values.get("extra-index-url", "").split())
     seconds = values.get("timeout", values.get("default-timeout", SECONDS))
     try:
         seconds = float(seconds) if timeout is None else timeout

@@ -41,7 +41,7 @@ def certificate(tmp_path_factory) -> Path:
 
 
 def test_without_configuration_they_are_pips_own(pip):
-    assert read_pip_settings() == PipSettings(index_urls=("https://pypi.org/simple",), timeout=15)
+    assert read_pip_settings() == PipSettings(index_urls=(pip_settings.PUBLIC,), timeout=15)
 
 
 def test_files_and_variables_count_as_in_pip_and_variables_win(pip, tmp_path):
