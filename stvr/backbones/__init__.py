@@ -13,6 +13,7 @@ from stvr.backbones.backbone import Backbone, Loaded
 from stvr.backbones.i3d import ENDPOINTS, I3D
 from stvr.backbones.image import IMAGE_BACKBONES, load_image_network
 from stvr.backbones.runtimes import RUNTIMES, has_bfloat16
+from stvr.backbones.video import VIDEO_BACKBONES, load_video_network
 from stvr.backbones.weights.named import DEFAULT, name_of, weights_file
 from stvr.menus import Menu
 
@@ -23,6 +24,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # and "auto
 BACKBONES: Menu[Callable[[Path | None, str | None], Loaded]] = Menu("backbone", "stvr.backbones", {
     "i3d": "stvr.backbones.inflated:load_i3d",
     **{name: partial(load_image_network, name) for name in IMAGE_BACKBONES},
+    **{name: partial(load_video_network, name) for name in VIDEO_BACKBONES},
 })  # fmt: skip
 
 
