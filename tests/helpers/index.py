@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import re
 import ssl
 import tarfile
 import threading
@@ -145,6 +146,11 @@ def served(
     yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}", asked
     server.shutdown()
     server.server_close()
+
+
+def without_progress(printed: str) -> list[str]:
+    """The lines of standard error but those that a slow download says now and then."""
+    return [line for line in printed.splitlines() if not re.match(r" *\d+% \d+ of \d+ MB$", line)]
 
 
 def array_count(values: object) -> int:
