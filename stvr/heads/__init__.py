@@ -8,7 +8,9 @@ from stvr.store import FeatureSpec
 
 __all__ = ["HEADS", "Head", "HeadEntry", "HeadOptions", "Localizer", "Reads", "build_head"]
 
-HEADS: Menu[HeadEntry] = Menu("head", "stvr.heads", {"matching": "stvr.heads.assembly:MATCHING"})
+HEADS: Menu[HeadEntry] = Menu(
+    "head", "stvr.heads", {"matching": "stvr.heads.assembly:MATCHING", "nearest": "stvr.heads.nearest:NEAREST"}
+)
 
 
 def build_head(options: HeadOptions, spec: FeatureSpec) -> Head:

@@ -92,8 +92,15 @@ class Localizer(Head):
         raise NotImplementedError(f"{type(self).__name__} must define pool().")
 
     def stream(self, state: Any, features: Features) -> tuple[Any, Any]:
-        """The next clips of a reference, from the state after the last (None at its start): next state and look."""
+        """The next clips of a reference, from the state after the last (None at its start): next state and look.
+
+        A head that must see what follows a clip gives fewer clips than it takes; `finish` gives the last ones.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define stream().")
+
+    def finish(self, state: Any) -> Any | None:
+        """The look at the clips that the last state held back; None for a head that holds none back."""
+        return None
 
     def look(self, features: Features) -> Any:
         """All clips of a reference at once."""

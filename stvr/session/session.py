@@ -176,6 +176,10 @@ class Session:
             with torch.inference_mode():
                 state, look = self.head.stream(state, features.to(self.device))
             yield look
+        with torch.inference_mode():
+            rest = self.head.finish(state)
+        if rest is not None:
+            yield rest
 
     @torch.inference_mode()
     def asked(self, look: Any, query: Query) -> list[Detections]:
