@@ -100,7 +100,8 @@ def test_the_bottleneck_is_the_programs_and_never_wider_than_the_features(channe
 
 def test_cells_and_their_benchmarks_need_torch_triton_and_numpy_alone():
     """scripts/gpu_check.sh runs where nothing else is installed."""
-    missing = ["pydantic", "pandas", "zarr", "torchvision", "safetensors", "typer", "rich", "h5py", "av", "scipy"]
+    missing = ["pydantic", "pandas", "zarr", "torchvision", "safetensors", "typer", "rich", "h5py", "av", "scipy",
+               "platformdirs", "unearth"]
     script = f"import sys; sys.modules.update(dict.fromkeys({missing})); import bench_kernels"
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (root, root / "benchmarks")))}

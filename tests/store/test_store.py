@@ -222,7 +222,7 @@ def test_a_store_of_another_spec_is_refused_with_what_differs(store):
     other = replace(SPEC, maps=DEEP, weights="flow", weights_digest="77", clip=ClipSpec(image_size=320))
     with pytest.raises(ValueError, match="holds other features") as error:
         FeatureStore.open_or_create(store.path, other)
-    for difference in ("'Mixed_4c', not 'Mixed_5c'", "'1f0c', not '77'", "image_size=64", "image_size=320"):
+    for difference in ("'Mixed_4c', not 'Mixed_5c'", "'1f0c', not '77'", "image_size is 64, not 320"):
         assert difference in str(error.value)
     assert "backbone" not in str(error.value)
     assert "\n" not in str(error.value)

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from platformdirs import user_cache_dir
-from safetensors import SafetensorError
-
 CACHE = "STVR_CACHE"  # the environment variable that names another folder than the user's usual one
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def cache_folder() -> Path:
     """Where fetched weights are kept: $STVR_CACHE/weights, or else in the user's own cache."""
+    from platformdirs import user_cache_dir  # the backbones themselves need torch alone
+
     return Path(os.environ.get(CACHE) or user_cache_dir("stvr", appauthor=False)) / "weights"
 
 
@@ -27,6 +26,8 @@ def room_for(path: Path) -> Iterator[None]:
 
     Halves that a killed process left are removed, too.
     """
+    from safetensors import SafetensorError
+
     folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
