@@ -138,7 +138,7 @@ def test_the_bits_are_the_same_for_every_batch_and_number_of_threads(name, saved
     assert [torch.equal(each, maps[0]) for each in maps] == [True] * 3
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["swin3d_t", "mvit_v2_s"])
 def test_bfloat16_is_near(name, saved):
     clips = made_clips(2, 8, 64)
     exact, rounded = (load_backbone(name, saved(name), precision=precision)(clips).float()
