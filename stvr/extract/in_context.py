@@ -17,7 +17,7 @@ from stvr.video.cuts import CutFinder
 from stvr.video.reading import Clip
 
 T = TypeVar("T")
-CHUNK_FRAMES = 64  # more than the 55 that I3D's features see after their clip: the second chunk has every shape
+CHUNK_FRAMES = 32  # fewer cost more at 160 pixels and less, more at 320, where new memory is what costs
 CLIPS_FOR_CUTS = 2  # that a cut is found by, before the clip that it begins
 
 Push = Callable[[Sequence[Clip], bool], Sequence[T]]  # clips, whether they are a stretch's last -> those that are ready
@@ -46,9 +46,14 @@ class Grid:
     def start(self, clip: int) -> int:
         """The first clip of the chunk that a run along the video begins with, for the sake of `clip`.
 
-        A chunk before all that it sees: only from its second chunk on does a run have the shapes of a longer one.
+        Some chunks before all that the clip sees: a run has the shapes of a longer one when every layer has steps.
         """
-        return max((clip - self.before) // self.size - 1, 0) * self.size
+        return max((clip - self.before) // self.size - self.warms, 0) * self.size
+
+    @property
+    def warms(self) -> int:
+        """Chunks from the beginning of a run until every layer has steps."""
+        return -(-self.after // self.size)
 
     def reads_from(self, clip: int) -> int:
         """The first clip that must be decoded for the sake of `clip`."""
@@ -57,7 +62,7 @@ class Grid:
     def needs(self, chunk: Chunk, wanted: Callable[[int], bool]) -> bool:
         """Whether a clip that is wanted needs this chunk."""
         begins = chunk.clips[0].number // self.size * self.size
-        first, stop = max(begins - self.after, 0), begins + 2 * self.size + self.before
+        first, stop = max(begins - self.after, 0), begins + (self.warms + 1) * self.size + self.before
         return any(wanted(clip) for clip in range(first, stop))
 
 

@@ -14,7 +14,7 @@ from stvr.structures import ClipSpec
 from stvr.video.reading import Clip
 
 BEFORE, AFTER = 6, 7  # clips that Mixed_5c sees: 44 and 55 frames of 8
-GRID = Grid(8, BEFORE, AFTER)
+GRIDS = [Grid(8, BEFORE, AFTER), Grid(4, BEFORE, AFTER), Grid(1, BEFORE, AFTER)]
 
 
 def film(*lengths: int, start: int = 0) -> list[Clip]:
@@ -28,7 +28,7 @@ def film(*lengths: int, start: int = 0) -> list[Clip]:
 class Sees:
     """A network whose feature of a clip is what it was computed from: clips in reach, each with its chunk's bounds.
 
-    As a layer with padding does, it gives what it can as soon as it can. The first chunk of a run has other shapes.
+    As a layer with padding does, it gives what it can as soon as it can. Chunks have other shapes until it can.
     """
 
     def __init__(self, pushed: list[int]) -> None:
@@ -36,7 +36,7 @@ class Sees:
         self.ready, self.pushed = 0, pushed
 
     def __call__(self, clips: Sequence[Clip], last: bool) -> list[tuple]:
-        bounds = clips[0].number, clips[-1].number, not self.seen, last
+        bounds = clips[0].number, clips[-1].number, len(self.seen) >= AFTER, last
         self.pushed += [clip.number for clip in clips]
         self.seen += [bounds] * len(clips)
         stop = len(self.seen) if last else max(len(self.seen) - AFTER, self.ready)
@@ -45,19 +45,19 @@ class Sees:
         return found
 
 
-def computed(clips: list[Clip], wanted: set[int], cuts: str = "keep") -> tuple[dict[int, tuple], list[int]]:
+def computed(clips: list[Clip], wanted: set[int], grid: Grid, cuts: str) -> tuple[dict[int, tuple], list[int]]:
     """Features of the clips that are wanted, and every clip that went through the network."""
     pushed: list[int] = []
-    groups = in_context(chunks(clips, GRID.size, cuts), GRID, wanted.__contains__, lambda: Sees(pushed))
+    groups = in_context(chunks(clips, grid.size, cuts), grid, wanted.__contains__, lambda: Sees(pushed))
     found = {clip.number: features for group in groups for clip, features in group}
     assert list(found) == sorted(wanted)
     return found, pushed
 
 
 def test_the_reach_of_the_deepest_map_in_clips():
-    assert Grid.of(ClipSpec(), Reach(44, 55)) == Grid(8, 6, 7)
-    assert Grid.of(ClipSpec(frames_per_clip=16), Reach(44, 55)) == Grid(4, 3, 4)
-    assert Grid.of(ClipSpec(frames_per_clip=4), Reach(14, 21)) == Grid(16, 4, 6)
+    assert Grid.of(ClipSpec(), Reach(44, 55)) == Grid(4, 6, 7)
+    assert Grid.of(ClipSpec(frames_per_clip=16), Reach(44, 55)) == Grid(2, 3, 4)
+    assert Grid.of(ClipSpec(frames_per_clip=4), Reach(14, 21)) == Grid(8, 4, 6)
 
 
 def test_chunks_end_at_multiples_of_their_size_and_at_cuts():
@@ -72,17 +72,18 @@ def test_chunks_end_at_multiples_of_their_size_and_at_cuts():
 
 @pytest.mark.parametrize("lengths", [(90,), (21, 24, 3, 42), (16, 8, 66), (5, 85)])
 @pytest.mark.parametrize("cuts", ["keep", "ignore"])
-def test_any_clips_alone_are_what_they_are_in_a_run_over_everything(lengths, cuts):
+@pytest.mark.parametrize("grid", GRIDS)
+def test_any_clips_alone_are_what_they_are_in_a_run_over_everything(lengths, grid, cuts):
     clips, chance = film(*lengths), random.Random(0)
-    everything, pushed = computed(clips, set(range(90)), cuts)
+    everything, pushed = computed(clips, set(range(90)), grid, cuts)
     assert pushed == list(range(90))  # nothing twice
     shards = [{clip for clip in range(90) if clip // 4 in chance.sample(range(23), 3)} for _ in range(20)]
     for wanted in [*({clip} for clip in range(90)), *shards]:
-        start = GRID.reads_from(min(wanted))
-        found, pushed = computed(film(*lengths, start=start), wanted, cuts)
+        start = grid.reads_from(min(wanted))
+        found, pushed = computed(film(*lengths, start=start), wanted, grid, cuts)
         assert found == {clip: everything[clip] for clip in wanted}, wanted
         if len(wanted) == 1:
-            assert len(pushed) <= BEFORE + AFTER + 1 + 3 * GRID.size
+            assert len(pushed) <= BEFORE + 2 * AFTER + 1 + 3 * grid.size
 
 
 def test_a_run_holds_no_more_clips_than_the_network_sees_ahead():
@@ -95,6 +96,6 @@ def test_a_run_holds_no_more_clips_than_the_network_sees_ahead():
             most = max(most, len(waiting))
             return super().__call__(clips, last)
 
-    for group in in_context(chunks(film(200), 8, "keep"), GRID, lambda clip: True, lambda: Counts([])):
+    for group in in_context(chunks(film(200), 8, "keep"), GRIDS[0], lambda clip: True, lambda: Counts([])):
         waiting.difference_update(clip.number for clip, _ in group)
-    assert most <= AFTER + GRID.size
+    assert most <= AFTER + GRIDS[0].size
