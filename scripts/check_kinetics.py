@@ -1,6 +1,6 @@
 """Prints what a trained I3D sees in each video: the five likeliest of Kinetics' actions, with probabilities.
 
-Usage: python scripts/check_kinetics.py --weights FILE [--labels FILE] VIDEO...
+Usage: python scripts/check_kinetics.py --weights FILE|NAME [--labels FILE] VIDEO...
 Seen are the middle 64 frames of a video at 25 a second, all of a shorter one; the middle 224 x 224 pixels where its
 shorter side has 256. Without names of the classes their numbers are printed, from 0.
 """
@@ -29,7 +29,8 @@ NUM_SHOWN = 5
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video files, folders of them")
-    parser.add_argument("--weights", type=Path, required=True, help="of I3D with its last layer")
+    parser.add_argument("--weights", default="i3d-kinetics-400",
+                        help="of I3D with its last layer: a file, or a name as `stvr weights list` has it")
     parser.add_argument("--labels", type=Path, help="the names of the classes in their order, one a line")
     options = parser.parse_args()
     try:
@@ -40,7 +41,7 @@ def main() -> int:
     return 0
 
 
-def show(videos: list[Path], weights: Path, labels: Path | None) -> None:
+def show(videos: list[Path], weights: str, labels: Path | None) -> None:
     """One line a video."""
     backbone = load_backbone("i3d", weights, "Logits", "float32")
     names = labels.read_text(encoding="utf-8").splitlines() if labels else None
