@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from stvr.commands import (
-    CheckpointFile,
     Device,
     FlowWeights,
     Weights,
@@ -30,13 +29,20 @@ ReadStore = Annotated[
 
 def locate(
     references: Annotated[list[Path], typer.Argument(help="The videos to look in.", show_default=False)],
-    checkpoint: CheckpointFile,
     query: Annotated[Path, typer.Option(help="The video that shows it.", show_default=False)],
     box: Annotated[str, typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].", show_default=False)],
     at: Annotated[float, typer.Option(help="When, in seconds.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder for tubelets.jsonl.", show_default=False)],
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="A trained head, or a run's folder; without it the head that needs no training.",
+                     show_default=False),
+    ] = None,
     span: QuerySpan = None,
     store: ReadStore = None,
+    statistics: Annotated[
+        str | None, typer.Option(help="Without --checkpoint: the store that says what is usual; else what ships.")
+    ] = None,
     weights: Weights = None,
     flow_weights: FlowWeights = None,
     render: Annotated[bool, typer.Option("--render", help="Write an annotated mp4 of each reference.")] = False,
@@ -59,7 +65,8 @@ def locate(
     with shown_steps("locating") as tell:
         report = locate_files(
             checkpoint, query, edges(box, 4, "--box X1,Y1,X2,Y2"), at, files, out,
-            span=seconds_pair(span), weights=weights, flow_weights=flow_weights, store=store, device=usable(device),
+            span=seconds_pair(span), weights=weights, flow_weights=flow_weights, store=store,
+            statistics=statistics, device=usable(device),
             on_answer=write_video, report=lambda path, done, total: tell(done, total, {}),
         )  # fmt: skip
     done(report.path, f"{report.num_tubelets} tubelets in {report.num_references} references")

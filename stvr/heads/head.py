@@ -87,7 +87,7 @@ class Localizer(Head):
     stream are values, so several threads may ask one head at once.
     """
 
-    def pool(self, features: Features, boxes: Tensor) -> Tensor:
+    def pool(self, features: Features, boxes: Tensor) -> Any:
         """What is in the boxes (Q, 4), one for each clip, xyxy in [0, 1]: the regions of a query, (Q, ...)."""
         raise NotImplementedError(f"{type(self).__name__} must define pool().")
 

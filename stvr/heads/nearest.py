@@ -69,7 +69,7 @@ class NearestLook:
 
 
 class Held(NamedTuple):
-    """Clips at the end of what a stream has seen: all that the next looks need, of which `given` are in looks already."""
+    """The last clips that a stream has seen, as far as the next looks need them; `given` of them are in looks already."""
 
     maps: Mapping[str, Tensor]
     given: int

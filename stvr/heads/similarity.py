@@ -49,8 +49,8 @@ def running_mean(values: Tensor, count: int) -> Tensor:
 def best_windows(maps: Tensor, windows: Tensor, count: int, nms_iou: float) -> list[tuple[Tensor, Tensor]]:
     """maps (T, H, W), windows (N, 4) -> the best of each clip, boxes (K, 4), K <= count, and what they are worth (K,).
 
-    A window is worth its sum divided by the square root of its area: noise grows no faster, so that neither a lucky cell
-    nor the whole picture wins. Worth nothing or less is left out.
+    A window is worth its sum divided by the square root of its area: noise grows no faster, so that neither a lucky
+    cell nor the whole picture wins. Worth nothing or less is left out.
     """
     sums, areas = sums_in(maps, windows)
     worth, index = (sums / areas.sqrt()).topk(min(BEST_WINDOWS, len(windows)), 1)  # (T, BEST_WINDOWS)

@@ -23,16 +23,16 @@ VIDEOS_OF_A_LIBRARY = 200
 def shipped_usual(spec: FeatureSpec) -> Usual | None:
     """Of features of this spec; None where none ship for its weights, its endpoints or its context."""
     tensors, header = read_tensors(SHIPPED)
-    digests = dict(zip(spec.endpoints, spec.weights_digest.split(","), strict=True))
-    if any(header["digests"].get(endpoint) != digest for endpoint, digest in digests.items()):
+    known = FeatureSpec.from_json(header["specs"][spec.clip.context])
+    if not {*spec.endpoints} <= {*known.endpoints} or known.only(spec.endpoints).weights_digest != spec.weights_digest:
         return None
-    names = {endpoint: f"{context_of(spec)}.{endpoint}" for endpoint in digests}
+    names = {endpoint: f"{spec.clip.context}.{endpoint}" for endpoint in spec.endpoints}
     return {endpoint: (tensors[f"{name}.mean"], tensors[f"{name}.deviation"]) for endpoint, name in names.items()}
 
 
-def context_of(spec: FeatureSpec) -> str:
-    """What a clip's features see beside the clip: "clip" for nothing."""
-    return str(getattr(spec.clip, "context", "clip"))
+def shipped_spec(context: str = "video") -> FeatureSpec:
+    """The features that the shipped statistics were measured on."""
+    return FeatureSpec.from_json(read_tensors(SHIPPED)[1]["specs"][context])
 
 
 def measured_usual(library: FeatureStore, endpoints: Sequence[str]) -> Usual:

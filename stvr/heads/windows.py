@@ -26,7 +26,8 @@ def shares(boxes: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
 
 def _lengths(low: Tensor, high: Tensor, cells: int) -> Tensor:
     begin = torch.arange(cells, device=low.device, dtype=low.dtype)
-    return (torch.minimum(high[..., None] * cells, begin + 1) - torch.maximum(low[..., None] * cells, begin)).clamp_min(0)
+    low, high = low[..., None] * cells, high[..., None] * cells
+    return (torch.minimum(high, begin + 1) - torch.maximum(low, begin)).clamp_min(0)
 
 
 def means_in(maps: Tensor, boxes: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from stvr.extract.flow import flow_of
 from stvr.extract.job import extract
 from stvr.files import whole
 from stvr.heads.checkpoint import check_features
+from stvr.heads.ready import READY
 from stvr.session import Answer, Session
 from stvr.session.session import backbone_of
 from stvr.store import FeatureStore, is_store
@@ -20,7 +21,7 @@ Report = Callable[[Path, int, int], None]  # of a reference: clips done, clips t
 
 
 def locate(
-    checkpoint: Path | str,
+    checkpoint: Path | str | None,
     query: Path | str,
     box: Sequence[float],
     at: float,
@@ -30,12 +31,15 @@ def locate(
     weights: Path | str | None = None,
     flow_weights: Path | None = None,
     store: FeatureStore | Path | str | None = None,
+    statistics: Path | str | None = None,
     device: str = "cpu",
     on_failure: Callable[[Path, Exception], None] | None = None,
     report: Report | None = None,
 ) -> Iterator[Answer]:
     """Finds what the actor in `box` of the query does, in every reference; answers come one by one.
 
+    checkpoint: None asks the head `nearest`, which needs no training. statistics: for it, a store that says what is
+    usual, in place of the statistics that ship.
     box: x1, y1, x2, y2 in pixels of the query as displayed, or all in [0, 1] as shares of it. at: seconds. span: from
     when to when the actor does it, a second around `at` by default; the box stands still over it. weights: those the
     head's features were made with, unless they were analytic or lie beside a finetuned head; flow_weights: those of
@@ -44,7 +48,11 @@ def locate(
     without it the error is raised.
     report(path, clips done, clips) tells of progress.
     """
-    session = Session.open(checkpoint, weights=weights, flow_weights=flow_weights, device=device, kept_bytes=0)
+    there = store if checkpoint is None and store is not None and is_store(str(store)) else None
+    session = Session.open(
+        READY[0] if checkpoint is None else checkpoint, weights=weights, flow_weights=flow_weights, store=there,
+        statistics=statistics, device=device, kept_bytes=0,
+    )  # fmt: skip
     if store is not None:
         session.store = with_videos(session, store, [Path(each) for each in references], flow_weights)
     asked = session.query(query, box, at, span)
@@ -92,7 +100,7 @@ class LocateReport:
 
 
 def locate_files(
-    checkpoint: Path,
+    checkpoint: Path | str | None,
     query: Path,
     box: Sequence[float],
     at: float,
@@ -103,6 +111,7 @@ def locate_files(
     weights: Path | str | None = None,
     flow_weights: Path | None = None,
     store: Path | str | None = None,
+    statistics: Path | str | None = None,
     device: str = "cpu",
     on_answer: Callable[[Answer], None] | None = None,
     report: Report | None = None,
@@ -116,7 +125,8 @@ def locate_files(
     lines: list[dict[str, Any]] = []
     answers = locate(
         checkpoint, query, box, at, references, span=span, weights=weights, flow_weights=flow_weights, store=store,
-        device=device, report=report, on_failure=lambda path, error: failed.__setitem__(str(path), str(error)),
+        statistics=statistics, device=device, report=report,
+        on_failure=lambda path, error: failed.__setitem__(str(path), str(error)),
     )  # fmt: skip
     count = 0
     for found in answers:

@@ -16,6 +16,7 @@ from stvr.extract.extractor import digest_of
 from stvr.extract.flow import flow_of
 from stvr.heads import HEADS, Localizer
 from stvr.heads.checkpoint import Checkpoint, check_features, load_head, weights_beside
+from stvr.heads.ready import READY, ready_head
 from stvr.session.answer import Answer
 from stvr.session.examples import query_box, query_span
 from stvr.session.looks import Gathering, KeptLooks
@@ -53,26 +54,33 @@ class Session:
     @classmethod
     def open(
         cls,
-        head: Path | str,
+        head: Path | str = "nearest",
         *,
         weights: Path | str | None = None,
         flow_weights: Path | str | None = None,
         store: FeatureStore | Path | str | None = None,
+        statistics: FeatureStore | Path | str | None = None,
         device: str = "auto",
         kept_bytes: int = KEPT_BYTES,
     ) -> Session:
-        """Opens a checkpoint, a run's folder, or a head that ships, by its name.
+        """Opens a checkpoint, a run's folder, or a head that ships, by its name; "nearest" needs no training.
 
         weights: those that the head's features were made with, a file or a name, unless they were analytic, have been
         fetched by name, or lie beside a finetuned head; flow_weights: those of RAFT, where the head was trained on its
         flow. They are read when a video file is first looked at. store: where features are read from in place of video
         files. device: "auto" is cuda where there is one. kept_bytes: of looks at references that are kept for the next
-        query; 0 keeps none.
+        query; 0 keeps none. statistics: for "nearest", a library whose features say what is usual.
         Raises FileNotFoundError, LookupError or ValueError, in one line, for what does not fit.
         """
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        loaded = load_head(head, device)
-        opened = FeatureStore.open(store) if isinstance(store, (str, Path)) else store
+        opened, usual = (FeatureStore.open(each) if isinstance(each, (str, Path)) else each
+                         for each in (store, statistics))  # fmt: skip
+        if str(head) in READY and not Path(head).exists():
+            loaded = ready_head(None if opened is None else opened.spec, usual, device)
+        elif usual is not None:
+            raise ValueError(f"statistics are for the head 'nearest', but {head} has its own. Leave --statistics out.")
+        else:
+            loaded = load_head(head, device)
         if opened is not None:
             check_features(loaded, opened)
         flows = None if flow_weights is None else Path(flow_weights)

@@ -1,0 +1,46 @@
+"""The head that needs no training, ready to be asked: `nearest`, with statistics that ship or those of a library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from stvr.heads.checkpoint import Checkpoint
+from stvr.heads.nearest import NEAREST, NearestHead, NearestOptions
+from stvr.heads.usual import measured_usual, shipped_spec, shipped_usual
+from stvr.store import FeatureSpec, FeatureStore
+from stvr.version import __version__
+
+READY = ("nearest", "ready")  # what it is asked for by
+
+
+def ready_head(
+    spec: FeatureSpec | None = None, statistics: FeatureStore | None = None, device: str | torch.device = "cpu",
+    options: NearestOptions | None = None,
+) -> Checkpoint:  # fmt: skip
+    """spec: of the features that are asked; None: of trained I3D's along a whole video, at three endpoints.
+
+    statistics: the library whose features say what is usual; None: those that ship. ValueError where none ship for
+    such features, or the library's are others.
+    """
+    spec = shipped_spec() if spec is None else spec
+    chosen = NEAREST.fit(options or NearestOptions(), spec)
+    spec = spec.only(NEAREST.reads(chosen).chosen(spec))
+    NEAREST.reads(chosen).check(spec, chosen.name)
+    if statistics is not None:
+        known = statistics.spec
+        kept = known.only(spec.endpoints) if {*spec.endpoints} <= {*known.endpoints} else known
+        if different := spec.differences(kept, {"flipped", "compress", "flow"}):
+            raise ValueError(f"{statistics} holds other features than are asked: {'; '.join(different)}. "
+                             "Name a store with the same ones with --statistics.")
+        usual = measured_usual(statistics, spec.endpoints)
+    elif (shipped := shipped_usual(spec)) is None:
+        raise ValueError(f"no statistics ship for features of {spec.backbone} with the weights {spec.weights!r} at "
+                         f"{spec.endpoint}. Name a store of such features with --statistics, or give --checkpoint.")
+    else:
+        usual = shipped
+    head = NearestHead(chosen, spec)
+    head.set_usual(usual)
+    made_by = {"stvr": __version__, "statistics": str(statistics) if statistics is not None else "shipped"}
+    return Checkpoint(head.eval().to(device), chosen, spec, made_by, Path(chosen.name))

@@ -1,0 +1,258 @@
+"""The head with nothing trained: where the query stands out on a map, what it is, and where nothing moves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cosine
+
+from stvr.heads.nearest import NEAREST, NearestHead, NearestOptions, as_score, moving
+from stvr.heads.ready import ready_head
+from stvr.heads.similarity import best_windows, similarity
+from stvr.heads.standardise import Standardise
+from stvr.heads.windows import every_window, mean_outside, means_in, step_grid
+from stvr.session import Session
+from stvr.store import FeatureStore
+from stvr.structures import ClipSpec, Features, FeatureSpec, MapSpec, Query, Span, Tubelet
+
+CHANNELS, CELLS = 24, 10
+SPEC = FeatureSpec(
+    "i3d", "made", "aa,bb", (MapSpec("Mixed_4c", 16, 2, CHANNELS), MapSpec("Mixed_5c", 32, 1, CHANNELS)),
+    ClipSpec(image_size=160),
+)  # fmt: skip
+ACTOR, OTHER = (0.2, 0.3, 0.5, 0.8), (0.6, 0.1, 0.9, 0.5)  # on the corners of cells of both maps but the latter's y
+
+
+def moved(clip, actor, other, *, still=False, seed=0):
+    """Features of a clip: noise, and a pattern of its own in each of two boxes. 10 x 10 x 2 and 5 x 5 x 1 cells."""
+    maps = {}
+    for name, cells, steps in (("Mixed_4c", CELLS, 2), ("Mixed_5c", CELLS // 2, 1)):
+        random = np.random.default_rng([seed, 0 if still else clip, cells])
+        values = random.normal(size=(cells, cells, steps, CHANNELS))
+        for number, (x1, y1, x2, y2) in ((actor, ACTOR), (other, OTHER)):
+            pattern = np.random.default_rng([99, number, cells]).normal(size=CHANNELS) * 4
+            rows = slice(round(y1 * cells), max(round(y2 * cells), round(y1 * cells) + 1))
+            values[rows, round(x1 * cells) : round(x2 * cells)] += pattern
+        maps[name] = torch.from_numpy(values).float().flatten(-2)
+    return maps
+
+
+def video(num_clips, actor=1, other=2, **more):
+    parts = [moved(clip, actor, other, **more) for clip in range(num_clips)]
+    return Features({name: torch.stack([part[name] for part in parts]) for name in parts[0]})
+
+
+def head_of(**options):
+    return NearestHead(NEAREST.fit(NearestOptions(**options), SPEC), SPEC).eval()
+
+
+def query_of(head, features, box=ACTOR, clips=3):
+    boxes = torch.tensor(box).expand(clips, 4)
+    first = Features({name: maps[:clips] for name, maps in features.maps.items()})
+    return Query((Tubelet(Span("q", 0, clips), boxes),), head.pool(first, boxes))
+
+
+def iou(one, other):
+    """Of two boxes, by hand."""
+    x1, y1, x2, y2 = max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
+    shared = max(x2 - x1, 0) * max(y2 - y1, 0)
+    both = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return shared / (both - shared)
+
+
+@pytest.mark.parametrize("proposals", ["map", "grid", "map+grid"])
+def test_the_first_answer_is_who_does_the_same(proposals):
+    head = head_of(proposals=proposals)
+    query = query_of(head, video(3, seed=5))
+    for clip in head.ask(head.look(video(6, actor=3, other=1)), query):  # here the other one does it
+        assert iou(clip.boxes[0].tolist(), OTHER) > 0.5
+        assert clip.scores[0] > 0.5
+        assert clip.scores.tolist() == sorted(clip.scores.tolist(), reverse=True)
+
+
+def test_scores_tell_a_video_where_it_happens_from_one_where_it_does_not():
+    head = head_of()
+    query = query_of(head, video(3, seed=5))
+    there, elsewhere = (head.ask(head.look(video(5, actor=actor, other=2)), query) for actor in (1, 3))
+    least = min(float(clip.scores[0]) for clip in there)
+    assert least > 0.9
+    assert max(float(clip.scores[0]) for clip in elsewhere if len(clip.scores)) < least - 0.3
+
+
+@pytest.mark.parametrize("features", [
+    video(6, still=True),
+    Features({name: torch.zeros_like(maps) for name, maps in video(6).maps.items()}),
+], ids=["still", "blank"])  # fmt: skip
+def test_where_nothing_moves_nothing_is_found(features):
+    head = head_of()
+    assert all(len(clip.scores) == 0 for clip in head.ask(head.look(features), query_of(head, video(3, seed=5))))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1, 1, 1, 1, 1, 1), (4, 5), (2, 7), (8, 1)])
+def test_a_stream_answers_as_one_look(sizes):
+    head, features = head_of(), video(9)
+    query, state, answers, start = query_of(head, video(3, seed=5)), None, [], 0
+    for size in sizes:
+        part = Features({name: maps[start : start + size] for name, maps in features.maps.items()})
+        state, look = head.stream(state, part)
+        answers += head.ask(look, query)
+        start += size
+    answers += head.ask(head.finish(state), query)
+    whole = head.ask(head.look(features), query)
+    assert len(answers) == len(whole) == 9
+    for ours, theirs in zip(answers, whole, strict=True):
+        torch.testing.assert_close(ours.boxes, theirs.boxes)
+        torch.testing.assert_close(ours.scores, theirs.scores, rtol=1e-4, atol=1e-6)
+
+
+def test_the_score_of_a_given_box_is_its_cosine_with_the_query():
+    head, reference = head_of(smoothing=1), video(2)
+    query = query_of(head, video(3, seed=5))
+    (score, _) = head.score_boxes(head.look(reference), query, [torch.tensor([[0.2, 0.4, 0.6, 0.8]])] * 2)
+    inside = reference.maps["Mixed_5c"][0, 2:4, 1:3].mean((0, 1)).numpy()  # statistics are 0 and 1
+    asked = query.regions["what"].mean(0).numpy()
+    assert float(score[0]) == pytest.approx(float(as_score(torch.tensor(1 - cosine(inside, asked)))), abs=2e-3)
+
+
+def test_several_examples_count_together_or_the_best_of_them():
+    query = {}
+    for examples in ("mean", "best"):
+        head = head_of(examples=examples)
+        one, two = query_of(head, video(3, seed=5)), query_of(head, video(3, actor=4, seed=6))
+        both = Query(one.tubelets + two.tubelets, {name: torch.cat([one.regions[name], two.regions[name]])
+                                                   for name in one.regions})
+        query[examples] = [head.ask(head.look(video(4, actor=actor)), both)[2] for actor in (1, 4)]
+    for single, best in zip(query["mean"], query["best"], strict=True):
+        assert iou(best.boxes[0].tolist(), ACTOR) > 0.5
+        assert best.scores[0] > single.scores[0]  # each reference does one of the two, none does their mean
+
+
+def test_means_in_and_around_a_box_are_those_of_its_cells():
+    maps = torch.arange(16.0).reshape(1, 4, 4, 1)
+    box = torch.tensor([[0.25, 0.25, 0.75, 0.625]])  # a row of two cells, and half of the row below
+    assert means_in(maps, box[:, None]).item() == pytest.approx((5 + 6 + (9 + 10) / 2) / 3)
+    touched = {5, 6, 9, 10}
+    assert mean_outside(maps, box).item() == pytest.approx(sum({*range(16)} - touched) / 12)
+    assert means_in(maps, torch.tensor([[[0.5, 0.5, 0.5, 0.9]]])).item() == 0
+
+
+def test_the_best_window_is_that_of_a_made_map():
+    maps = torch.full((1, 20, 20), -0.5)
+    maps[0, 4:12, 6:10] = 2.0
+    (boxes, worth), = best_windows(maps, every_window(), 3, 0.3)
+    assert boxes[0].tolist() == pytest.approx([0.3, 0.2, 0.5, 0.6])
+    assert worth[0].item() == pytest.approx(2 * 32 / 32**0.5)
+
+
+def test_the_grid_of_step_has_its_34_boxes():
+    grid = step_grid()
+    assert len(grid) == 34
+    assert grid[0].tolist() == pytest.approx([0, 0, 0.75, 0.75])
+    assert grid[9].tolist() == pytest.approx([0, 0, 0.5, 0.5])
+    assert grid[-1].tolist() == pytest.approx([0.5, 0.5, 1, 1])
+
+
+def test_what_stands_out_does_not_depend_on_how_like_the_clip_is():
+    cells = torch.nn.functional.normalize(torch.randn(1, 4, 4, 8, generator=torch.Generator().manual_seed(0)), dim=-1)
+    wanted = torch.ones(8)
+    cosines = cells[0].numpy() @ (np.ones(8) / np.sqrt(8))
+    expected = (cosines - cosines.mean()) / cosines.std(ddof=1)
+    found = similarity({"m": cells.half()}, {"m": wanted})[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_a_channel_that_hardly_speaks_is_not_blown_up():
+    standard = Standardise(MapSpec("m", 16, 2, 2))
+    standard.set_usual(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0]))
+    maps = torch.tensor([4.0, 2.0, 4.0, 3.0])  # two steps of two channels: their mean is (4, 2.5)
+    assert standard(maps).tolist() == pytest.approx([(4 - 1) / 3, 0.5 / (0.05 * 1.5)])
+
+
+def test_one_clip_alone_may_move_and_a_still_part_of_a_video_does_not():
+    assert moving(torch.randn(1, 2, 2, 3)).tolist() == [True]
+    lively, frozen = torch.randn(8, 2, 2, 3), torch.randn(1, 2, 2, 3).expand(8, 2, 2, 3)
+    found = moving(torch.cat([lively, frozen])).tolist()
+    assert found[:5] == [True] * 5
+    assert found[11:] == [False] * 5
+
+
+def test_it_has_nothing_to_train():
+    with pytest.raises(ValueError, match="nothing to train"):
+        head_of()(None)
+
+
+def write(path, spec=SPEC, **videos):
+    store = FeatureStore.create(path, spec)
+    shapes = {"Mixed_4c": (CELLS, CELLS, 2, CHANNELS), "Mixed_5c": (CELLS // 2, CELLS // 2, 1, CHANNELS)}
+    for name, features in videos.items():
+        info = {"digest": name, "source": f"{name}.mp4", "width": 200, "height": 100,
+                "duration_seconds": len(features) / 3}  # fmt: skip
+        with store.write(name, len(features), shapes, info) as writer:
+            maps = {each: values.unflatten(-1, (shapes[each][2], CHANNELS)).half()
+                    for each, values in features.maps.items()}
+            writer.append(maps, np.zeros((len(features), 8), np.int64))
+            writer.complete(decode_errors=0)
+    return store
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A library that says what is usual, and the videos that are asked."""
+    folder = tmp_path_factory.mktemp("nearest")
+    library = write(folder / "library", a=video(4, 5, 6, seed=11), b=video(5, 7, 8, seed=12))
+    same, none = video(6, actor=3, other=1), video(6, actor=3, other=4)
+    asked = write(folder / "asked", q=video(3, seed=5), same=same, none=none)
+    return library, asked
+
+
+def test_the_command_asks_without_a_checkpoint(stores, tmp_path, stvr):
+    library, asked = stores
+    done = stvr("locate", "--store", asked, "--statistics", library, "--query", "q", "--box", "40,30,100,80",
+                "--at", 0.5, "same", "none", "--out", tmp_path)
+    assert done.status == 0, done.err
+    best, *_ = map(json.loads, (tmp_path / "tubelets.jsonl").read_text().splitlines())
+    assert best["reference"] == "same"
+    box = best["boxes"][0]["box"]
+    assert iou([box[0] / 200, box[1] / 100, box[2] / 200, box[3] / 100], OTHER) > 0.5
+
+
+def test_where_no_statistics_ship_a_library_is_asked_for(stores):
+    with pytest.raises(ValueError, match="no statistics ship for features of i3d with the weights 'made'"):
+        Session.open(store=stores[1])
+
+
+def test_a_library_of_other_features_is_refused(stores, tmp_path):
+    other = write(tmp_path / "other", replace(SPEC, weights_digest="cc,dd"), a=video(3))
+    with pytest.raises(ValueError, match="holds other features than are asked"):
+        Session.open("nearest", store=stores[1], statistics=other)
+
+
+def test_statistics_beside_a_checkpoint_are_refused(stores, tmp_path):
+    with pytest.raises(ValueError, match="has its own"):
+        Session.open(tmp_path / "run", statistics=stores[0])
+
+
+def test_statistics_of_a_library_are_those_of_its_cells(stores):
+    head = ready_head(stores[1].spec, stores[0]).head
+    spans = [Span(name, 0, stores[0].num_clips(name)) for name in "ab"]
+    cells = [stores[0].read(span, endpoint="Mixed_5c").double().mean(3).flatten(0, 2) for span in spans]
+    mean = sum(each.mean(0) for each in cells) / 2
+    square = sum(each.square().mean(0) for each in cells) / 2
+    standard = head.standard("Mixed_5c")
+    torch.testing.assert_close(standard.mean.double(), mean, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(standard.deviation.double(), (square - mean**2).sqrt(), rtol=1e-4, atol=1e-4)
+
+
+def test_what_ships_says_what_it_was_measured_on():
+    ready = ready_head()
+    assert ready.spec.weights == "i3d-kinetics-400"
+    assert ready.spec.clip.context == "video"
+    assert set(ready.spec.endpoints) >= {"Mixed_4c", "Mixed_5c"}
+    for endpoint in ready.spec.endpoints:
+        standard = ready.head.standard(endpoint)
+        assert len(standard.mean) == ready.spec.only([endpoint]).map.channels
+        assert bool((standard.deviation > 0).all())
