@@ -66,13 +66,19 @@ class ContextStream:
         self.reach = reach_of(windows_to(network, deepest(cuts)), frames_per_clip)
         self._layers = [(endpoint_of(name), streamed(layer)) for name, layer in network.named_children()]
         self._waiting = {cut: Waiting() for cut in cuts}
+        self._frames_per_clip, self._ended = frames_per_clip, False
 
     @torch.inference_mode()
     def push(self, frames: Tensor, last: bool = False) -> dict[str, Tensor]:
         """The next clips (N, F, S, S, 3) uint8 -> the features of the clips that are whole now at every cut, in order.
 
-        By cut, (M, time, row, column, channel); empty while there is none. With `last` all that are left. N > 0.
+        By cut, (M, time, row, column, channel); empty while there is none. With `last` all that are left. ValueError
+        for anything else than clips, and after the last ones.
         """
+        if frames.ndim != 5 or frames.shape[1] != self._frames_per_clip or not len(frames) or self._ended:
+            raise ValueError(f"wanted clips (N, {self._frames_per_clip}, S, S, 3) of a video that goes on, got "
+                             f"{tuple(frames.shape)}{' after its last' if self._ended else ''}. Begin another stream.")
+        self._ended = last
         steps: Steps = self._scaled(frames)
         with AlwaysOneDNN():
             for name, layer in self._layers:
@@ -202,9 +208,9 @@ def windows_to(network: nn.Sequential, cut: str) -> list[Window]:
 def seen_by(windows: Sequence[Window], steps: int) -> tuple[int, int]:
     """The frames [first, stop) that the first `steps` steps after the last window see; before the video is below 0."""
     first, stop = 0, steps
-    for size, stride in reversed(windows):
-        near = Window(size, stride).near
-        first, stop = first * stride - near, (stop - 1) * stride - near + size
+    for window in reversed(windows):
+        first, stop = (each * window.stride - window.near for each in (first, stop - 1))
+        stop += window.size
     return first, stop
 
 

@@ -31,10 +31,14 @@ class CutFinder:
 
     def __call__(self, frames: NDArray[np.uint8]) -> bool:
         """frames (F, S, S, 3) of the next clip."""
-        self._clips.append(cells(frames))
+        return self.of_cells(cells(frames))
+
+    def of_cells(self, clip: NDArray[np.float32]) -> bool:
+        """clip (F, 3, 8, 8), as `cells` gives it."""
+        self._clips.append(clip)
         if len(self._clips) == 1:
             return False
-        steps, length = changes(np.concatenate(self._clips)), len(frames)
+        steps, length = changes(np.concatenate(self._clips)), len(clip)
         begins = len(steps) + 1 - length  # where this clip begins: steps[k - 1] leads to frame k
         return any(is_cut(steps, frame - 1, before=length, after=length // 2)
                    for frame in range(begins - length + length // 2, begins + length // 2))

@@ -184,5 +184,11 @@ def test_what_cannot_be_run_along_a_video_is_refused_in_one_line(tmp_path, weigh
         load_backbone("resnet18", tmp_path / "resnet18.safetensors").stream(ClipSpec())
     with pytest.raises(LookupError, match=r"needs the runtime torch, not compile.*--context clip"):
         load_backbone(weights=weights, runtime="compile").stream(ClipSpec())
+    ended = load_backbone(weights=weights, precision="float32").stream(ClipSpec())
+    with pytest.raises(ValueError, match=r"wanted clips \(N, 8, S, S, 3\).*got \(1, 4, 32, 32, 3\)"):
+        ended.push(torch.zeros(1, 4, 32, 32, 3, dtype=torch.uint8))
+    ended.push(torch.zeros(1, 8, 32, 32, 3, dtype=torch.uint8), last=True)
+    with pytest.raises(ValueError, match="after its last"):
+        ended.push(torch.zeros(1, 8, 32, 32, 3, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"clips of 8 frames or a multiple of it at Mixed_5c, not of 4"):
         load_backbone(weights=weights, endpoint="Mixed_4c,Mixed_5c").stream(ClipSpec(frames_per_clip=4))
