@@ -2,13 +2,8 @@
 
     python benchmarks/bench_context.py [--weights FILE] [--sizes 160 320] [--endpoints Mixed_4c Mixed_5c] [--video FILE]
 
-<<<<<<< HEAD
-One thread, timed by the processor's clock, which stands still while others run. Both ways take turns, eight clips a
-round each, and the fastest rounds are compared: clips by themselves in pairs, clips along the video in chunks, as `stvr
-=======
 One thread, timed by the processor's clock, which stands still while others run. Both ways take turns, eight clips each
 a round, and the fastest rounds are compared: clips by themselves in pairs, clips along the video in chunks, as `stvr
->>>>>>> context
 extract` feeds them on a CPU. Errors are of a video of the synthetic world, or of a file, in float32: the norm of the
 difference over the norm of what one run over the whole video gives. A window sees its own frames alone.
 """
