@@ -69,7 +69,7 @@ class NearestLook:
 
 
 class Held(NamedTuple):
-    """The last clips that a stream has seen, as far as the next looks need them; `given` of them are in looks already."""
+    """The last clips of a stream, as far as the next looks need them; `given` of them are in looks already."""
 
     maps: Mapping[str, Tensor]
     given: int

@@ -12,7 +12,7 @@ from stvr.heads.usual import measured_usual, shipped_spec, shipped_usual
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.version import __version__
 
-READY = ("nearest", "ready")  # what it is asked for by
+READY = ("nearest", "ready")  # names that it is asked for by
 
 
 def ready_head(

@@ -12,7 +12,6 @@ from stvr.extract.flow import flow_of
 from stvr.extract.job import extract
 from stvr.files import whole
 from stvr.heads.checkpoint import check_features
-from stvr.heads.ready import READY
 from stvr.session import Answer, Session
 from stvr.session.session import backbone_of
 from stvr.store import FeatureStore, is_store
@@ -50,8 +49,8 @@ def locate(
     """
     there = store if checkpoint is None and store is not None and is_store(str(store)) else None
     session = Session.open(
-        READY[0] if checkpoint is None else checkpoint, weights=weights, flow_weights=flow_weights, store=there,
-        statistics=statistics, device=device, kept_bytes=0,
+        checkpoint, weights=weights, flow_weights=flow_weights, store=there, statistics=statistics, device=device,
+        kept_bytes=0,
     )  # fmt: skip
     if store is not None:
         session.store = with_videos(session, store, [Path(each) for each in references], flow_weights)

@@ -54,7 +54,7 @@ class Session:
     @classmethod
     def open(
         cls,
-        head: Path | str = "nearest",
+        head: Path | str | None = None,
         *,
         weights: Path | str | None = None,
         flow_weights: Path | str | None = None,
@@ -63,19 +63,19 @@ class Session:
         device: str = "auto",
         kept_bytes: int = KEPT_BYTES,
     ) -> Session:
-        """Opens a checkpoint, a run's folder, or a head that ships, by its name; "nearest" needs no training.
+        """Opens a checkpoint, a run's folder, or a head that ships, by its name; None is `nearest`, never trained.
 
         weights: those that the head's features were made with, a file or a name, unless they were analytic, have been
         fetched by name, or lie beside a finetuned head; flow_weights: those of RAFT, where the head was trained on its
         flow. They are read when a video file is first looked at. store: where features are read from in place of video
         files. device: "auto" is cuda where there is one. kept_bytes: of looks at references that are kept for the next
-        query; 0 keeps none. statistics: for "nearest", a library whose features say what is usual.
+        query; 0 keeps none. statistics: for `nearest`, a library whose features say what is usual.
         Raises FileNotFoundError, LookupError or ValueError, in one line, for what does not fit.
         """
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         opened, usual = (FeatureStore.open(each) if isinstance(each, (str, Path)) else each
                          for each in (store, statistics))  # fmt: skip
-        if str(head) in READY and not Path(head).exists():
+        if head is None or (str(head) in READY and not Path(head).exists()):
             loaded = ready_head(None if opened is None else opened.spec, usual, device)
         elif usual is not None:
             raise ValueError(f"statistics are for the head 'nearest', but {head} has its own. Leave --statistics out.")
