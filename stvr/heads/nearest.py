@@ -20,6 +20,7 @@ from stvr.structures import LABEL_SAME, Detections, Features, Query
 
 REACH = 3  # clips to either side that tell whether a clip stands still: a cell of Mixed_4c sees 39 frames
 LEAST_CHANGE = 0.1  # of a cell from clip to clip, as a share of its size; real clips change by .3 and more somewhere
+OFFSETS = {"i3d": 7.5}  # pixels: how far right and below of a cell's middle lies what it sees; SAME pads far sides more
 STEEPNESS, MIDDLE = 9.5, 0.3  # of the score over the cosine; benchmarks/results/real_tries_cpu.md
 
 
@@ -30,7 +31,7 @@ class NearestOptions(HeadOptions):
     the coarsest, the last of equals. proposals: a name on the menu of windows. background: how much of what surrounds
     the query's box is taken off it, to say where. smoothing: clips whose maps are averaged, this one and those before
     it. examples: of several, their mean is asked with, or the best counts in each place. num_proposals: boxes of a clip
-    at most, none of which overlap by more than nms_iou.
+    at most, none of which shares more than max_cover of the smaller with another.
     """
 
     name: str = "nearest"
@@ -41,7 +42,7 @@ class NearestOptions(HeadOptions):
     smoothing: int = Field(default=2, ge=1, le=REACH + 1)
     examples: Literal["mean", "best"] = "mean"
     num_proposals: int = Field(default=5, ge=1)
-    nms_iou: float = Field(default=0.3, ge=0, le=1)
+    max_cover: float = Field(default=0.3, ge=0, le=1)
 
     @field_validator("proposals")
     @classmethod
@@ -86,7 +87,8 @@ class NearestHead(Localizer):
         self.localise_on, self.match_on = options.localise_on, options.match_on
         self.finest = spec.only(self.localise_on).finest.endpoint
         self.background, self.smoothing, self.examples = options.background, options.smoothing, options.examples
-        self.num_proposals, self.nms_iou = options.num_proposals, options.nms_iou
+        self.num_proposals, self.max_cover = options.num_proposals, options.max_cover
+        self.offset = OFFSETS.get(spec.backbone, 0.0) / spec.clip.image_size
         names = dict.fromkeys((*self.localise_on, self.match_on))
         self.standards = nn.ModuleDict({key(each.endpoint): Standardise(each) for each in spec.only([*names]).maps})
         self.register_buffer("windows", PROPOSALS[options.proposals](), persistent=False)
@@ -109,13 +111,13 @@ class NearestHead(Localizer):
 
     def pool(self, features: Features, boxes: Tensor) -> dict[str, Tensor]:
         """A vector (Q, C) for each map: "where/..." less the background around the box, "what" as it is."""
-        regions = {}
+        regions, seen = {}, boxes - self.offset
         for endpoint in self.localise_on:
             maps = self.standard(endpoint)(features.maps[endpoint])
-            inside = means_in(maps, boxes[:, None].to(maps))[:, 0]
-            regions[f"where/{endpoint}"] = inside - self.background * mean_outside(maps, boxes.to(maps))
+            inside = means_in(maps, seen[:, None])[:, 0]
+            regions[f"where/{endpoint}"] = inside - self.background * mean_outside(maps, seen)
         maps = self.standard(self.match_on)(features.maps[self.match_on])
-        return {**regions, "what": means_in(maps, boxes[:, None].to(maps))[:, 0]}
+        return {**regions, "what": means_in(maps, seen[:, None])[:, 0]}
 
     def stream(self, state: Held | None, features: Features) -> tuple[Held, NearestLook]:
         """Looks come REACH clips late, because only then it is known whether a clip stood still."""
@@ -150,16 +152,18 @@ class NearestHead(Localizer):
         asked = self.asked_with(query)
         maps = torch.stack([self.map_of(look, example) for example in asked]).amax(0)  # (T, H, W)
         found = []
-        for clip, (boxes, worth) in enumerate(best_windows(maps, self.windows, self.num_proposals, self.nms_iou)):
-            scores = self.score_clip(look, clip, boxes, asked) * worth / worth[:1]
-            order = scores.argsort(descending=True, stable=True)
-            order = order[scores[order] > 0]
-            found.append(Detections(boxes[order], scores[order], torch.full_like(order, LABEL_SAME)))
+        for clip, (boxes, worth) in enumerate(best_windows(maps, self.windows, self.num_proposals, self.max_cover)):
+            scores = self.score_clip(look, clip, boxes, asked)
+            scores = torch.minimum(scores, scores[:1]) * worth / worth[:1]  # the map says which is first
+            kept = scores > 0
+            shown = (boxes[kept] + self.offset).clamp(0, 1)
+            found.append(Detections(shown, scores[kept], torch.full_like(scores[kept], LABEL_SAME, dtype=torch.long)))
         return found
 
     def score_boxes(self, look: NearestLook, query: Query, boxes: Sequence[Tensor]) -> list[Tensor]:
         asked = self.asked_with(query)
-        return [self.score_clip(look, clip, each, asked) for clip, each in enumerate(boxes)]
+        seen = [each.to(look.what.device) - self.offset for each in boxes]
+        return [self.score_clip(look, clip, each, asked) for clip, each in enumerate(seen)]
 
     def map_of(self, look: NearestLook, example: Mapping[str, Tensor]) -> Tensor:
         """How far each cell of the clips of a look stands out as the example, (T, H, W)."""
@@ -167,7 +171,7 @@ class NearestHead(Localizer):
         return running_mean(similarity(look.cells, wanted), self.smoothing)[look.lead :]
 
     def score_clip(self, look: NearestLook, clip: int, boxes: Tensor, asked: Sequence[Mapping[str, Tensor]]) -> Tensor:
-        """The scores (K,) of boxes (K, 4) in one clip of a look; 0 where nothing moves."""
+        """The scores (K,) of boxes (K, 4), as cells see them, in one clip of a look; 0 where nothing moves."""
         maps = look.what[clip : clip + 1].float()
         regions = means_in(maps, boxes[None].to(maps))[0]  # (K, C)
         wanted = torch.stack([example["what"] for example in asked])

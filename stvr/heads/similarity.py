@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from scipy.ndimage import label
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.ops import nms
 
-from stvr.heads.windows import sums_in
+from stvr.heads.windows import areas_of, means_in, sums_in
 
 LEAST_SPREAD = 1e-6
-BEST_WINDOWS = 400  # of all that go into non-maximum suppression
+BEST_WINDOWS = 400  # of a clip, among which the few that do not cover one another are sought
+FALLEN_OFF = 0.7  # of a box's mean: where the map is lower, the thing has ended
 
 
 def similarity(cells: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
@@ -46,17 +47,58 @@ def running_mean(values: Tensor, count: int) -> Tensor:
     return torch.stack(means) if means else values
 
 
-def best_windows(maps: Tensor, windows: Tensor, count: int, nms_iou: float) -> list[tuple[Tensor, Tensor]]:
+def best_windows(maps: Tensor, windows: Tensor, count: int, max_cover: float) -> list[tuple[Tensor, Tensor]]:
     """maps (T, H, W), windows (N, 4) -> the best of each clip, boxes (K, 4), K <= count, and what they are worth (K,).
 
     A window is worth its sum divided by the square root of its area: noise grows no faster, so that neither a lucky
-    cell nor the whole picture wins. Worth nothing or less is left out.
+    cell nor the whole picture wins. Worth nothing or less is left out, and so is what shares more than `max_cover` of
+    the smaller of the two with a better one.
     """
     sums, areas = sums_in(maps, windows)
     worth, index = (sums / areas.sqrt()).topk(min(BEST_WINDOWS, len(windows)), 1)  # (T, BEST_WINDOWS)
     found = []
-    for values, best in zip(worth, index, strict=True):
-        boxes, values = windows[best[values > 0]], values[values > 0]
-        kept = nms(boxes, values, nms_iou)[:count]
-        found.append((boxes[kept], values[kept]))
+    for one, values, best in zip(maps, worth, index, strict=True):
+        kept = apart(windows[best], values, count, max_cover)
+        found.append((pulled(one, windows[best[kept]]), values[kept]))
     return found
+
+
+def apart(boxes: Tensor, worth: Tensor, count: int, max_cover: float) -> Tensor:
+    """The indices of at most `count` boxes (N, 4) of positive worth (N,), best first, that do not cover one another."""
+    left, kept = worth.clone(), list[Tensor]()
+    while len(kept) < count and len(left) and left.max() > 0:
+        kept.append(left.argmax())
+        left[cover(boxes, boxes[kept[-1]]) > max_cover] = 0
+        left[kept[-1]] = 0
+    return torch.stack(kept) if kept else torch.empty(0, dtype=torch.long, device=worth.device)
+
+
+def cover(boxes: Tensor, box: Tensor) -> Tensor:
+    """The area that boxes (N, 4) share with a box (4,), by that of the smaller of the two: (N,)."""
+    shared = torch.cat([torch.maximum(boxes[:, :2], box[:2]), torch.minimum(boxes[:, 2:], box[2:])], 1)
+    return areas_of(shared) / torch.minimum(areas_of(boxes), areas_of(box)).clamp_min(1e-9)
+
+
+def pulled(one: Tensor, boxes: Tensor) -> Tensor:
+    """Boxes (K, 4) on one clip's map (H, W), pulled half way to where the map has fallen off.
+
+    That is the extent of the cells around the box's peak that hang together and are above FALLEN_OFF x the box's mean.
+    """
+    rows, columns = one.shape
+    means = means_in(one[None, :, :, None], boxes[None].to(one))[0, :, 0]
+    extents = []
+    for box, mean in zip(boxes, means, strict=True):
+        within = (box.cpu() * torch.tensor([columns, rows, columns, rows])).round().int().tolist()
+        extents.append(extent(one.cpu(), within, FALLEN_OFF * float(mean)))
+    return (boxes + torch.tensor(extents, device=boxes.device, dtype=boxes.dtype).reshape(-1, 4)) / 2
+
+
+def extent(one: Tensor, within: tuple[int, int, int, int], least: float) -> tuple[float, float, float, float]:
+    """Of the cells that hang together with the highest of map (H, W) in a box of cells: xyxy in [0, 1]."""
+    x1, y1, x2, y2 = within
+    x2, y2 = max(x2, x1 + 1), max(y2, y1 + 1)
+    peak_row, peak_column = divmod(int(one[y1:y2, x1:x2].argmax()), x2 - x1)
+    parts, _ = label((one >= least).numpy())
+    ys, xs = (parts == parts[y1 + peak_row, x1 + peak_column]).nonzero()
+    rows, columns = one.shape
+    return xs.min() / columns, ys.min() / rows, (xs.max() + 1) / columns, (ys.max() + 1) / rows

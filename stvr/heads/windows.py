@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 STEP = 1 / 20  # of the picture: one cell of I3D's Mixed_4c at 320 pixels
-SIDES = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20)  # in steps
+SIDES = range(2, 21)  # in steps
 MAX_ASPECT = 4.0  # of the longer side to the shorter
 STEP_GRID = ((4 / 3, 5 / 6), (2.0, 3 / 4))  # (scale, overlap): 9 + 25 boxes; Yang et al., CVPR 2019, anchor_mode 1
 FINER_GRID = ((3.0, 1 / 2), (4.0, 1 / 4))  # its modes 2 and 3: 25 + 25 more
@@ -55,6 +55,11 @@ def sums_in(maps: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     rows, columns = shares(boxes.to(maps), *maps.shape[1:])
     sums = ((rows @ maps) * columns).sum(-1)  # (N, H) @ (T, H, W) -> (T, N, W)
     return sums, rows.sum(-1) * columns.sum(-1)
+
+
+def areas_of(boxes: Tensor) -> Tensor:
+    """(..., 4) -> (...); 0 for a box that is turned inside out."""
+    return (boxes[..., 2:] - boxes[..., :2]).clamp_min(0).prod(-1)
 
 
 def every_window() -> Tensor:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from scipy.spatial.distance import cosine
 
-from stvr.heads.nearest import NEAREST, NearestHead, NearestOptions, as_score, moving
+from stvr.heads.nearest import NEAREST, OFFSETS, NearestHead, NearestOptions, as_score, moving
 from stvr.heads.ready import ready_head
-from stvr.heads.similarity import best_windows, similarity
+from stvr.heads.similarity import best_windows, pulled, similarity
 from stvr.heads.standardise import Standardise
 from stvr.heads.windows import every_window, mean_outside, means_in, step_grid
 from stvr.session import Session
@@ -21,7 +21,7 @@ from stvr.structures import ClipSpec, Features, FeatureSpec, MapSpec, Query, Spa
 
 CHANNELS, CELLS = 24, 10
 SPEC = FeatureSpec(
-    "i3d", "made", "aa,bb", (MapSpec("Mixed_4c", 16, 2, CHANNELS), MapSpec("Mixed_5c", 32, 1, CHANNELS)),
+    "blocks", "made", "aa,bb", (MapSpec("Mixed_4c", 16, 2, CHANNELS), MapSpec("Mixed_5c", 32, 1, CHANNELS)),
     ClipSpec(image_size=160),
 )  # fmt: skip
 ACTOR, OTHER = (0.2, 0.3, 0.5, 0.8), (0.6, 0.1, 0.9, 0.5)  # on the corners of cells of both maps but the latter's y
@@ -148,6 +148,39 @@ def test_the_best_window_is_that_of_a_made_map():
     assert worth[0].item() == pytest.approx(2 * 32 / 32**0.5)
 
 
+def test_a_box_is_pulled_half_way_to_where_the_map_falls_off():
+    one = torch.zeros(20, 20)
+    one[4:12, 6:10] = 2.0
+    (box,) = pulled(one, torch.tensor([[0.2, 0.2, 0.6, 0.7]]))
+    assert box.tolist() == pytest.approx([(0.2 + 0.3) / 2, 0.2, (0.6 + 0.5) / 2, (0.7 + 0.6) / 2])
+
+
+def test_what_a_cell_of_i3d_sees_lies_right_and_below_of_it():
+    """Along one axis, by hand: a step of size k and stride s reads from s * i - (k - s) // 2 on, k of them."""
+    to_4c = [(7, 2), (3, 2), (3, 1), (3, 2), (3, 1), (3, 1), (3, 2), (3, 1), (3, 1)]
+    to_5c = [*to_4c, (3, 1), (3, 1), (3, 1), (2, 2), (3, 1), (3, 1)]
+    for layers, stride in ((to_4c, 16), (to_5c, 32)):
+        first = last = 5  # the sixth cell
+        for size, step in reversed(layers):
+            first, last = (edge * step - (size - step) // 2 for edge in (first, last))
+            last += size - 1
+        middle = (first + last + 1) / 2  # of the pixels that it sees
+        assert middle - 5.5 * stride == OFFSETS["i3d"]
+
+
+def test_boxes_of_i3d_are_moved_by_that_there_and_back():
+    spec = replace(SPEC, backbone="i3d")
+    plain, shifted = head_of(), NearestHead(NEAREST.fit(NearestOptions(), spec), spec).eval()
+    offset, features = 7.5 / 160, video(3, seed=5)
+    box = tuple(edge + offset for edge in ACTOR)
+    ours, theirs = query_of(shifted, features, box), query_of(plain, features, ACTOR)
+    for name, regions in ours.regions.items():
+        torch.testing.assert_close(regions, theirs.regions[name], rtol=1e-4, atol=1e-4)
+    found, expected = (head.ask(head.look(video(2)), query)[1] for head, query in ((shifted, ours), (plain, theirs)))
+    torch.testing.assert_close(found.boxes, (expected.boxes + offset).clamp(0, 1))
+    torch.testing.assert_close(found.scores, expected.scores)
+
+
 def test_the_grid_of_step_has_its_34_boxes():
     grid = step_grid()
     assert len(grid) == 34
@@ -221,7 +254,7 @@ def test_the_command_asks_without_a_checkpoint(stores, tmp_path, stvr):
 
 
 def test_where_no_statistics_ship_a_library_is_asked_for(stores):
-    with pytest.raises(ValueError, match="no statistics ship for features of i3d with the weights 'made'"):
+    with pytest.raises(ValueError, match="no statistics ship for features of blocks with the weights 'made'"):
         Session.open(store=stores[1])
 
 
