@@ -11,6 +11,7 @@ goes on where it was.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,9 @@ def query_of(session: Session, tubelet: Tubelet) -> Query:
 def localisation(session: Session, clips: Sequence[RealClip]) -> tuple[list[Outcome], float]:
     """Each query asked of every video of another group; and the seconds that a question of one kept reference takes."""
     outcomes, seconds, asked = [], 0.0, 0
-    for one in askers(clips):
+    asking = askers(clips)
+    for number, one in enumerate(asking):
+        print(f"{number}/{len(asking)} {one.name}", file=sys.stderr, flush=True)
         query, answers = query_of(session, one.example), []
         for other in clips:
             if other.group == one.group:
