@@ -40,7 +40,8 @@ def read(draw: Draw, side: int) -> Item:
     """Random features for a drawn pair."""
     random = torch.Generator().manual_seed(draw.seed)
     query, pair = draw.pair.query, draw.pair
-    maps = [torch.rand(length, side, side, 1024, generator=random) for length in (len(pair.reference), len(query.span))]
+    maps = [{"Mixed_4c": torch.rand(length, side, side, 1024, generator=random)}
+            for length in (len(pair.reference), len(query.span))]  # fmt: skip
     boxes = pair.targets[0].boxes[:, None]
     return Item(*maps, query.boxes, boxes, torch.full(boxes.shape[:2], 2), int(pair.label))
 

@@ -22,9 +22,13 @@ def any_map_shape(place: Place) -> tuple[int, ...]:
 
 def stores_below(place: Place) -> list[str]:
     """Stores of one endpoint each, which one run filled in a folder that is no store itself; [] for anything else."""
-    if place.is_empty() or place.read("zarr.json") is not None:
+    if place.read("zarr.json") is not None:
         return []
-    return sorted(name for name in place.folders() if _is_store(place.read(f"{name}/zarr.json")))
+    try:
+        folders = place.folders()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(name for name in folders if _is_store(place.read(f"{name}/zarr.json")))
 
 
 def refuse_folder_of_stores(place: Place) -> None:

@@ -31,7 +31,7 @@ def head():
 
 def batch_of(truth: torch.Tensor, label: int):
     """One clip with one true box, given in pixels."""
-    maps, box = torch.rand(1, 20, 20, 8), torch.tensor([[0.2, 0.1, 0.6, 0.9]])
+    maps, box = {"Mixed_4c": torch.rand(1, 20, 20, 8)}, torch.tensor([[0.2, 0.1, 0.6, 0.9]])
     return collate([Item(maps, maps, box, truth[None] / 320, torch.full((1, 1), label), 0)])
 
 
