@@ -128,7 +128,7 @@ class FileClips:
 class LiveClips:
     """Clips that come from elsewhere, frames (F, S, S, 3) uint8 RGB each: a camera's, say. They are seen one by one.
 
-    In the context of a video, a clip is seen once all that it sees ahead has come, and one clip more: 8 at Mixed_5c.
+    In the context of a video, a clip is seen once all that it sees ahead has come, and one clip more: 7 at Mixed_5c.
     """
 
     name: str

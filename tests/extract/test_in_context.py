@@ -13,7 +13,7 @@ from stvr.extract.in_context import Grid, chunks, in_context
 from stvr.structures import ClipSpec
 from stvr.video.reading import Clip
 
-BEFORE, AFTER = 6, 7  # clips that Mixed_5c sees: 44 and 55 frames of 8
+BEFORE, AFTER = 6, 7  # clips that the logits see: 44 and 55 frames
 GRIDS = [Grid(8, BEFORE, AFTER), Grid(4, BEFORE, AFTER), Grid(1, BEFORE, AFTER)]
 
 
@@ -55,9 +55,10 @@ def computed(clips: list[Clip], wanted: set[int], grid: Grid, cuts: str) -> tupl
 
 
 def test_the_reach_of_the_deepest_map_in_clips():
+    assert Grid.of(ClipSpec(), Reach(44, 47)) == Grid(4, 6, 6)
     assert Grid.of(ClipSpec(), Reach(44, 55)) == Grid(4, 6, 7)
     assert Grid.of(ClipSpec(frames_per_clip=16), Reach(44, 55)) == Grid(2, 3, 4)
-    assert Grid.of(ClipSpec(frames_per_clip=4), Reach(14, 21)) == Grid(8, 4, 6)
+    assert Grid.of(ClipSpec(frames_per_clip=4), Reach(16, 19)) == Grid(8, 4, 5)
 
 
 def test_chunks_end_at_multiples_of_their_size_and_at_cuts():

@@ -54,7 +54,7 @@ def test_a_span_of_a_file_has_the_bits_of_the_store(film, made, span):
 
 
 def test_a_live_source_is_seen_as_soon_as_its_context_has_come(film, made):
-    """Mixed_4c sees 21 frames beyond a clip, three clips; and one clip more says that these were not the last."""
+    """Mixed_4c sees 19 frames beyond a clip, three clips; and one clip more says that these were not the last."""
     (eyes, store), given = made, 0
 
     def camera():
