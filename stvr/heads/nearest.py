@@ -21,7 +21,7 @@ from stvr.structures import LABEL_SAME, Detections, Features, Query
 REACH = 3  # clips to either side that tell whether a clip stands still: a cell of Mixed_4c sees 39 frames
 LEAST_CHANGE = 0.1  # of a cell from clip to clip, as a share of its size; real clips change by .3 and more somewhere
 OFFSETS = {"i3d": 7.5}  # pixels: how far right and below of a cell's middle lies what it sees; SAME pads far sides more
-STEEPNESS, MIDDLE = 9.5, 0.3  # of the score over the cosine; benchmarks/results/real_tries_cpu.md
+STEEPNESS, MIDDLE = 9.5, 0.3  # of the score over the cosine; chosen on the real clips of docs/numbers.md
 
 
 class NearestOptions(HeadOptions):
