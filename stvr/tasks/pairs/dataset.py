@@ -63,10 +63,10 @@ def read_pairs_for(path: Path, store: HasClips) -> tuple[list[Pair], dict[str, A
     pairs, header = read_pairs(path)
     holds = store.spec.clip
     try:
-        counts = clip_spec(header, holds.image_size)
+        counts = clip_spec(header)
     except (KeyError, TypeError):
         raise ValueError(f"{path} does not say how its clips are cut. Write it again with `stvr prepare`.") from None
-    if counts != holds:
+    if (counts.frames_per_clip, counts.fps) != (holds.frames_per_clip, holds.fps):
         raise ValueError(f"{path} counts clips of {counts.frames_per_clip} frames at {counts.fps} a second, the store "
                          f"{store} holds clips of {holds.frames_per_clip} at {holds.fps}. Prepare the pairs anew.")
     return pairs, header

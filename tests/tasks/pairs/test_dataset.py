@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,12 @@ def test_pairs_that_the_store_cannot_feed_are_named(store: FeatureStore):
     assert "'a' has 24 clips" in reasons[1]
     assert reasons[1].endswith("not 30")
     assert reasons[2].startswith("'z' is not in ")
+
+
+def test_a_pairs_file_fits_a_store_whatever_its_clips_see(store: FeatureStore, tmp_path: Path):
+    in_context = copy(store)
+    in_context.spec = replace(store.spec, clip=replace(store.spec.clip, context="video", cuts="keep"))
+    assert len(read_pairs_for(write_tiny_pairs(tmp_path / "pairs.json"), in_context)[0]) == 10
 
 
 def test_a_pairs_file_must_count_the_clips_of_the_store(store: FeatureStore, tmp_path: Path):
