@@ -31,10 +31,18 @@ class RealClip:
     num_clips: int
     tubelets: tuple[Tubelet, ...]
 
+    def is_like(self, other: RealClip) -> bool:
+        """Whether it shows the same, and comes from elsewhere."""
+        return self.label == other.label and self.group != other.group
+
+    @property
+    def longest(self) -> Tubelet:
+        return max(self.tubelets, key=lambda each: len(each.span))
+
     @property
     def example(self) -> Tubelet:
         """A second in the middle of its longest tubelet."""
-        longest = max(self.tubelets, key=lambda each: len(each.span))
+        longest = self.longest
         start = longest.span.start + max(0, (len(longest.span) - QUERY_CLIPS) // 2)
         part = longest.within(Span(self.name, start, start + QUERY_CLIPS))
         assert part is not None

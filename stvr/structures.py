@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from stvr.specs import ClipSpec, FeatureSpec, MapSpec, Span
 
@@ -45,13 +46,20 @@ class Features:
     """What a head reads of clips of one video: feature maps (T, H, W, C) by endpoint, time steps side by side.
 
     flow (T, H, W, 2): where each cell of a clip comes from in the clip before, (y, x) in cells; None without.
+    boxes (T, G, 4): a detector's, xyxy in [0, 1], best first, padded with zeros; None without.
     """
 
     maps: Mapping[str, Tensor]
     flow: Tensor | None = None
+    boxes: Tensor | None = None
 
     def __len__(self) -> int:
-        return len(next(iter(self.maps.values())))
+        return len(self.first)
+
+    @property
+    def first(self) -> Tensor:
+        """The map of the endpoint named first."""
+        return next(iter(self.maps.values()))
 
     @property
     def only(self) -> Tensor:
@@ -59,8 +67,27 @@ class Features:
         return map_of(self.maps)
 
     def to(self, device: torch.device | str) -> Features:
-        flow = None if self.flow is None else self.flow.to(device)
-        return Features({name: maps.to(device) for name, maps in self.maps.items()}, flow)
+        return self.each(lambda tensor: tensor.to(device))
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Features:
+        """The same with every tensor changed."""
+        flow, boxes = (None if each is None else change(each) for each in (self.flow, self.boxes))
+        return Features({name: change(maps) for name, maps in self.maps.items()}, flow, boxes)
+
+    def part(self, clips: slice) -> Features:
+        return self.each(lambda tensor: tensor[clips])
+
+    def followed_by(self, other: Features) -> Features:
+        """These clips and then those, of the same kind; boxes padded to the most of either."""
+        flow = None if self.flow is None or other.flow is None else torch.cat([self.flow, other.flow])
+        boxes = None if self.boxes is None or other.boxes is None else joined_boxes(self.boxes, other.boxes)
+        return Features({name: torch.cat([maps, other.maps[name]]) for name, maps in self.maps.items()}, flow, boxes)
+
+
+def joined_boxes(boxes: Tensor, others: Tensor) -> Tensor:
+    """(T, G, 4) and (U, H, 4), padded with zeros -> (T + U, max(G, H), 4)."""
+    most = max(boxes.shape[1], others.shape[1])
+    return torch.cat([F.pad(each, (0, 0, 0, most - each.shape[1])) for each in (boxes, others)])
 
 
 def map_of(maps: Mapping[str, Tensor], endpoint: str | None = None) -> Tensor:
@@ -108,7 +135,8 @@ class Batch:
     target_boxes (B, T, G, 4), target_labels (B, T, G) int64: 0 no box here, 1 another action, 2 the query's action.
     asked (B,) int64: what each query shows, as a number; equal numbers are equal labels.
     flow (B, T, H, W, 2): where each cell of a reference clip comes from in the clip before, (y, x) in cells; None
-    unless the store has it. seeds (B,) int64: of what is drawn at random for each item; None draws as torch does.
+    unless the store has it. boxes (B, T, K, 4): a detector's in each reference clip; None unless the store has them for
+    all. seeds (B,) int64: of what is drawn at random for each item; None draws as torch does.
     """
 
     references: Mapping[str, Tensor]
@@ -120,6 +148,7 @@ class Batch:
     target_labels: Tensor
     asked: Tensor
     flow: Tensor | None = None
+    boxes: Tensor | None = None
     seeds: Tensor | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:

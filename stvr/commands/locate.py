@@ -43,6 +43,13 @@ def locate(
     statistics: Annotated[
         str | None, typer.Option(help="Without --checkpoint: the store that says what is usual; else what ships.")
     ] = None,
+    proposals: Annotated[
+        str | None, typer.Option(help="Without --checkpoint: where boxes come from, map, grid, boxes (a detector's, of "
+                                      "the store), rpn (those of --proposer), or several joined by +; else map.")
+    ] = None,
+    proposer: Annotated[
+        str | None, typer.Option(help="For --proposals rpn: a trained head whose proposals are taken.")
+    ] = None,
     weights: Weights = None,
     flow_weights: FlowWeights = None,
     render: Annotated[bool, typer.Option("--render", help="Write an annotated mp4 of each reference.")] = False,
@@ -66,7 +73,7 @@ def locate(
         report = locate_files(
             checkpoint, query, edges(box, 4, "--box X1,Y1,X2,Y2"), at, files, out,
             span=seconds_pair(span), weights=weights, flow_weights=flow_weights, store=store,
-            statistics=statistics, device=usable(device),
+            statistics=statistics, proposals=proposals, proposer=proposer, device=usable(device),
             on_answer=write_video, report=lambda path, done, total: tell(done, total, {}),
         )  # fmt: skip
     done(report.path, f"{report.num_tubelets} tubelets in {report.num_references} references")

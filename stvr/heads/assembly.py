@@ -10,15 +10,19 @@ from torch import nn
 
 from stvr.config import fill
 from stvr.heads.adapter import Project, Scale
+from stvr.heads.attention import Attention
 from stvr.heads.deep_match import DeepMatch
 from stvr.heads.embedding import Embedding
 from stvr.heads.head import HeadEntry, HeadOptions, Reads
-from stvr.heads.matching import Attention, MatchingHead
+from stvr.heads.matching import MatchingHead
 from stvr.heads.proposals import ProposalNetwork
 from stvr.heads.tail import Tail
+from stvr.heads.where import Sources, Where
 from stvr.propagation import PROPAGATION, build_propagation
 from stvr.store import FeatureSpec
 from stvr.structures import MapSpec
+
+BACKGROUND, MAX_COVER = 1.0, 0.3  # of the windows, as those of the head `nearest`
 
 
 class MatchingOptions(HeadOptions):
@@ -27,6 +31,9 @@ class MatchingOptions(HeadOptions):
     propagation: a name on the menu, or a table of that name and the propagation's own options. localise_on: the
     endpoint whose map says where things are; None takes the only one, the finest of several. match_on: the endpoint on
     whose map candidate and query are compared too; None compares them where they are localised, as the program does.
+    proposals: where candidates come from, one or several joined by +: "rpn" (the proposal network), "boxes" (a
+    detector's, of the store), "map" (windows that look like the query), "grid" (so do boxes of a grid). windows: how
+    many of these two there are of a clip.
     """
 
     name: str = "matching"
@@ -50,6 +57,8 @@ class MatchingOptions(HeadOptions):
     localise_on: str | None = None
     match_on: str | None = None
     match_width: int | None = Field(default=None, ge=1)  # of a learned projection of what is matched on; None for none
+    proposals: str = "rpn"
+    windows: int = Field(default=8, ge=1)
     nms_iou: float = 0.6
     classes: Literal["three", "binary"] = "three"  # the program's; binary is the paper's text
 
@@ -62,6 +71,13 @@ class MatchingOptions(HeadOptions):
         table = {"name": value} if isinstance(value, str) else {"name": "warp_lstm", **value}
         own = {name: option for name, option in table.items() if name != "name"}
         return {"name": table["name"], **fill(PROPAGATION[table["name"]].options, own).model_dump()}
+
+
+    @field_validator("proposals")
+    @classmethod
+    def on_the_menu(cls, value: str) -> str:
+        Sources.of(value)
+        return value
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -105,6 +121,8 @@ def build_matching(options: MatchingOptions, spec: FeatureSpec) -> MatchingHead:
         embedding=Embedding(channels, options.embedding_width) if options.embedding_width else None,
         localise_on=options.localise_on,
         deep_match=build_deep_match(options, spec),
+        sources=Sources.of(options.proposals),
+        where=build_where(options, spec),
     )  # fmt: skip
 
 
@@ -117,6 +135,15 @@ def build_deep_match(options: MatchingOptions, spec: FeatureSpec) -> DeepMatch |
     if options.match_on is None:
         return None
     return DeepMatch(options.match_on, spec.only([options.match_on]).map.width, options.match_width)
+
+
+def build_where(options: MatchingOptions, spec: FeatureSpec) -> Where | None:
+    """It looks on every map that the head reads. None for a head whose candidates do not depend on the query."""
+    if not Sources.of(options.proposals).windows:
+        return None
+    read = spec.only(reads(options).chosen(spec))
+    return Where(read, read.endpoints, proposals=options.proposals, background=BACKGROUND,
+                 num_proposals=options.windows, max_cover=MAX_COVER)
 
 
 def build_adapter(options: MatchingOptions, spec: FeatureSpec) -> nn.Module:
@@ -142,7 +169,8 @@ def fit_to(options: MatchingOptions, spec: FeatureSpec) -> MatchingOptions:
 
 def reads(options: MatchingOptions) -> Reads:
     named = tuple(dict.fromkeys(each for each in (options.localise_on, options.match_on) if each))
-    return Reads(named or None, flow=PROPAGATION[options.propagation["name"]].needs_flow)
+    flow = PROPAGATION[options.propagation["name"]].needs_flow
+    return Reads(named or None, flow=flow, boxes="boxes" in Sources.of(options.proposals).given)
 
 
 MATCHING = HeadEntry(MatchingOptions, build_matching, "pairs", PRESETS, reads, fit_to)

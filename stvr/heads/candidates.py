@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,14 @@ class Candidates:
         """The boxes in [0, 1]."""
         return self.boxes / in_pixels(self.image_size, self.boxes)
 
+    def joined(self, other: Candidates) -> Candidates:
+        """These of each clip, and then those of the same clips."""
+        boxes, mask, regions = (torch.cat(parts, 1) for parts in (
+            (self.boxes, other.boxes), (self.mask, other.mask), (self.regions, other.regions)))  # fmt: skip
+        summary, embeddings, deep = (None if one is None or two is None else torch.cat([one, two], 1) for one, two in (
+            (self.summary, other.summary), (self.embeddings, other.embeddings), (self.deep, other.deep)))  # fmt: skip
+        return Candidates(boxes, mask, regions, summary, embeddings, self.image_size, deep)
+
     def split(self, size: int) -> list[Candidates]:
         """The same, `size` clips at a time."""
         return [self.part(slice(start, start + size)) for start in range(0, len(self.mask), size)]
@@ -53,13 +62,15 @@ class Candidates:
 class MatchingLook:
     """N clips of a reference: propagated maps (N, H, W, C), what the proposal network saw (N, H, W, S), candidates.
 
-    deep: the maps (N, H', W', C') that the head matches on, None for a head that matches where it localises.
+    deep: the maps (N, H', W', C') that the head matches on, None for a head that matches where it localises. cells:
+    as `Where` makes them, by endpoint, None for a head whose candidates do not depend on the query.
     """
 
     maps: Tensor
     summary: Tensor | None
     candidates: Candidates
     deep: Tensor | None = None
+    cells: Mapping[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.maps)

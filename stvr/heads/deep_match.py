@@ -16,21 +16,31 @@ SCALE = 10.0  # of a cosine, before training; as that of the embedding
 
 
 class Asked(NamedTuple):
-    """Regions of B queries, (B, Q, 7, 7, C), and what `DeepMatch` pools of them (B, Q, D); None for a head without."""
+    """Regions of B queries, (B, Q, 7, 7, C), what `DeepMatch` pools of them (B, Q, D), and what `Where` does.
+
+    where: (B, Q, C') by endpoint. None for a head without the one or the other.
+    """
 
     regions: Tensor
     deep: Tensor | None
+    where: Mapping[str, Tensor] | None = None
 
     def pooled(self) -> Any:
         """Of one query, as a `Query` keeps them."""
-        return self.regions[0] if self.deep is None else {"regions": self.regions[0], "deep": self.deep[0]}
+        if self.deep is None and self.where is None:
+            return self.regions[0]
+        deep = {} if self.deep is None else {"deep": self.deep[0]}
+        where = {f"where/{endpoint}": each[0] for endpoint, each in (self.where or {}).items()}
+        return {"regions": self.regions[0], **deep, **where}
 
     @classmethod
     def of(cls, pooled: Any) -> Asked:
         """The inverse of `pooled`."""
-        if isinstance(pooled, Mapping):
-            return cls(pooled["regions"][None], pooled["deep"][None])
-        return cls(pooled[None], None)
+        if not isinstance(pooled, Mapping):
+            return cls(pooled[None], None)
+        where = {name.removeprefix("where/"): each[None] for name, each in pooled.items() if name.startswith("where/")}
+        deep = pooled["deep"][None] if "deep" in pooled else None
+        return cls(pooled["regions"][None], deep, where or None)
 
 
 class DeepMatch(nn.Module):

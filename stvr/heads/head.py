@@ -24,12 +24,13 @@ class Reads:
     """What a head reads of a store.
 
     endpoints: None takes the one that the store keeps, the finest of several. cells: maps with places in them, not
-    means over the picture. flow: optical flow, on the grid of the first endpoint.
+    means over the picture. flow: optical flow, on the grid of the first endpoint. boxes: a detector's, beside the maps.
     """
 
     endpoints: tuple[str, ...] | None = None
     cells: bool = True
     flow: bool = False
+    boxes: bool = False
 
     def chosen(self, spec: FeatureSpec) -> tuple[str, ...]:
         """The endpoints that are read of features of this spec."""
@@ -110,8 +111,11 @@ class Localizer(Head):
         """What in the clips of a look does what the query shows, best first, a Detections a clip."""
         raise NotImplementedError(f"{type(self).__name__} must define ask().")
 
-    def proposals_of(self, look: Any) -> list[Tensor] | None:
-        """The candidate boxes (N, 4) of each clip, best first; None for a head that has none to show."""
+    def proposals_of(self, look: Any, query: Query | None = None) -> list[Tensor] | None:
+        """The candidate boxes (N, 4) of each clip, best first; None for a head that has none to show.
+
+        query: for those that depend on what is asked; without it, those that do not.
+        """
         return None
 
     def score_boxes(self, look: Any, query: Query, boxes: Sequence[Tensor]) -> list[Tensor] | None:

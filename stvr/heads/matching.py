@@ -16,15 +16,18 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from stvr import parallel
+from stvr.heads.attention import Attention, fuse
 from stvr.heads.boxes import assign, generators, has_area, sample
 from stvr.heads.candidates import Candidates, MatchingLook, MatchingOutputs, detect_clip
 from stvr.heads.deep_match import Asked, DeepMatch
 from stvr.heads.embedding import Embedding, contrastive_loss
+from stvr.heads.given import given_boxes
 from stvr.heads.head import Localizer
-from stvr.heads.proposals import ProposalNetwork
+from stvr.heads.proposals import ProposalNetwork, ProposalOutputs
 from stvr.heads.regions import crop_regions
 from stvr.heads.tail import Tail
 from stvr.heads.targets import POSITIVE_FROM, assign_regions, columns, in_pixels, pixel_truth
+from stvr.heads.where import Sources, Where
 from stvr.propagation import Propagation
 from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Batch, Detections, Features, Query, map_of
 
@@ -32,24 +35,9 @@ CLASSES = {"three": (LABEL_DIFFERENT, LABEL_SAME), "binary": (LABEL_SAME,)}  # b
 SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE = 16, 0.25
 LIKENESS_SCALE = 10.0  # of a cosine, before training
 EMBEDDING_WEIGHT = 0.5
+OWN_PROPOSALS = Sources((), ("rpn",))
 NMS_IOU = 0.6
 CLIPS_AT_ONCE = 30  # of a look that go through the second stage together; bounds memory
-
-
-class Attention(nn.Module):
-    """Which clip of the query a proposal should be held against (eq. 10)."""
-
-    def __init__(self, channels: int, width: int = 128) -> None:
-        super().__init__()
-        self.query = nn.Linear(channels, width)
-        self.reference = nn.Linear(channels, width)
-        self.score = nn.Linear(width, 1)
-
-    def forward(self, query: Tensor, regions: Tensor, mask: Tensor) -> Tensor:
-        """query (B, Q, C), regions (B, P, C), mask (B, Q) bool -> weights (B, P, Q) that sum to 1."""
-        energy = (self.query(query)[:, None] + self.reference(regions)[:, :, None]).tanh()  # (B, P, Q, width)
-        scores = self.score(energy)[..., 0].masked_fill(~mask[:, None], float("-inf"))
-        return scores.softmax(-1)
 
 
 class MatchingHead(Localizer):
@@ -60,6 +48,8 @@ class MatchingHead(Localizer):
     onwards), or "compare": their product and absolute difference. add_truth: true boxes join the training regions.
     embedding: regions (..., 7, 7, C) -> (..., D); their likeness to the query's is added to the logit of "same", and so
     is that of `deep_match`, on another map than the one that says where, `localise_on` (None: the only one).
+    sources: where candidates come from, the proposal network ("rpn"), a detector's boxes, or windows that look like the
+    query, which `where` finds.
     classes: "three" (the program) or "binary" (the paper).
     """
 
@@ -81,8 +71,11 @@ class MatchingHead(Localizer):
         classes: str = "three",
         localise_on: str | None = None,
         deep_match: DeepMatch | None = None,
+        sources: Sources = OWN_PROPOSALS,
+        where: Where | None = None,
     ) -> None:
         super().__init__()
+        self.given, self.where = sources.given, where
         self.nms_iou, self.labels = nms_iou, CLASSES[classes]
         self.embedding, self.localise_on, self.deep_match = embedding, localise_on, deep_match
         self.likeness_scale = nn.Parameter(torch.tensor(LIKENESS_SCALE)) if embedding else None
@@ -96,13 +89,15 @@ class MatchingHead(Localizer):
             nn.init.zeros_(layer.bias)
 
     def wants_features(self) -> bool:
-        return hasattr(self.adapter, "calibrate") or self.deep_match is not None
+        return hasattr(self.adapter, "calibrate") or self.deep_match is not None or self.where is not None
 
     def calibrate(self, features: Features) -> None:
         if hasattr(self.adapter, "calibrate"):
             self.adapter.calibrate(map_of(features.maps, self.localise_on))  # type: ignore[operator]
         if self.deep_match is not None:
             self.deep_match.calibrate(map_of(features.maps, self.deep_match.endpoint))
+        if self.where is not None:
+            self.where.calibrate(features.maps)
 
     def compile_steps(self, wanted: bool) -> None:
         self.propagation.compiled = wanted
@@ -112,7 +107,12 @@ class MatchingHead(Localizer):
         reference = map_of(batch.references, self.localise_on)
         maps = self.propagation(self.adapter(reference), batch.flow).flatten(0, 1)  # (N, H, W, C)
         proposals = self.proposals(maps)
-        boxes, mask = proposals.boxes, proposals.mask
+        given = None if batch.boxes is None else batch.boxes.flatten(0, 1)
+        boxes, mask = self.given_candidates(proposals, given, self.image_size(maps))
+        if self.where is not None:
+            windows = self.where.propose_each(self.where.cells(batch.references), query.where, batch.query_mask)
+            windows = windows * in_pixels(self.image_size(maps), boxes)
+            boxes, mask = torch.cat([boxes, windows], 1), torch.cat([mask, has_area(windows)], 1)
         if self.training:
             truth = pixel_truth(batch, self.image_size(maps))
             boxes, mask = self.sample_regions(boxes, mask, truth, sampler, batch.seeds)
@@ -133,14 +133,38 @@ class MatchingHead(Localizer):
         propagated, state = self.propagation.stream(self.adapter(reference[None]), state, flow)
         maps = propagated[0]  # (T, H, W, C)
         found = self.proposals(maps)
-        candidates = self.candidates(maps, found.summary, found.boxes, found.mask, deep)
-        return state, MatchingLook(maps, found.summary, candidates, deep)
+        boxes, mask = self.given_candidates(found, features.boxes, self.image_size(maps))
+        candidates = self.candidates(maps, found.summary, boxes, mask, deep)
+        cells = None if self.where is None else self.where.cells(features.maps)
+        return state, MatchingLook(maps, found.summary, candidates, deep, cells)
+
+    def given_candidates(
+        self, proposals: ProposalOutputs, boxes: Tensor | None, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Boxes (N, K, 4) in pixels that do not depend on the query, and which are real, (N, K)."""
+        found = [proposals.boxes if "rpn" in self.given else torch.zeros_like(proposals.boxes[:, :1])]
+        if "boxes" in self.given:
+            shares = given_boxes(boxes)
+            found.append(shares * in_pixels(size, shares))
+        every = torch.cat(found, 1)
+        return every, has_area(every)
 
     def ask(self, look: MatchingLook, query: Query) -> list[Detections]:
-        return [clip for outputs in self.second_stage(look.candidates, query) for clip in self.answers(outputs)]
+        return [clip for outputs in self.second_stage(self.candidates_of(look, query), query)
+                for clip in self.answers(outputs)]  # fmt: skip
 
-    def proposals_of(self, look: MatchingLook) -> list[Tensor]:
-        return [boxes[mask] for boxes, mask in zip(look.candidates.shares, look.candidates.mask, strict=True)]
+    def candidates_of(self, look: MatchingLook, query: Query | None) -> Candidates:
+        """Those of the look, and, where they depend on it, those that look like the query."""
+        if self.where is None or look.cells is None or query is None:
+            return look.candidates
+        asked, cells = Asked.of(query.regions), {name: each[None] for name, each in look.cells.items()}
+        boxes = self.where.propose_each(cells, asked.where, everywhere(asked))
+        boxes = boxes * in_pixels(look.candidates.image_size, boxes)
+        return look.candidates.joined(self.candidates(look.maps, look.summary, boxes, has_area(boxes), look.deep))
+
+    def proposals_of(self, look: MatchingLook, query: Query | None = None) -> list[Tensor]:
+        candidates = self.candidates_of(look, query)
+        return [boxes[mask] for boxes, mask in zip(candidates.shares, candidates.mask, strict=True)]
 
     def score_boxes(self, look: MatchingLook, query: Query, boxes: Sequence[Tensor]) -> list[Tensor]:
         mask = pad_sequence([torch.ones(len(each), dtype=torch.bool) for each in boxes], batch_first=True)
@@ -154,8 +178,7 @@ class MatchingHead(Localizer):
     def second_stage(self, candidates: Candidates, query: Query) -> list[MatchingOutputs]:
         """Candidates of one reference against one query, a few clips at a time."""
         asked = Asked.of(query.regions)
-        everywhere = torch.ones(asked.regions.shape[:2], dtype=torch.bool, device=asked.regions.device)
-        return [self.match(part, asked, everywhere) for part in candidates.split(CLIPS_AT_ONCE)]
+        return [self.match(part, asked, everywhere(asked)) for part in candidates.split(CLIPS_AT_ONCE)]
 
     def encode_query(self, queries: Mapping[str, Tensor], boxes: Tensor) -> Asked:
         """Maps of queries (B, Q, H, W, C_in), one box a clip (B, Q, 4) -> their regions. No propagation here."""
@@ -164,7 +187,15 @@ class MatchingHead(Localizer):
         if self.deep_match is not None:
             found = map_of(queries, self.deep_match.endpoint).flatten(0, 1)
             deep = self.deep_match.pool(found, each)[:, 0].unflatten(0, boxes.shape[:2])
-        return Asked(regions.unflatten(0, boxes.shape[:2]), deep)
+        return Asked(regions.unflatten(0, boxes.shape[:2]), deep, self.where_asked(queries, boxes))
+
+    def where_asked(self, queries: Mapping[str, Tensor], boxes: Tensor) -> dict[str, Tensor] | None:
+        """What `where` looks for, (B, Q, C) by endpoint; None for a head without."""
+        if self.where is None:
+            return None
+        maps = {name: each.flatten(0, 1) for name, each in queries.items()}
+        found = self.where.wanted(maps, boxes.flatten(0, 1))
+        return {name: each.unflatten(0, boxes.shape[:2]) for name, each in found.items()}
 
     def deep_maps(self, maps: Mapping[str, Tensor]) -> Tensor | None:
         """The maps that the head matches on; None where it matches on those that it localises on."""
@@ -266,8 +297,6 @@ class MatchingHead(Localizer):
         return losses
 
 
-def fuse(regions: Tensor, attended: Tensor, how: str) -> Tensor:
-    """(B, P, 7, 7, C) twice -> (B, P, 7, 7, 2C)."""
-    if how == "concat":
-        return torch.cat([regions, attended], -1)
-    return torch.cat([regions * attended, (regions - attended).abs()], -1)
+def everywhere(asked: Asked) -> Tensor:
+    """The mask (B, Q) of queries without padding."""
+    return torch.ones(asked.regions.shape[:2], dtype=torch.bool, device=asked.regions.device)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field, field_validator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from stvr.heads.given import Proposer, given_boxes
 from stvr.heads.head import HeadEntry, HeadOptions, Localizer, Reads
-from stvr.heads.similarity import best_windows, running_mean, similarity
-from stvr.heads.standardise import Standardise
-from stvr.heads.windows import PROPOSALS, mean_outside, means_in
+from stvr.heads.similarity import running_mean
+from stvr.heads.where import Sources, Where
+from stvr.heads.windows import means_in
 from stvr.store import FeatureSpec
 from stvr.structures import LABEL_SAME, Detections, Features, Query
 
 REACH = 3  # clips to either side that tell whether a clip stands still: a cell of Mixed_4c sees 39 frames
 LEAST_CHANGE = 0.1  # of a cell from clip to clip, as a share of its size; real clips change by .3 and more somewhere
-OFFSETS = {"i3d": 7.5}  # pixels: how far right and below of a cell's middle lies what it sees; SAME pads far sides more
 STEEPNESS, MIDDLE = 9.5, 0.3  # of the score over the cosine; chosen on the real clips of docs/numbers.md
 
 
@@ -28,9 +28,10 @@ class NearestOptions(HeadOptions):
     """What is compared, and where.
 
     localise_on: the endpoints whose maps say where, None for all there are. match_on: the one that says what, None for
-    the coarsest, the last of equals. proposals: a name on the menu of windows. background: how much of what surrounds
-    the query's box is taken off it, to say where. smoothing: clips whose maps are averaged, this one and those before
-    it. examples: of several, their mean is asked with, or the best counts in each place. num_proposals: boxes of a clip
+    the coarsest, the last of equals. proposals: where boxes come from, one or several joined by +: "map" (every
+    window), "grid" (STEP's and more), "boxes" (a detector's, of the store), "rpn" (a trained head's). background: how
+    much of what surrounds the query's box is taken off it, to say where. smoothing: clips whose maps are averaged, this
+    one and those before it. examples: of several, all count, or the best in each place. num_proposals: boxes of a clip
     at most, none of which shares more than max_cover of the smaller with another.
     """
 
@@ -47,8 +48,7 @@ class NearestOptions(HeadOptions):
     @field_validator("proposals")
     @classmethod
     def on_the_menu(cls, value: str) -> str:
-        if value not in PROPOSALS:
-            raise ValueError(f"there are no proposals {value!r}. Choose one of {', '.join(PROPOSALS)}.")
+        Sources.of(value)
         return value
 
 
@@ -57,43 +57,54 @@ class NearestLook:
     """T clips of a reference.
 
     cells: unit vectors (lead + T, H, W, C) float16 by endpoint, with the `lead` clips before that are averaged in.
-    what: standardised vectors (T, H, W, C) float16 of the map that is matched on. moving (T,) bool.
+    what: standardised vectors (T, H, W, C) float16 of the map that is matched on. moving (T,) bool. given (T, G, 4):
+    boxes that come with the clips, None where the head takes none.
     """
 
     cells: Mapping[str, Tensor]
     lead: int
     what: Tensor
     moving: Tensor
+    given: Tensor | None
 
     def __len__(self) -> int:
         return len(self.what)
 
 
 class Held(NamedTuple):
-    """The last clips of a stream, as far as the next looks need them; `given` of them are in looks already."""
+    """The last clips of a stream, as far as the next looks need them; `given` of them are in looks already.
 
-    maps: Mapping[str, Tensor]
+    proposer: the state of the head whose proposals are taken, if there is one.
+    """
+
+    features: Features
     given: int
+    proposer: Any
 
 
 class NearestHead(Localizer):
-    """Nothing here is trained. The statistics of `standards` are shipped, or measured on a library."""
+    """Nothing here is trained. The statistics of `where.standards` are shipped, or measured on a library.
 
-    def __init__(self, options: NearestOptions, spec: FeatureSpec) -> None:
+    proposer: the trained head whose boxes are candidates, for the proposals "rpn".
+    """
+
+    def __init__(self, options: NearestOptions, spec: FeatureSpec, proposer: Proposer | None = None) -> None:
         super().__init__()
         options = fit_to(options, spec)
         assert options.localise_on is not None
         assert options.match_on is not None
-        self.localise_on, self.match_on = options.localise_on, options.match_on
-        self.finest = spec.only(self.localise_on).finest.endpoint
-        self.background, self.smoothing, self.examples = options.background, options.smoothing, options.examples
-        self.num_proposals, self.max_cover = options.num_proposals, options.max_cover
-        self.offset = OFFSETS.get(spec.backbone, 0.0) / spec.clip.image_size
-        names = dict.fromkeys((*self.localise_on, self.match_on))
-        self.standards = nn.ModuleDict({key(each.endpoint): Standardise(each) for each in spec.only([*names]).maps})
-        self.register_buffer("windows", PROPOSALS[options.proposals](), persistent=False)
-
-    windows: Tensor
+        self.given = Sources.of(options.proposals).given
+        if ("rpn" in self.given) != (proposer is not None):
+            raise ValueError("the proposals 'rpn' are those of a trained head: name its checkpoint as the proposer, "
+                             "and only then.")
+        self.match_on, self.proposer = options.match_on, proposer
+        self.smoothing, self.examples = options.smoothing, options.examples
+        self.finest = spec.only(options.localise_on).finest.endpoint
+        self.where = Where(
+            spec.only([*dict.fromkeys((*options.localise_on, self.match_on))]), options.localise_on,
+            proposals=options.proposals, background=options.background, num_proposals=options.num_proposals,
+            max_cover=options.max_cover,
+        )  # fmt: skip
 
     def forward(self, batch: Any) -> Any:
         raise ValueError("the head 'nearest' has nothing to train. Ask it with `stvr locate`, or train the head "
@@ -102,89 +113,95 @@ class NearestHead(Localizer):
     def set_usual(self, usual: Mapping[str, tuple[Tensor, Tensor]]) -> None:
         """usual: mean and deviation of every channel (C,), by endpoint."""
         for endpoint, (mean, deviation) in usual.items():
-            self.standard(endpoint).set_usual(mean, deviation)
-
-    def standard(self, endpoint: str) -> Standardise:
-        standard = self.standards[key(endpoint)]
-        assert isinstance(standard, Standardise)
-        return standard
+            self.where.standard(endpoint).set_usual(mean, deviation)
 
     def pool(self, features: Features, boxes: Tensor) -> dict[str, Tensor]:
         """A vector (Q, C) for each map: "where/..." less the background around the box, "what" as it is."""
-        regions, seen = {}, boxes - self.offset
-        for endpoint in self.localise_on:
-            maps = self.standard(endpoint)(features.maps[endpoint])
-            inside = means_in(maps, seen[:, None])[:, 0]
-            regions[f"where/{endpoint}"] = inside - self.background * mean_outside(maps, seen)
-        maps = self.standard(self.match_on)(features.maps[self.match_on])
-        return {**regions, "what": means_in(maps, seen[:, None])[:, 0]}
+        where = {f"where/{name}": each for name, each in self.where.wanted(features.maps, boxes).items()}
+        maps = self.where.standard(self.match_on)(features.maps[self.match_on])
+        return {**where, "what": means_in(maps, self.where.as_seen(boxes)[:, None])[:, 0]}
 
     def stream(self, state: Held | None, features: Features) -> tuple[Held, NearestLook]:
         """Looks come REACH clips late, because only then it is known whether a clip stood still."""
-        maps, given = features.maps, 0
+        given, proposing = (0, None) if state is None else (state.given, state.proposer)
+        features, proposing = self.with_given(features, proposing)
         if state is not None:
-            maps = {name: torch.cat([state.maps[name], each]) for name, each in features.maps.items()}
-            given = state.given
-        count = len(next(iter(maps.values())))
+            features = state.features.followed_by(features)
+        count = len(features)
         ready = max(given, count - REACH)
         first = max(0, ready - REACH)
-        return Held({name: each[first:] for name, each in maps.items()}, ready - first), self.see(maps, given, ready)
+        held = Held(features.part(slice(first, None)), ready - first, proposing)
+        return held, self.see(features, given, ready)
 
     def finish(self, state: Held | None) -> NearestLook | None:
         if state is None:
             return None
-        return self.see(state.maps, state.given, len(next(iter(state.maps.values()))))
+        return self.see(state.features, state.given, len(state.features))
 
     def look(self, features: Features) -> NearestLook:
-        return self.see(features.maps, 0, len(features))
+        return self.see(self.with_given(features, None)[0], 0, len(features))
 
-    def see(self, maps: Mapping[str, Tensor], start: int, stop: int) -> NearestLook:
-        """The look at clips [start, stop) of maps (N, H, W, steps x C), of which the others say what goes on around."""
+    def with_given(self, features: Features, state: Any) -> tuple[Features, Any]:
+        """Clips with the boxes that the head takes from elsewhere, and the proposer's next state."""
+        boxes = [given_boxes(features.boxes)] if "boxes" in self.given else []
+        if self.proposer is not None:
+            state, proposed = self.proposer.stream(state, features)
+            boxes.append(proposed)
+        return replace(features, boxes=torch.cat(boxes, 1) if boxes else None), state
+
+    def see(self, features: Features, start: int, stop: int) -> NearestLook:
+        """The look at clips [start, stop) of features, of which the others say what goes on around."""
         lead = min(self.smoothing - 1, start)
-        standard = {name: self.standard(name)(maps[name]) for name in {*self.localise_on, self.match_on}}
-        cells = {name: F.normalize(standard[name][start - lead : stop], dim=-1).half() for name in self.localise_on}
-        what = running_mean(standard[self.match_on][start - lead : stop], self.smoothing)[lead:]
-        return NearestLook(cells, lead, what.half(), moving(standard[self.finest])[start:stop])
+        maps = {name: each[start - lead : stop] for name, each in features.maps.items()}
+        what = running_mean(self.where.standard(self.match_on)(maps[self.match_on]), self.smoothing)[lead:]
+        lively = moving(self.where.standard(self.finest)(features.maps[self.finest]))[start:stop]
+        given = None if features.boxes is None else features.boxes[start:stop]
+        return NearestLook(self.where.cells(maps), lead, what.half(), lively, given)
 
     def ask(self, look: NearestLook, query: Query) -> list[Detections]:
         if not len(look):
             return []
         asked = self.asked_with(query)
-        maps = torch.stack([self.map_of(look, example) for example in asked]).amax(0)  # (T, H, W)
+        maps = torch.stack([self.likeness(look, example) for example in asked])  # (examples, T, H, W)
+        maps = maps.amax(0) if self.examples == "best" else maps.mean(0)
         found = []
-        for clip, (boxes, worth) in enumerate(best_windows(maps, self.windows, self.num_proposals, self.max_cover)):
+        for clip, (boxes, worth) in enumerate(self.where.propose(maps, look.given)):
             scores = self.score_clip(look, clip, boxes, asked)
             scores = torch.minimum(scores, scores[:1]) * worth / worth[:1]  # the map says which is first
             kept = scores > 0
-            shown = (boxes[kept] + self.offset).clamp(0, 1)
-            found.append(Detections(shown, scores[kept], torch.full_like(scores[kept], LABEL_SAME, dtype=torch.long)))
+            label = torch.full_like(scores[kept], LABEL_SAME, dtype=torch.long)
+            found.append(Detections(boxes[kept], scores[kept], label))
         return found
 
     def score_boxes(self, look: NearestLook, query: Query, boxes: Sequence[Tensor]) -> list[Tensor]:
         asked = self.asked_with(query)
-        seen = [each.to(look.what.device) - self.offset for each in boxes]
-        return [self.score_clip(look, clip, each, asked) for clip, each in enumerate(seen)]
+        return [self.score_clip(look, clip, each.to(look.what.device), asked) for clip, each in enumerate(boxes)]
 
-    def map_of(self, look: NearestLook, example: Mapping[str, Tensor]) -> Tensor:
+    def proposals_of(self, look: NearestLook, query: Query | None = None) -> list[Tensor] | None:
+        return None if query is None else [clip.boxes for clip in self.ask(look, query)]
+
+    def likeness(self, look: NearestLook, example: Mapping[str, Tensor]) -> Tensor:
         """How far each cell of the clips of a look stands out as the example, (T, H, W)."""
-        wanted = {endpoint: example[f"where/{endpoint}"] for endpoint in self.localise_on}
-        return running_mean(similarity(look.cells, wanted), self.smoothing)[look.lead :]
+        wanted = {endpoint: example[f"where/{endpoint}"].mean(0) for endpoint in self.where.endpoints}
+        return running_mean(self.where.likeness(look.cells, wanted), self.smoothing)[look.lead :]
 
     def score_clip(self, look: NearestLook, clip: int, boxes: Tensor, asked: Sequence[Mapping[str, Tensor]]) -> Tensor:
-        """The scores (K,) of boxes (K, 4), as cells see them, in one clip of a look; 0 where nothing moves."""
+        """The scores (K,) of boxes (K, 4) in one clip of a look; 0 where nothing moves."""
         maps = look.what[clip : clip + 1].float()
-        regions = means_in(maps, boxes[None].to(maps))[0]  # (K, C)
-        wanted = torch.stack([example["what"] for example in asked])
-        cosines = F.normalize(regions, dim=-1) @ F.normalize(wanted, dim=-1).T  # (K, examples)
-        return as_score(cosines.amax(1)) * look.moving[clip]
+        regions = means_in(maps, self.where.as_seen(boxes)[None].to(maps))[0]  # (K, C)
+        cosines = torch.stack([nearest_cosines(regions, example["what"]) for example in asked])  # (examples, K)
+        return as_score(cosines.amax(0) if self.examples == "best" else cosines.mean(0)) * look.moving[clip]
 
     def asked_with(self, query: Query) -> list[dict[str, Tensor]]:
-        """The vectors (C,) by name of all examples together, or of each."""
-        if self.examples == "mean":
-            return [{name: each.mean(0) for name, each in query.regions.items()}]
+        """The vectors (clips, C) by name of each example."""
         counts = [len(tubelet.span) for tubelet in query.tubelets]
         parts = {name: each.split(counts) for name, each in query.regions.items()}
-        return [{name: each[example].mean(0) for name, each in parts.items()} for example in range(len(counts))]
+        return [{name: each[example] for name, each in parts.items()} for example in range(len(counts))]
+
+
+def nearest_cosines(regions: Tensor, example: Tensor) -> Tensor:
+    """Regions (K, C) against the clips of an example (Q, C): of each region the cosine with the nearest clip, (K,)."""
+    return (F.normalize(regions, dim=-1) @ F.normalize(example, dim=-1).T).amax(1)
 
 
 def moving(maps: Tensor) -> Tensor:
@@ -207,11 +224,6 @@ def as_score(cosines: Tensor) -> Tensor:
     return ((cosines - MIDDLE) * STEEPNESS).sigmoid()
 
 
-def key(endpoint: str) -> str:
-    """The name of an endpoint as a part of a module can have it."""
-    return endpoint.replace(".", "/")
-
-
 def fit_to(options: NearestOptions, spec: FeatureSpec) -> NearestOptions:
     """The endpoints named, where the options leave the choice to the features."""
     maps = [each for each in spec.maps if each.stride < spec.clip.image_size]  # a mean has no places
@@ -226,7 +238,7 @@ def fit_to(options: NearestOptions, spec: FeatureSpec) -> NearestOptions:
 
 def reads(options: NearestOptions) -> Reads:
     named = (*(options.localise_on or ()), *([options.match_on] if options.match_on else ()))
-    return Reads(tuple(dict.fromkeys(named)) or None)
+    return Reads(tuple(dict.fromkeys(named)) or None, boxes="boxes" in Sources.of(options.proposals).given)
 
 
 NEAREST = HeadEntry(NearestOptions, NearestHead, "pairs", reads=reads, fit=fit_to)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
+from stvr.heads import HEADS
 from stvr.heads.checkpoint import Checkpoint
+from stvr.heads.given import Proposer
 from stvr.heads.nearest import NEAREST, NearestHead, NearestOptions
 from stvr.heads.usual import measured_usual, shipped_spec, shipped_usual
 from stvr.store import FeatureSpec, FeatureStore
@@ -17,12 +19,13 @@ READY = ("nearest", "ready")  # names that it is asked for by
 
 def ready_head(
     spec: FeatureSpec | None = None, statistics: FeatureStore | None = None, device: str | torch.device = "cpu",
-    options: NearestOptions | None = None,
+    options: NearestOptions | None = None, proposer: Checkpoint | None = None,
 ) -> Checkpoint:  # fmt: skip
     """spec: of the features that are asked; None: of trained I3D's along a whole video, at three endpoints.
 
-    statistics: the library whose features say what is usual; None: those that ship. ValueError where none ship for
-    such features, or the library's are others.
+    statistics: the library whose features say what is usual; None: those that ship. proposer: a trained head of the
+    same features, whose boxes the proposals "rpn" are. ValueError where none ship for such features, or the library's
+    or the proposer's are others.
     """
     spec = shipped_spec() if spec is None else spec
     chosen = NEAREST.fit(options or NearestOptions(), spec)
@@ -40,7 +43,17 @@ def ready_head(
                          f"{spec.endpoint}. Name a store of such features with --statistics, or give --checkpoint.")
     else:
         usual = shipped
-    head = NearestHead(chosen, spec)
+    head = NearestHead(chosen, spec, None if proposer is None else proposer_of(proposer, spec))
     head.set_usual(usual)
     made_by = {"stvr": __version__, "statistics": str(statistics) if statistics is not None else "shipped"}
     return Checkpoint(head.eval().to(device), chosen, spec, made_by, Path(chosen.name))
+
+
+def proposer_of(trained: Checkpoint, spec: FeatureSpec) -> Proposer:
+    """ValueError where it was trained on features that those of `spec` are not among."""
+    wanted = trained.spec.endpoints
+    kept = spec.only(wanted) if {*wanted} <= {*spec.endpoints} else spec
+    if different := trained.spec.differences(kept, {"flipped", "compress", "flow"}):
+        raise ValueError(f"{trained.path} was trained on other features than are asked: {'; '.join(different)}. "
+                         "Name a head that was trained on such ones.")
+    return Proposer(trained.head, wanted, HEADS[trained.options.name].reads(trained.options))

@@ -9,7 +9,7 @@ from scipy.ndimage import label
 from torch import Tensor
 from torch.nn import functional as F
 
-from stvr.heads.windows import areas_of, means_in, sums_in
+from stvr.heads.windows import Windows, areas_of, means_in
 
 LEAST_SPREAD = 1e-6
 BEST_WINDOWS = 400  # of a clip, among which the few that do not cover one another are sought
@@ -47,20 +47,38 @@ def running_mean(values: Tensor, count: int) -> Tensor:
     return torch.stack(means) if means else values
 
 
-def best_windows(maps: Tensor, windows: Tensor, count: int, max_cover: float) -> list[tuple[Tensor, Tensor]]:
-    """maps (T, H, W), windows (N, 4) -> the best of each clip, boxes (K, 4), K <= count, and what they are worth (K,).
+def best_boxes(
+    maps: Tensor, windows: Windows | None, given: Tensor | None, count: int, max_cover: float
+) -> list[tuple[Tensor, Tensor]]:
+    """maps (T, H, W) -> the best boxes of each clip, (K, 4), K <= count, and what they are worth, (K,).
 
-    A window is worth its sum divided by the square root of its area: noise grows no faster, so that neither a lucky
-    cell nor the whole picture wins. Worth nothing or less is left out, and so is what shares more than `max_cover` of
-    the smaller of the two with a better one.
+    They are windows, pulled to where the map falls off, or given (T, G, 4), which stay as they are. A box is worth the
+    sum of what it holds divided by the square root of its area: noise grows no faster, so that neither a lucky cell nor
+    the whole picture wins. Worth nothing or less is left out, and so is what shares more than `max_cover` of the
+    smaller of the two with a better one.
     """
-    sums, areas = sums_in(maps, windows)
-    worth, index = (sums / areas.sqrt()).topk(min(BEST_WINDOWS, len(windows)), 1)  # (T, BEST_WINDOWS)
+    candidates = []
+    if windows is not None:
+        boxes = windows.boxes.to(maps)
+        worth, index = windows.worth(maps).topk(min(BEST_WINDOWS, len(boxes)), 1)  # (T, BEST_WINDOWS)
+        candidates.append((boxes[index], worth))
+    if given is not None:
+        candidates.append((given.to(maps), worth_of(maps, given.to(maps))))
+    every, worths = (torch.cat(parts, 1) for parts in zip(*candidates, strict=True))
+    first_given = every.shape[1] if given is None else every.shape[1] - given.shape[1]
     found = []
-    for one, values, best in zip(maps, worth, index, strict=True):
-        kept = apart(windows[best], values, count, max_cover)
-        found.append((pulled(one, windows[best[kept]]), values[kept]))
+    for one, boxes, values in zip(maps, every, worths, strict=True):
+        kept = apart(boxes, values, count, max_cover)
+        chosen, window = boxes[kept].clone(), kept < first_given
+        chosen[window] = pulled(one, chosen[window])
+        found.append((chosen, values[kept]))
     return found
+
+
+def worth_of(maps: Tensor, boxes: Tensor) -> Tensor:
+    """maps (T, H, W), boxes (T, G, 4) -> (T, G): what boxes hold by the root of their area in cells, 0 for none."""
+    areas = areas_of(boxes) * maps[0].numel()
+    return means_in(maps[..., None], boxes)[..., 0] * areas.sqrt()
 
 
 def apart(boxes: Tensor, worth: Tensor, count: int, max_cover: float) -> Tensor:

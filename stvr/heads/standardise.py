@@ -30,6 +30,11 @@ class Standardise(nn.Module):
         self.mean.copy_(mean)
         self.deviation.copy_(deviation.clamp_min(LEAST_SHARE * float(deviation.mean())).clamp_min(1e-6))
 
+    def calibrate(self, maps: Tensor) -> None:
+        """Sets what is usual from training maps (..., steps x channels)."""
+        deviation, mean = torch.std_mean(over_steps(maps, self.steps).flatten(0, -2), 0)
+        self.set_usual(mean, deviation)
+
     def forward(self, maps: Tensor) -> Tensor:
         return (over_steps(maps, self.steps) - self.mean) / self.deviation
 

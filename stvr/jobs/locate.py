@@ -31,14 +31,16 @@ def locate(
     flow_weights: Path | None = None,
     store: FeatureStore | Path | str | None = None,
     statistics: Path | str | None = None,
+    proposals: str | None = None,
+    proposer: Path | str | None = None,
     device: str = "cpu",
     on_failure: Callable[[Path, Exception], None] | None = None,
     report: Report | None = None,
 ) -> Iterator[Answer]:
     """Finds what the actor in `box` of the query does, in every reference; answers come one by one.
 
-    checkpoint: None asks the head `nearest`, which needs no training. statistics: for it, a store that says what is
-    usual, in place of the statistics that ship.
+    checkpoint: None asks the head `nearest`, which needs no training. For it, statistics: a store that says what is
+    usual, in place of the statistics that ship; proposals and proposer: where boxes come from, as in `Session.open`.
     box: x1, y1, x2, y2 in pixels of the query as displayed, or all in [0, 1] as shares of it. at: seconds. span: from
     when to when the actor does it, a second around `at` by default; the box stands still over it. weights: those the
     head's features were made with, unless they were analytic or lie beside a finetuned head; flow_weights: those of
@@ -49,8 +51,8 @@ def locate(
     """
     there = store if checkpoint is None and store is not None and is_store(str(store)) else None
     session = Session.open(
-        checkpoint, weights=weights, flow_weights=flow_weights, store=there, statistics=statistics, device=device,
-        kept_bytes=0,
+        checkpoint, weights=weights, flow_weights=flow_weights, store=there, statistics=statistics,
+        proposals=proposals, proposer=proposer, device=device, kept_bytes=0,
     )  # fmt: skip
     if store is not None:
         session.store = with_videos(session, store, [Path(each) for each in references], flow_weights)
@@ -111,6 +113,8 @@ def locate_files(
     flow_weights: Path | None = None,
     store: Path | str | None = None,
     statistics: Path | str | None = None,
+    proposals: str | None = None,
+    proposer: Path | str | None = None,
     device: str = "cpu",
     on_answer: Callable[[Answer], None] | None = None,
     report: Report | None = None,
@@ -124,7 +128,7 @@ def locate_files(
     lines: list[dict[str, Any]] = []
     answers = locate(
         checkpoint, query, box, at, references, span=span, weights=weights, flow_weights=flow_weights, store=store,
-        statistics=statistics, device=device, report=report,
+        statistics=statistics, proposals=proposals, proposer=proposer, device=device, report=report,
         on_failure=lambda path, error: failed.__setitem__(str(path), str(error)),
     )  # fmt: skip
     count = 0

@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from stvr.backbones import Backbone, load_backbone
+from stvr.config import fill
 from stvr.extract.extractor import digest_of
 from stvr.extract.flow import flow_of
 from stvr.heads import HEADS, Localizer
 from stvr.heads.checkpoint import Checkpoint, check_features, load_head, weights_beside
+from stvr.heads.nearest import NearestOptions
 from stvr.heads.ready import READY, ready_head
 from stvr.session.answer import Answer
 from stvr.session.examples import query_box, query_span
@@ -60,6 +62,8 @@ class Session:
         flow_weights: Path | str | None = None,
         store: FeatureStore | Path | str | None = None,
         statistics: FeatureStore | Path | str | None = None,
+        proposals: str | None = None,
+        proposer: Path | str | None = None,
         device: str = "auto",
         kept_bytes: int = KEPT_BYTES,
     ) -> Session:
@@ -69,16 +73,22 @@ class Session:
         fetched by name, or lie beside a finetuned head; flow_weights: those of RAFT, where the head was trained on its
         flow. They are read when a video file is first looked at. store: where features are read from in place of video
         files. device: "auto" is cuda where there is one. kept_bytes: of looks at references that are kept for the next
-        query; 0 keeps none. statistics: for `nearest`, a library whose features say what is usual.
+        query; 0 keeps none. statistics: for `nearest`, a library whose features say what is usual. proposals: for it,
+        where boxes come from (see `NearestOptions`); proposer: for its proposals "rpn", a trained head.
         Raises FileNotFoundError, LookupError or ValueError, in one line, for what does not fit.
         """
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         opened, usual = (FeatureStore.open(each) if isinstance(each, (str, Path)) else each
                          for each in (store, statistics))  # fmt: skip
         if head is None or (str(head) in READY and not Path(head).exists()):
-            loaded = ready_head(None if opened is None else opened.spec, usual, device)
+            options = None if proposals is None else fill(NearestOptions, {"proposals": proposals})
+            trained = None if proposer is None else load_head(proposer, device)
+            loaded = ready_head(None if opened is None else opened.spec, usual, device, options, trained)
         elif usual is not None:
             raise ValueError(f"statistics are for the head 'nearest', but {head} has its own. Leave --statistics out.")
+        elif proposals is not None or proposer is not None:
+            raise ValueError(f"proposals are chosen for the head 'nearest', but {head} was trained with its own. Leave "
+                             "--proposals and --proposer out.")
         else:
             loaded = load_head(head, device)
         if opened is not None:
@@ -176,7 +186,7 @@ class Session:
 
     def looks_at(self, store: FeatureStore, span: Span) -> Iterator[Any]:
         """The looks at a span of a video in any store with the head's features."""
-        return self.looks(StoredClips(store, span, self.reads.flow, self.spec.endpoints))
+        return self.looks(StoredClips(store, span, self.reads.flow, self.spec.endpoints, self.reads.boxes))
 
     def fresh_looks(self, source: Source) -> Iterator[Any]:
         state = None
@@ -207,7 +217,7 @@ class Session:
         if path.is_file() and self.store.info(name).get("digest") != digest_of(path):
             raise ValueError(f"{name!r} is in {self.store} already, made from another file than {path}. "
                              "Rename the file, or name another --store.")
-        return StoredVideo(path, name, self.store, self.reads.flow, self.spec.endpoints)
+        return StoredVideo(path, name, self.store, self.reads.flow, self.spec.endpoints, self.reads.boxes)
 
     def eyes(self) -> Eyes:
         """The backbone that made the features which the head was trained on, and the flow if it reads any."""

@@ -19,6 +19,7 @@ from stvr.extract.maps import Maps
 from stvr.extract.ways import WAYS, InContext, Wanted, Way, stacked
 from stvr.session.examples import Facts
 from stvr.store import FeatureSpec, FeatureStore, as_maps
+from stvr.store.region_boxes import boxes_if_any
 from stvr.structures import Features, Span
 from stvr.video.decode import VideoInfo
 from stvr.video.reading import Clip, read_clips
@@ -41,17 +42,18 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredClips:
-    """A span of a video in a store. flow: whether it is read, too. endpoints: the maps that are; None for all."""
+    """A span of a video in a store. endpoints: the maps that are read; None for all. flow, boxes: whether they are."""
 
     store: FeatureStore
     span: Span
     flow: bool = False
     endpoints: tuple[str, ...] | None = None
+    boxes: bool = False
 
     @property
     def key(self) -> Hashable:
         notes = self.store.info(self.span.video)
-        return str(self.store), self.span, notes.get("digest"), self.flow, self.endpoints
+        return str(self.store), self.span, notes.get("digest"), self.flow, self.endpoints, self.boxes
 
     def features(self, size: int) -> Iterator[Features]:
         for start in range(self.span.start, self.span.stop, size):
@@ -59,7 +61,8 @@ class StoredClips:
 
     def _read(self, span: Span) -> Features:
         flow = self.store.read_flow(span).float() if self.flow else None
-        return Features(self.store.read_features(span, self.endpoints).maps, flow)
+        boxes = boxes_if_any(self.store, span) if self.boxes else None
+        return Features(self.store.read_features(span, self.endpoints).maps, flow, boxes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +163,7 @@ class StoredVideo:
     store: FeatureStore
     flow: bool = False
     endpoints: tuple[str, ...] | None = None
+    boxes: bool = False
 
     @property
     def facts(self) -> Facts:
@@ -168,7 +172,7 @@ class StoredVideo:
                      self.store.num_clips(self.name))
 
     def clips(self, span: Span) -> StoredClips:
-        return StoredClips(self.store, span, self.flow, self.endpoints)
+        return StoredClips(self.store, span, self.flow, self.endpoints, self.boxes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

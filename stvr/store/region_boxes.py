@@ -41,6 +41,12 @@ def read_boxes(store: FeatureStore, span: Span) -> Tensor:
     return torch.from_numpy(content[0][span.start : span.stop])
 
 
+def boxes_if_any(store: FeatureStore, span: Span) -> Tensor | None:
+    """The first four columns of `read_boxes`; None when no detector has been run on that video."""
+    content = _read(store, span.video)
+    return None if content is None else torch.from_numpy(content[0][span.start : span.stop, :, :4])
+
+
 def detector_of(store: FeatureStore, video: str) -> str | None:
     """What made the boxes of a video; None where there are none."""
     content = _read(store, video)

@@ -18,12 +18,18 @@ from stvr.tasks.pairs.dataset import Item, collate
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
 
-@pytest.fixture(scope="module", params=["paper", "small", "deep"])
+OTHERS = {
+    "deep": {"match_on": "Mixed_5c"},
+    "windows": {"match_on": "Mixed_5c", "proposals": "map+rpn"},
+    "boxes": {"match_on": "Mixed_5c", "proposals": "rpn+boxes"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["paper", "small", *OTHERS])
 def head(request):
     torch.manual_seed(0)
-    preset = "small" if request.param == "deep" else request.param
-    own = {"match_on": "Mixed_5c"} if request.param == "deep" else unlike_small(preset)
-    return build_small(8, preset, **own).eval()
+    preset = "small" if request.param in OTHERS else request.param
+    return build_small(8, preset, **OTHERS.get(request.param, unlike_small(preset))).eval()
 
 
 def unlike_small(preset: str) -> dict:
@@ -41,12 +47,15 @@ def item(head, seed: int, num_clips: int = 3, num_queries: int = 2) -> Item:
         )  # fmt: skip
     box = torch.tensor([0.2, 0.1, 0.6, 0.9])
     labels = torch.full((num_clips, 1), 2)
-    return Item(references, queries, box.repeat(num_queries, 1), box.repeat(num_clips, 1, 1), labels, seed)
+    detected = torch.tensor([[0.1, 0.1, 0.7, 0.9], [0.5, 0.2, 0.9, 0.8], [0.0] * 4]).repeat(num_clips, 1, 1)
+    return Item(references, queries, box.repeat(num_queries, 1), box.repeat(num_clips, 1, 1), labels, seed,
+                detected=detected)
 
 
-def first_of(maps: dict[str, torch.Tensor], clips: slice = slice(None)) -> Features:
+def first_of(maps: dict[str, torch.Tensor], clips: slice = slice(None), boxes: torch.Tensor | None = None) -> Features:
     """Of a batch's first item."""
-    return Features({endpoint: each[0, clips] for endpoint, each in maps.items()})
+    detected = None if boxes is None else boxes[0, clips]
+    return Features({endpoint: each[0, clips] for endpoint, each in maps.items()}, boxes=detected)
 
 
 def assert_same_detections(ours, theirs):
@@ -70,12 +79,12 @@ def test_a_streamed_reference_gives_the_same_answer(head):
     query = Query((), head.pool(first_of(batch.queries), batch.query_boxes[0]))
     found, state = [], None
     for clips in (slice(2), slice(2, 3), slice(3, 5)):
-        part = first_of(batch.references, clips)
+        part = first_of(batch.references, clips, batch.boxes)
         state, look = head.stream(state, part)
         assert len(look) == len(part)
         found += head.ask(look, query)
     assert_same_detections(found, head.answers(head(batch)))
-    whole = head.look(first_of(batch.references))
+    whole = head.look(first_of(batch.references, boxes=batch.boxes))
     assert_same_detections(head.ask(whole, query), head.answers(head(batch)))
 
 
@@ -84,8 +93,8 @@ def test_given_boxes_are_scored_as_the_heads_own(head):
     """Its own proposals, given to it by hand, have the scores that it gives them itself."""
     batch = collate([item(head, 0, num_clips=3)])
     query = Query((), head.pool(first_of(batch.queries), batch.query_boxes[0]))
-    look, outputs = head.look(first_of(batch.references)), head(batch)
-    proposals = head.proposals_of(look)
+    look, outputs = head.look(first_of(batch.references, boxes=batch.boxes)), head(batch)
+    proposals = head.proposals_of(look, query)
     scores = head.score_boxes(look, query, [proposals[0], proposals[1][:0], proposals[2][:2]])
     assert [len(each) for each in scores] == [len(proposals[0]), 0, 2]
     wanted = outputs.logits.softmax(-1)[..., -1]

@@ -8,60 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from patterned import ACTOR, OTHER, SPEC, head_of, iou, query_of, video, write
 from scipy.spatial.distance import cosine
 
-from stvr.heads.nearest import NEAREST, OFFSETS, NearestHead, NearestOptions, as_score, moving
+from stvr.heads.nearest import NEAREST, NearestHead, NearestOptions, as_score, moving
 from stvr.heads.ready import ready_head
-from stvr.heads.similarity import best_windows, pulled, similarity
+from stvr.heads.similarity import similarity
 from stvr.heads.standardise import Standardise
-from stvr.heads.windows import every_window, mean_outside, means_in, step_grid
+from stvr.heads.where import OFFSETS
 from stvr.session import Session
-from stvr.store import FeatureStore
-from stvr.structures import ClipSpec, Features, FeatureSpec, MapSpec, Query, Span, Tubelet
-
-CHANNELS, CELLS = 24, 10
-SPEC = FeatureSpec(
-    "blocks", "made", "aa,bb", (MapSpec("Mixed_4c", 16, 2, CHANNELS), MapSpec("Mixed_5c", 32, 1, CHANNELS)),
-    ClipSpec(image_size=160),
-)  # fmt: skip
-ACTOR, OTHER = (0.2, 0.3, 0.5, 0.8), (0.6, 0.1, 0.9, 0.5)  # on the corners of cells of both maps but the latter's y
-
-
-def moved(clip, actor, other, *, still=False, seed=0):
-    """Features of a clip: noise, and a pattern of its own in each of two boxes. 10 x 10 x 2 and 5 x 5 x 1 cells."""
-    maps = {}
-    for name, cells, steps in (("Mixed_4c", CELLS, 2), ("Mixed_5c", CELLS // 2, 1)):
-        random = np.random.default_rng([seed, 0 if still else clip, cells])
-        values = random.normal(size=(cells, cells, steps, CHANNELS))
-        for number, (x1, y1, x2, y2) in ((actor, ACTOR), (other, OTHER)):
-            pattern = np.random.default_rng([99, number, cells]).normal(size=CHANNELS) * 4
-            rows = slice(round(y1 * cells), max(round(y2 * cells), round(y1 * cells) + 1))
-            values[rows, round(x1 * cells) : round(x2 * cells)] += pattern
-        maps[name] = torch.from_numpy(values).float().flatten(-2)
-    return maps
-
-
-def video(num_clips, actor=1, other=2, **more):
-    parts = [moved(clip, actor, other, **more) for clip in range(num_clips)]
-    return Features({name: torch.stack([part[name] for part in parts]) for name in parts[0]})
-
-
-def head_of(**options):
-    return NearestHead(NEAREST.fit(NearestOptions(**options), SPEC), SPEC).eval()
-
-
-def query_of(head, features, box=ACTOR, clips=3):
-    boxes = torch.tensor(box).expand(clips, 4)
-    first = Features({name: maps[:clips] for name, maps in features.maps.items()})
-    return Query((Tubelet(Span("q", 0, clips), boxes),), head.pool(first, boxes))
-
-
-def iou(one, other):
-    """Of two boxes, by hand."""
-    x1, y1, x2, y2 = max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
-    shared = max(x2 - x1, 0) * max(y2 - y1, 0)
-    both = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return shared / (both - shared)
+from stvr.structures import Features, MapSpec, Query, Span
 
 
 @pytest.mark.parametrize("proposals", ["map", "grid", "map+grid"])
@@ -131,30 +87,6 @@ def test_several_examples_count_together_or_the_best_of_them():
         assert best.scores[0] > single.scores[0]  # each reference does one of the two, none does their mean
 
 
-def test_means_in_and_around_a_box_are_those_of_its_cells():
-    maps = torch.arange(16.0).reshape(1, 4, 4, 1)
-    box = torch.tensor([[0.25, 0.25, 0.75, 0.625]])  # a row of two cells, and half of the row below
-    assert means_in(maps, box[:, None]).item() == pytest.approx((5 + 6 + (9 + 10) / 2) / 3)
-    touched = {5, 6, 9, 10}
-    assert mean_outside(maps, box).item() == pytest.approx(sum({*range(16)} - touched) / 12)
-    assert means_in(maps, torch.tensor([[[0.5, 0.5, 0.5, 0.9]]])).item() == 0
-
-
-def test_the_best_window_is_that_of_a_made_map():
-    maps = torch.full((1, 20, 20), -0.5)
-    maps[0, 4:12, 6:10] = 2.0
-    (boxes, worth), = best_windows(maps, every_window(), 3, 0.3)
-    assert boxes[0].tolist() == pytest.approx([0.3, 0.2, 0.5, 0.6])
-    assert worth[0].item() == pytest.approx(2 * 32 / 32**0.5)
-
-
-def test_a_box_is_pulled_half_way_to_where_the_map_falls_off():
-    one = torch.zeros(20, 20)
-    one[4:12, 6:10] = 2.0
-    (box,) = pulled(one, torch.tensor([[0.2, 0.2, 0.6, 0.7]]))
-    assert box.tolist() == pytest.approx([(0.2 + 0.3) / 2, 0.2, (0.6 + 0.5) / 2, (0.7 + 0.6) / 2])
-
-
 def test_what_a_cell_of_i3d_sees_lies_right_and_below_of_it():
     """Along one axis, by hand: a step of size k and stride s reads from s * i - (k - s) // 2 on, k of them."""
     to_4c = [(7, 2), (3, 2), (3, 1), (3, 2), (3, 1), (3, 1), (3, 2), (3, 1), (3, 1)]
@@ -179,14 +111,6 @@ def test_boxes_of_i3d_are_moved_by_that_there_and_back():
     found, expected = (head.ask(head.look(video(2)), query)[1] for head, query in ((shifted, ours), (plain, theirs)))
     torch.testing.assert_close(found.boxes, (expected.boxes + offset).clamp(0, 1))
     torch.testing.assert_close(found.scores, expected.scores)
-
-
-def test_the_grid_of_step_has_its_34_boxes():
-    grid = step_grid()
-    assert len(grid) == 34
-    assert grid[0].tolist() == pytest.approx([0, 0, 0.75, 0.75])
-    assert grid[9].tolist() == pytest.approx([0, 0, 0.5, 0.5])
-    assert grid[-1].tolist() == pytest.approx([0.5, 0.5, 1, 1])
 
 
 def test_what_stands_out_does_not_depend_on_how_like_the_clip_is():
@@ -216,20 +140,6 @@ def test_one_clip_alone_may_move_and_a_still_part_of_a_video_does_not():
 def test_it_has_nothing_to_train():
     with pytest.raises(ValueError, match="nothing to train"):
         head_of()(None)
-
-
-def write(path, spec=SPEC, **videos):
-    store = FeatureStore.create(path, spec)
-    shapes = {"Mixed_4c": (CELLS, CELLS, 2, CHANNELS), "Mixed_5c": (CELLS // 2, CELLS // 2, 1, CHANNELS)}
-    for name, features in videos.items():
-        info = {"digest": name, "source": f"{name}.mp4", "width": 200, "height": 100,
-                "duration_seconds": len(features) / 3}  # fmt: skip
-        with store.write(name, len(features), shapes, info) as writer:
-            maps = {each: values.unflatten(-1, (shapes[each][2], CHANNELS)).half()
-                    for each, values in features.maps.items()}
-            writer.append(maps, np.zeros((len(features), 8), np.int64))
-            writer.complete(decode_errors=0)
-    return store
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +185,7 @@ def test_statistics_of_a_library_are_those_of_its_cells(stores):
     cells = [stores[0].read(span, endpoint="Mixed_5c").double().mean(3).flatten(0, 2) for span in spans]
     mean = sum(each.mean(0) for each in cells) / 2
     square = sum(each.square().mean(0) for each in cells) / 2
-    standard = head.standard("Mixed_5c")
+    standard = head.where.standard("Mixed_5c")
     torch.testing.assert_close(standard.mean.double(), mean, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(standard.deviation.double(), (square - mean**2).sqrt(), rtol=1e-4, atol=1e-4)
 
@@ -286,6 +196,6 @@ def test_what_ships_says_what_it_was_measured_on():
     assert ready.spec.clip.context == "video"
     assert set(ready.spec.endpoints) >= {"Mixed_4c", "Mixed_5c"}
     for endpoint in ready.spec.endpoints:
-        standard = ready.head.standard(endpoint)
+        standard = ready.head.where.standard(endpoint)
         assert len(standard.mean) == ready.spec.only([endpoint]).map.channels
         assert bool((standard.deviation > 0).all())

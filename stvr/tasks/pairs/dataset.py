@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from stvr.store import FeatureSpec, FeatureStore
+from stvr.store.region_boxes import boxes_if_any
 from stvr.structures import LABEL_NONE, Batch, Pair, map_of
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.tasks.pairs.file import clip_spec, read_pairs
@@ -25,7 +26,8 @@ class Item:
     """One pair, read: query_boxes (Q, 4), boxes (T, G, 4), labels (T, G).
 
     references: maps (T, H, W, C) by endpoint; queries: maps (Q, H, W, C). asked: what the query shows, as a number.
-    flow (T, H, W, 2), where there is one. For `stvr finetune`, frames (T, F, S, S, 3) uint8 stand in place of maps.
+    flow (T, H, W, 2), where there is one; detected (T, K, 4): a detector's boxes, where there are some. For
+    `stvr finetune`, frames (T, F, S, S, 3) uint8 stand in place of maps.
     """
 
     references: Mapping[str, Tensor]
@@ -35,6 +37,7 @@ class Item:
     labels: Tensor
     asked: int
     flow: Tensor | None = None
+    detected: Tensor | None = None
 
     @property
     def reference(self) -> Tensor:
@@ -92,7 +95,10 @@ def read_item(store: FeatureStore, pair: Pair, flip_reference: bool = False, fli
     flow = store.read_flow(reference, flipped=flip_reference).float() if store.spec.flow != "none" else None
     references = store.read_features(reference, flipped=flip_reference).maps
     queries = store.read_features(query, flipped=flip_query).maps
-    return item_of(pair, references, queries, flow, flip_reference, flip_query)
+    detected = boxes_if_any(store, reference)
+    if detected is not None and flip_reference:
+        detected = mirrored(detected) * detected.any(-1, keepdim=True)  # padding stays zeros
+    return replace(item_of(pair, references, queries, flow, flip_reference, flip_query), detected=detected)
 
 
 def item_of(
@@ -121,10 +127,11 @@ def collate(items: Sequence[Item], least: tuple[int, int] = (1, 1)) -> Batch:
 
     least: clips to which references and queries are padded at least.
     """
-    most = max(item.boxes.shape[1] for item in items)
-    boxes = [F.pad(item.boxes, (0, 0, 0, most - item.boxes.shape[1])) for item in items]
+    boxes = equally_many([item.boxes for item in items])
+    most = boxes[0].shape[1]
     labels = [F.pad(item.labels, (0, most - item.labels.shape[1])) for item in items]
     flows = [item.flow for item in items if item.flow is not None]
+    detected = [item.detected for item in items if item.detected is not None]
     of_reference, of_query = least
     return Batch(
         references=pad_maps([item.references for item in items], of_reference),
@@ -136,7 +143,14 @@ def collate(items: Sequence[Item], least: tuple[int, int] = (1, 1)) -> Batch:
         target_labels=pad(labels, of_reference),
         asked=torch.tensor([item.asked for item in items]),
         flow=pad(flows, of_reference) if len(flows) == len(items) else None,
+        boxes=pad(equally_many(detected), of_reference) if len(detected) == len(items) else None,
     )
+
+
+def equally_many(boxes: Sequence[Tensor]) -> list[Tensor]:
+    """(T, K, 4) each -> the same with the largest K, padded with zeros."""
+    most = max((each.shape[1] for each in boxes), default=0)
+    return [F.pad(each, (0, 0, 0, most - each.shape[1])) for each in boxes]
 
 
 def pad_maps(maps: Sequence[Mapping[str, Tensor]], least: int) -> dict[str, Tensor]:

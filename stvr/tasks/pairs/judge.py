@@ -134,13 +134,13 @@ def answer_pair(
             scored = [ClipRecord(*clip) for clip in zip(every, scores, truth, strict=True)]
             probes["true boxes, the model's match score"] = PairRecord(pair.label, scored)
     shuffled = records[1] if len(records) > 1 else None
-    proposals = proposals_of(session.head, looks) or [clip.boxes for clip in detections[0]]
+    proposals = proposals_of(session.head, looks, queries[0]) or [clip.boxes for clip in detections[0]]
     return PairAnswers(records[0], shuffled, proposals, every, probes, pair, detections[0])
 
 
-def proposals_of(head: Localizer, looks: Sequence[Any]) -> list[Tensor]:
+def proposals_of(head: Localizer, looks: Sequence[Any], query: Query) -> list[Tensor]:
     """The proposals of every clip, (N, 4) in [0, 1]; an empty list for a head that has none to show."""
-    return [boxes.cpu() for look in looks for boxes in head.proposals_of(look) or []]
+    return [boxes.cpu() for look in looks for boxes in head.proposals_of(look, query) or []]
 
 
 def scores_of_boxes(
