@@ -85,8 +85,11 @@ class Localizer(Head):
     """A head that says where and when: it looks at a reference once, and is then asked with any number of queries.
 
     A look is all that does not depend on the query, of as many clips as its `len()` says; looks and the state of a
-    stream are values, so several threads may ask one head at once.
+    stream are values, so several threads may ask one head at once. time_contrast: the `contrast` of its scores in
+    `stvr.tubelets.link`.
     """
+
+    time_contrast: float | None = None
 
     def pool(self, features: Features, boxes: Tensor) -> Any:
         """What is in the boxes (Q, 4), one for each clip, xyxy in [0, 1]: the regions of a query, (Q, ...)."""

@@ -44,7 +44,7 @@ def oracle_link(
     tracks, rest = by_identity(clips, true, start, own_iou)
 
     def cut_by_score(tracks: Sequence[Track]) -> list[Scored]:
-        parts = [part for track in tracks for part in cut_in_time(fill(track, video, start), cut, max_gap)]
+        parts = [part for track in tracks for part in cut_in_time(fill(track, video, start), cut, None, max_gap)]
         return [part for part in parts if len(part.scores) >= min_clips]
 
     if in_time:

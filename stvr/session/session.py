@@ -149,14 +149,15 @@ class Session:
 
     def tubelets(self, query: Query, source: Source, report: Report | None = None) -> list[Tubelet]:
         """The tubelets of any source, best first, in its clips."""
-        return link(self.detections(query, source, report), source.span.video, source.span.start)
+        found = self.detections(query, source, report)
+        return link(found, source.span.video, source.span.start, contrast=self.head.time_contrast)
 
     def watch(self, query: Query, name: str, clips: Iterable[NDArray[np.uint8]]) -> Iterator[Tubelet]:
         """A live source, clip by clip of frames (F, S, S, 3) uint8 RGB: every tubelet as soon as it has ended.
 
         F and S are those of `session.spec.clip`. Memory does not grow. Of two that tell the same story, both come.
         """
-        linker = OnlineLinker(name)
+        linker = OnlineLinker(name, contrast=self.head.time_contrast)
         for look in self.fresh_looks(LiveClips(name, clips, self.eyes())):
             for clip in self.asked(look, query):
                 yield from linker.step(clip)

@@ -15,6 +15,7 @@ from stvr.tubelets.geometry import of_label, tube_cover
 from stvr.tubelets.overlaps import Floats
 
 MIN_SCORE, MIN_IOU, MAX_GAP, MIN_CLIPS, CUT = 0.05, 0.3, 2, 2, 0.5  # see `link`
+LOW, UP = 0.1, 0.7  # see `cut_in_time`
 
 # (clips, min_iou, max_gap) -> tracks
 LINKERS: Mapping[str, Callable[[Clips, float, int], list[Track]]] = {
@@ -34,9 +35,10 @@ class OnlineLinker:
     def __init__(
         self, video: str, start: int = 0, *, label: int = LABEL_SAME, min_score: float = MIN_SCORE,
         min_iou: float = MIN_IOU, max_gap: int = MAX_GAP, min_clips: int = MIN_CLIPS, cut: float = CUT,
+        contrast: float | None = None,
     ) -> None:  # fmt: skip
         self.video, self.start, self.label, self.min_score = video, start, label, min_score
-        self.max_gap, self.min_clips, self.cut = max_gap, min_clips, cut
+        self.max_gap, self.min_clips, self.cut, self.contrast = max_gap, min_clips, cut, contrast
         self._follower = OnlineFollower(min_iou, max_gap)
 
     def step(self, detections: Detections) -> list[Tubelet]:
@@ -48,7 +50,7 @@ class OnlineLinker:
         return self._tubelets(self._follower.finish())
 
     def _tubelets(self, tracks: Sequence[Track]) -> list[Tubelet]:
-        scored = as_tubelets(tracks, self.video, self.start, self.cut, self.max_gap, self.min_clips)
+        scored = as_tubelets(tracks, self.video, self.start, self.cut, self.contrast, self.max_gap, self.min_clips)
         return [each.tubelet for each in scored]
 
 
@@ -64,33 +66,34 @@ def link(
     max_gap: int = MAX_GAP,
     min_clips: int = MIN_CLIPS,
     cut: float = CUT,
+    contrast: float | None = None,
     nms_iou: float = 0.3,
     max_tubelets: int = 10,
 ) -> list[Tubelet]:
     """Where and when: the detections of one label, clip by clip from clip `start` on, as tubelets, best first.
 
     A detection below `min_score` is not read. An actor is followed by IoU >= `min_iou`, as the `linker` of LINKERS does
-    it; up to `max_gap` clips without a detection are filled by linear interpolation. A tubelet lasts
-    where its score, after a median over three clips, is at least `cut` x its peak (see `cut_in_time`) and for at
-    least `min_clips` clips. Of two that tell the same story (`nms_iou`, see `suppress`) one stays.
+    it; up to `max_gap` clips without a detection are filled by linear interpolation. A tubelet lasts where its score,
+    after a median over three clips, is at least `cut` x its peak, or more with a `contrast` (see `cut_in_time`), and
+    for at least `min_clips` clips. Of two that tell the same story (`nms_iou`, see `suppress`) one stays.
     The score of a tubelet is the mean of the scores of its clips, filled ones included.
     Which detection of a clip comes first does not matter.
     """
     if linker not in LINKERS:
         raise ValueError(f"{linker!r} is no linker; there are: {', '.join(LINKERS)}.")
     tracks = LINKERS[linker]([read_clip(clip, label, min_score) for clip in detections], min_iou, max_gap)
-    kept = suppress(as_tubelets(tracks, video, start, cut, max_gap, min_clips), nms_iou)
+    kept = suppress(as_tubelets(tracks, video, start, cut, contrast, max_gap, min_clips), nms_iou)
     return sorted((each.tubelet for each in kept), key=lambda tubelet: -tubelet.score)[:max_tubelets]
 
 
 def as_tubelets(
-    tracks: Sequence[Track], video: str, start: int, cut: float, max_gap: int, min_clips: int
+    tracks: Sequence[Track], video: str, start: int, cut: float, contrast: float | None, max_gap: int, min_clips: int
 ) -> list[Scored]:
     """What of each track lasts, filled and cut in time."""
     return [
         tubelet
         for track in tracks
-        for tubelet in cut_in_time(fill(track, video, start), cut, max_gap)
+        for tubelet in cut_in_time(fill(track, video, start), cut, contrast, max_gap)
         if len(tubelet.scores) >= min_clips
     ]
 
@@ -120,14 +123,20 @@ def fill(track: Track, video: str, start: int) -> Scored:
     return Scored.over(Span(video, start + int(clips[0]), start + int(clips[-1]) + 1), filled[:, :4], filled[:, 4])
 
 
-def cut_in_time(track: Scored, cut: float, max_gap: int) -> list[Scored]:
+def cut_in_time(track: Scored, cut: float, contrast: float | None, max_gap: int) -> list[Scored]:
     """When does it happen? The runs of clips whose score, a median over three clips, is at least `cut` x the peak.
 
+    contrast: of a track whose scores span more than that, from its LOW quantile to its peak, they are at least UP of
+    the way from the one to the other as well: somebody does it for a part of the time. None for no such rule.
     The median keeps edges where they are and lets no single clip begin or end an answer. A dip of at most `max_gap`
     clips does not part a run. An actor who does it twice gives two tubelets.
     """
     smooth = median_filter(track.scores, size=3, mode="nearest")
-    held = np.flatnonzero(smooth >= cut * smooth.max())
+    peak, low = smooth.max(), np.quantile(smooth, LOW)
+    least = cut * peak
+    if contrast is not None and peak - low > contrast:
+        least = max(least, low + UP * (peak - low))
+    held = np.flatnonzero(smooth >= least)
     runs = np.split(held, np.flatnonzero(np.diff(held) > max_gap + 1) + 1)
     return [track.part(int(run[0]), int(run[-1])) for run in runs]
 

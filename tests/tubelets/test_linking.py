@@ -80,6 +80,18 @@ def test_an_actor_who_does_it_twice_gives_two_tubelets_and_a_flicker_does_not_pa
     assert sorted((each.span.start, each.span.stop) for each in tubelets) == [(0, 5), (10, 13)]
 
 
+def test_where_scores_span_much_the_cut_lies_higher():
+    """By hand: the 10 % quantile is .5 and the peak .95, so .815 is asked for, in place of .475."""
+    scores = [0.5] * 6 + [0.95] * 5 + [0.7] * 4
+    clips = [detections((actor(0.5), score)) for score in scores]
+    (whole,) = link(clips, "film", 0)
+    (part,) = link(clips, "film", 0, contrast=0.4)
+    assert (whole.span.start, whole.span.stop) == (0, 15)
+    assert (part.span.start, part.span.stop) == (6, 11)
+    (even,) = link(clips, "film", 0, contrast=0.46)  # the scores do not span that much
+    assert (even.span.start, even.span.stop) == (0, 15)
+
+
 def test_the_same_actor_found_twice_is_answered_once():
     clips = [detections((actor(0.5), 0.9), (actor(0.52), 0.6)) for _ in range(6)]
     (only,) = link(clips, "v", 0)
