@@ -75,7 +75,7 @@ def figures(session: Session, query: object, video: Joined, truth: Span) -> dict
     detections = session.detections(query, source)  # type: ignore[arg-type]
     best = np.array([float(each.scores[0]) if len(each.scores) else 0.0 for each in detections])
     inside = [truth.start <= int(clip) < truth.stop for clip in np.argsort(-best, kind="stable")]
-    answers = link(detections, name, 0)
+    answers = link(detections, name, 0, contrast=session.head.time_contrast)
     shared = answers[0].span.overlap(truth) if answers else None
     overlap = len(shared) / (len(answers[0].span) + len(truth) - len(shared)) if shared else 0.0
     return {"clip AP": average_precision(inside, sum(inside)), "temporal IoU": overlap,
