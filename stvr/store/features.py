@@ -121,7 +121,7 @@ class FeatureStore:
 
     def folder(self, video: str) -> str:
         """Where a video lies. Earlier releases kept names in the file's own Unicode form, not always C."""
-        folder = folder_of(video)
+        folder = folder_of(unicodedata.normalize("NFC", video))
         older = folder if folder.isascii() else folder_of(unicodedata.normalize("NFD", video))
         is_older = older != folder and self.place.read(f"{folder}/zarr.json") is None
         return older if is_older and self.place.read(f"{older}/zarr.json") is not None else folder
