@@ -60,7 +60,7 @@ def renamed(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> bool:
 
 def read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"{path}: wanted a TOML file of options, but it cannot be read: {reason}.") from None

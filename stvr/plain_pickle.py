@@ -32,11 +32,27 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not data")
 
 
+def _plain_text(text: str, encoding: str) -> bytes:
+    """codecs.encode as protocol 0 to 2 of Python 3 writes bytes: text whose characters are the bytes."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"it encodes text as {encoding!r}, wanted latin1")
+    return text.encode("latin1")
+
+
+def _plain_buffer(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray[Any, Any]:
+    """numpy's _frombuffer, as protocol 5 writes arrays."""
+    if not isinstance(data, (bytes, bytearray)) or not isinstance(dtype, np.dtype) or dtype.hasobject:
+        raise pickle.UnpicklingError("it holds an array of something else than plain numbers")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if order == "F" else "C")
+
+
 _RECONSTRUCT = np.empty(0).__reduce__()[0]
 _SCALAR = np.float64(0).__reduce__()[0]
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy.core.numeric", "_frombuffer"): _plain_buffer,
+    ("_codecs", "encode"): _plain_text,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): _plain_dtype,
 }

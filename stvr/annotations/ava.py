@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping
-from io import StringIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import Field
 
+from stvr.annotations.cells import read_cells, with_point
 from stvr.annotations.held_out import HeldOut, released_labels
 from stvr.annotations.reader import Reader, ReaderOptions
-from stvr.annotations.rows import EDGES, Annotations, Rows
+from stvr.annotations.rows import EDGES, Annotations, LeftOut, Rows
+from stvr.texts import read_text
+from stvr.video_names import plain_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 AVA_COLUMNS = ["video", "second", *EDGES, "label", "person"]
 FIFTEEN_MINUTES = (900, 1800)  # seconds: the part of every film that AVA annotates and the authors' references stay in
+LARGEST = 10**9  # that an id or a moment may be
 STAND = 12  # the id of "stand" in AVA's label maps, by which they are known
 
 
@@ -39,7 +42,7 @@ class AvaOptions(LabelOptions):
 
 def read_ava(path: Path, *, names: Mapping[int, str] | None = None, excluded: set[tuple[str, int]] | None = None,
              offset_seconds: int = 0) -> Rows:
-    """Reads `video,second,x1,y1,x2,y2,action_id,person_id`, one row a label, no header; a box stands for its second.
+    """Reads `video,second,x1,y1,x2,y2,action_id,person_id`, one row a label; a box stands for its second.
 
     A row with a video and a second alone says that nobody is there and adds nothing.
 
@@ -50,11 +53,11 @@ def read_ava(path: Path, *, names: Mapping[int, str] | None = None, excluded: se
     """
     import pandas as pd
 
-    table = read_cells(path)
+    table = read_boxes(path)
     rows = pd.DataFrame({
-        "line": table.index + 1,
-        "video": table["video"].str.strip(),
-        "person": table["person"].str.strip(),
+        "line": table.index,
+        "video": plain_names(table["video"]),
+        "person": table["person"],
         "start": read_whole(table, "second", path) - offset_seconds,
         "label": read_whole(table, "label", path),
         **{edge: read_number(table, edge, path) for edge in EDGES},
@@ -63,15 +66,22 @@ def read_ava(path: Path, *, names: Mapping[int, str] | None = None, excluded: se
         first = rows[rows["start"] < 0].iloc[0]
         raise ValueError(f"{path.name}, line {first.line}: second {first.start + offset_seconds} is before the offset "
                          f"of {offset_seconds} s. Use offset 0 for videos that were not cut.")
+    left_out = []
     if excluded:
         seconds = rows["start"] + offset_seconds
-        rows = rows[[moment not in excluded for moment in zip(rows["video"], seconds, strict=True)]]
-    return Rows(path.name, rows.assign(stop=rows["start"] + 1), dict(names or {}))
+        trusted = [moment not in excluded for moment in zip(rows["video"], seconds, strict=True)]
+        if not all(trusted):
+            left_out = [LeftOut(len(rows) - sum(trusted), "rows", "at excluded timestamps")]
+        rows = rows[trusted]
+    return Rows(path.name, rows.assign(stop=rows["start"] + 1), dict(names or {}), left_out=left_out)
 
 
 def read_label_map(path: Path) -> dict[int, str]:
-    """Reads a .pbtxt of either dialect, item {name id} or label {name label_id label_type}, or lines `14: walk`."""
-    text = path.read_text(encoding="utf-8")
+    """Reads a .pbtxt of either dialect, item {name id} or label {name label_id label_type}, or lines `14: walk`.
+
+    Between id and name of a line there may be a comma, a semicolon or a tab, too.
+    """
+    text = read_text(path)
     names: dict[int, str] = {}
     for block in re.finditer(r"\b(?:item|label)\s*\{((?:[^{}\"']|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')*)\}", text):
         name = re.search(r"\bname\s*:\s*(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)')", block[1])
@@ -80,7 +90,8 @@ def read_label_map(path: Path) -> dict[int, str]:
             line = text.count("\n", 0, block.start()) + 1
             raise ValueError(f"{path.name}, line {line}: wanted one name and one new id (or label_id) in each item.")
         names[int(index[1])] = re.sub(r"\\(.)", r"\1", name[1] if name[1] is not None else name[2])
-    names = names or {int(number): name for number, name in re.findall(r"^\s*(\d+)\s*:\s*(\S.*?)\s*$", text, re.M)}
+    lines = re.findall(r"^[ \"]*(\d+)[ \"]*[:,;\t][ \"]*([^\s\"].*?)[ \"]*$", text, re.M)
+    names = names or {int(number): name for number, name in lines}
     if not names:
         raise ValueError(f"{path.name} names no action, wanted blocks like: item {{ name: \"walk\" id: 14 }}")
     return names
@@ -88,63 +99,69 @@ def read_label_map(path: Path) -> dict[int, str]:
 
 def read_excluded(path: Path) -> set[tuple[str, int]]:
     """Reads `video,second` rows: moments whose annotations cannot be trusted."""
-    excluded = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        video, comma, second = line.rpartition(",")
-        if not line.strip():
-            continue
-        if not comma or not second.strip().isdecimal():
-            raise ValueError(f"{path.name}, line {number}: wanted video,second, not {line!r}.")
-        excluded.add((video, int(second)))
+    cells, excluded = read_cells(path), set()
+    for index, row in enumerate(cells.rows):
+        second = cells.number(row[-1], "second", cells.where(index)) if len(row) == 2 else 0.5
+        if second != round(second):
+            raise ValueError(f"{cells.where(index)}: wanted video,second, not {','.join(row)!r}.")
+        excluded.add((plain_name(row[0]), int(second)))
     return excluded
 
 
-def read_cells(path: Path) -> pd.DataFrame:
-    """The cells as text, indexed by line from 0; lines without a box are left out."""
+def read_boxes(path: Path) -> pd.DataFrame:
+    """The cells of AVA's eight columns as text, indexed by line; a header and rows without a box are left out."""
     import pandas as pd
 
-    text = path.read_text(encoding="utf-8-sig")
-    lines = text.splitlines()
-    for number, line in enumerate(lines, start=1):
-        if line.count(",") != len(AVA_COLUMNS) - 1 and line.strip():
-            raise ValueError(f"{path.name}, line {number}: {_why_not_eight(line, line.count(',') + 1)}")
-    if not any(lines):
+    cells = read_cells(path, len(AVA_COLUMNS))
+    if not cells.rows:
         raise ValueError(f"{path.name} is empty, wanted rows {','.join(AVA_COLUMNS)}.")
-    table = pd.read_csv(StringIO("\n".join(lines)), names=AVA_COLUMNS, dtype=str, keep_default_na=False, header=None,
-                        quoting=csv.QUOTE_NONE, skip_blank_lines=False, na_filter=False)
-    boxless = table["label"].fillna("").str.strip() == ""
-    if boxless.any():  # a video and a second alone, or an empty line
-        boxless &= (table[AVA_COLUMNS[2:]].fillna("").map(str.strip) == "").all(axis=1)
-    return table[~boxless]
+    kept = [index for index, row in enumerate(cells.rows) if any(row[2:]) and not (index == 0 and is_header(row))]
+    for index, row in enumerate(cells.rows):
+        if len(row) != len(AVA_COLUMNS) and (any(row[2:]) or len(row) == 1):
+            raise ValueError(f"{cells.where(index)}: {_why_not_eight(row)}")
+    rows = [cells.rows[index] for index in kept]
+    if cells.delimiter != ",":
+        rows = [[with_point(cell, cells.delimiter) for cell in row] for row in rows]
+    return pd.DataFrame(rows, columns=AVA_COLUMNS, index=[cells.lines[index] for index in kept], dtype=str)
 
 
-def _why_not_eight(line: str, count: int) -> str:
+def is_header(row: Sequence[str]) -> bool:
+    """Whether a row names AVA's columns in AVA's order, whatever it calls the others than the box's."""
+    return [cell.lower() for cell in row[2:6]] == EDGES and not row[6].lower().startswith(("person", "entity", "score"))
+
+
+def plain_names(texts: pd.Series) -> pd.Series:
+    return texts.map({text: plain_name(text) for text in texts.unique()})
+
+
+def _why_not_eight(row: Sequence[str]) -> str:
     wanted = f"wanted 8 columns ({','.join(AVA_COLUMNS)})"
-    if "\t" in line:
+    if any("\t" in cell for cell in row):
         return f"{wanted} between commas, this line has tabs. Replace the tabs with commas."
-    if count == 7:
+    if len(row) == 7:
         return (f"{wanted}, this line has 7: files without a person id (AVA v1.0, predictions) cannot be linked. Use "
                 "the files of AVA v2.1 or v2.2; to score predictions, use `stvr score ava`.")
-    return f"{wanted}, this line has {count}."
+    return f"{wanted}, this line has {len(row)}."
 
 
 def read_number(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     import pandas as pd
 
-    numbers = pd.to_numeric(table[column], errors="coerce")
-    if numbers.isna().any():
-        line = numbers.index[numbers.isna()][0]
-        raise ValueError(f"{path.name}, line {line + 1}: {column} is {table[column][line]!r}, wanted a number.")
-    return numbers.astype(float)
+    numbers = pd.to_numeric(table[column], errors="coerce").astype(float)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        line = numbers.index[wrong][0]
+        raise ValueError(f"{path.name}, line {line}: {column} is {table[column][line]!r}, wanted a number.")
+    return numbers
 
 
 def read_whole(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
     """Whole numbers, with or without leading zeros: '0902' and '902' are the same second."""
     numbers = read_number(table, column, path)
-    broken = numbers != numbers.round()
+    broken = (numbers != numbers.round()) | (numbers.abs() > LARGEST)
     if broken.any():
         line = numbers.index[broken][0]
-        raise ValueError(f"{path.name}, line {line + 1}: {column} is {table[column][line]!r}, wanted a whole number.")
+        raise ValueError(f"{path.name}, line {line}: {column} is {table[column][line]!r}, wanted a whole number.")
     return numbers.astype(int)
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, rate_of, video_name
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, named_as_given, rate_of
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import Rows, stack
+from stvr.video_names import plain_name
 
 CORNERS = ("xtl", "ytl", "xbr", "ybr")
 
@@ -61,7 +62,7 @@ def read_cvat(path: Path, frame_rates: FrameRates, *, attribute: str | None = No
     Raises: ValueError for a file that is not CVAT's, LookupError for a video whose rate is not known.
     """
     file = read_cvat_file(path)
-    video = video_name(file.source)
+    video = plain_name(file.source)
     rate = rate_of(video, frame_rates)
     if rate is None:
         raise LookupError(f"{path.name} annotates {file.source!r}, whose frame rate is not known. Give --videos with "
@@ -78,7 +79,8 @@ def read_cvat(path: Path, frame_rates: FrameRates, *, attribute: str | None = No
         raise ValueError(f"{path.name} holds no track{f' with the attribute {attribute!r}' if attribute else ''}. "
                          "Annotate in CVAT's track mode and export as `CVAT for video 1.1`.")
     extents = {} if file.num_frames is None else {video: (0.0, file.num_frames / rate)}
-    return Rows(path.name, stack(parts), names, extents)
+    rows = Rows(path.name, stack(parts), names, extents)
+    return named_as_given(rows, frame_rates)
 
 
 def actions_of(track: Track, attribute: str | None) -> list[tuple[str, ...]]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from stvr.annotations.reader import ReaderOptions
-from stvr.annotations.rows import EDGES
+from stvr.annotations.rows import EDGES, LeftOut, Rows, with_shared_videos
+from stvr.video_names import ByVideo
 
 if TYPE_CHECKING:
     import pandas as pd
 
+NO_FILE = "no video file has their name"
 FrameRates = Mapping[str, float] | float  # frames a second: by video name, or one rate for all videos
 
 
@@ -25,7 +26,7 @@ class FrameOptions(ReaderOptions):
     fps: float | None = None
 
     def rates(self) -> FrameRates:
-        """ValueError where neither is known."""
+        """By video under any spelling of its name, or of all videos. ValueError where neither is known."""
         rates = self.fps if self.frame_rates is None else self.frame_rates
         if rates is None:
             raise ValueError("these annotations count frames but do not say how many there are in a second. "
@@ -46,24 +47,49 @@ def frame_rows(video: str, person: str, label: int, frames: ArrayLike, boxes: Ar
     return rows
 
 
+def before_end(parts: Sequence[pd.DataFrame], num_frames: int, where: str) -> tuple[list[pd.DataFrame], list[LeftOut]]:
+    """The rows of frames that their video has, and what is left out. num_frames: as the file says; 0: it does not."""
+    if not num_frames:
+        return list(parts), []
+    kept = [rows[rows["line"] < num_frames] for rows in parts]
+    count = sum(map(len, parts)) - sum(map(len, kept))
+    late = [LeftOut(count, "boxes", f"they lie after the last of the video's {num_frames} frames", where)]
+    return [rows for rows in kept if len(rows)], late if count else []
+
+
 def rate_of(video: str, frame_rates: FrameRates) -> float | None:
     """Frames a second of a video; None where it is not among the videos to keep. ValueError for an impossible rate."""
-    rate = frame_rates.get(video) if isinstance(frame_rates, Mapping) else frame_rates
+    if isinstance(frame_rates, Mapping):
+        rate = (frame_rates if isinstance(frame_rates, ByVideo) else ByVideo(frame_rates)).get(video)
+    else:
+        rate = frame_rates
     if rate is not None and not 0 < rate < 10_000:
         raise ValueError(f"the frame rate of {video!r} is {rate}, wanted more than 0 frames a second.")
     return rate
 
 
+def kept_rates(videos: Iterable[str], frame_rates: FrameRates, source: str) -> tuple[dict[str, float], list[LeftOut]]:
+    """Frames a second of each video that is to be kept, and what is left out.
+
+    Raises LookupError where none is to be kept.
+    """
+    every = list(dict.fromkeys(videos))
+    known = ByVideo(frame_rates) if isinstance(frame_rates, Mapping) else frame_rates
+    rates = {video: rate for video in every if (rate := rate_of(video, known)) is not None}
+    if not rates:
+        raise no_video_kept(source, len(every), frame_rates)
+    gone = [video for video in every if video not in rates]
+    return rates, [LeftOut(len(gone), "videos", NO_FILE, source, gone)] if gone else []
+
+
+def named_as_given(rows: Rows, frame_rates: FrameRates) -> Rows:
+    """The rows with the names that frame_rates gives the videos; without any, with the file's own."""
+    return with_shared_videos([rows], frame_rates)[0] if isinstance(frame_rates, Mapping) else rows
+
+
 def no_video_kept(source: str, count: int, frame_rates: FrameRates) -> LookupError:
     """The error of a source that annotates `count` videos, but none of those in frame_rates."""
-    if not isinstance(frame_rates, Mapping):
+    if not isinstance(frame_rates, Mapping) or not count:
         return LookupError(f"{source} annotates no video.")
     return LookupError(f"{source} annotates {count} videos, none among the {len(frame_rates)} given. The video files "
                        "must have the names that the annotations use.")
-
-
-def video_name(text: object) -> str:
-    """"sport/v_1_c001.mp4" as "v_1_c001": a video has the name of its file."""
-    name = PurePosixPath(str(text).replace("\\", "/")).name
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and stem and suffix.isalnum() and len(suffix) <= 4 and not suffix.isdecimal() else name

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stvr.annotations.rows import Annotations, Label
+from stvr.texts import read_text
 
 HeldOut = Mapping[str, Collection[Label]]  # "val" and "test" -> labels
 VAL = "val:"  # marks a label that is held out for validation
@@ -44,7 +45,7 @@ def parse_labels(text: str, names: Mapping[int, str] | None = None, split: str =
 def read_labels(path: Path, names: Mapping[int, str] | None = None, split: str = "test") -> set[Label]:
     """The labels of one split, from a file with one label a line, each as in `parse_label`."""
     labels = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         try:
             labels |= parse_labels(line, names, split)
         except ValueError as error:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, no_video_kept, rate_of, video_name
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, kept_rates, named_as_given, rate_of
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import Rows, stack
 from stvr.annotations.tubes_json import read_tube_truth, refuse_pickle
+from stvr.texts import read_text
+from stvr.video_names import ByVideo, plain_name
 
 NUM_CLASSES = 21
 MASK = "part_mask"  # the variable in every puppet_mask.mat: (rows, columns, frames), above 0 where the actor is
@@ -45,21 +48,18 @@ def read_jhmdb(folder: Path, frame_rates: FrameRates) -> Rows:
         raise FileNotFoundError(f"{folder} holds no class/video/puppet_mask.mat. Give the folder puppet_mask of "
                                 "JHMDB's puppet_mask.zip.")
     classes = sorted({file.parent.parent.name for file in files})
+    masks = {plain_name(file.parent.relative_to(folder)): file for file in files}
+    rates, left_out = kept_rates(masks, frame_rates, folder.name)
     parts, extents = [], {}
-    for file in files:
-        video = file.parent.name
-        rate = rate_of(video, frame_rates)
-        if rate is None:
-            continue
-        mask = read_mask(file)
+    for video, rate in rates.items():
+        mask = read_mask(masks[video])
         frames, boxes = mask_boxes(mask)
         height, width, num_frames = mask.shape
         extents[video] = (0.0, num_frames / rate)
-        label = classes.index(file.parent.parent.name) + 1
+        label = classes.index(masks[video].parent.parent.name) + 1
         parts.append(frame_rows(video, "0", label, frames, boxes, rate, (width, height)))
-    if not parts:
-        raise no_video_kept(str(folder), len(files), frame_rates)
-    return Rows(folder.name, stack(parts), dict(enumerate(classes, start=1)), extents)
+    rows = Rows(folder.name, stack(parts), dict(enumerate(classes, start=1)), extents, left_out, "frame")
+    return named_as_given(rows, frame_rates)
 
 
 def read_mask(file: Path) -> NDArray[np.bool_]:
@@ -101,19 +101,20 @@ def read_splits(folder: Path, number: int) -> dict[str, str]:
         raise FileNotFoundError(f"{folder} holds no file *_test_split{number}.txt. Give JHMDB's folder splits.")
     splits: dict[str, str] = {}
     for file in files:
-        for count, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        for count, line in enumerate(read_text(file).split("\n"), start=1):
             words = line.split()
             if words and (len(words) != 2 or words[1] not in ("0", "1", "2")):
                 raise ValueError(f"{file.name}, line {count}: wanted a video and 1 (train) or 2 (test), not {line!r}.")
             if words and words[1] != "0":
-                splits[video_name(words[0])] = {"1": "train", "2": "test"}[words[1]]
+                splits[plain_name(words[0])] = {"1": "train", "2": "test"}[words[1]]
     return splits
 
 
 def read(folder: Path, options: JhmdbOptions) -> Rows:
     rates, parts = options.rates(), options.parts()
     if parts is not None:
-        rates = {video: rate for video in parts if (rate := rate_of(video, rates)) is not None}
+        known = ByVideo(rates) if isinstance(rates, Mapping) else rates
+        rates = ByVideo({video: rate for video in parts if (rate := rate_of(video, known)) is not None})
     return read_jhmdb(folder, rates)
 
 

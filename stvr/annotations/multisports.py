@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from stvr.annotations.ava import LabelOptions, read_cells, read_number, read_whole
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, no_video_kept, rate_of, video_name
+from stvr.annotations.ava import LabelOptions, plain_names, read_boxes, read_number, read_whole
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, kept_rates, named_as_given
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import EDGES, Rows
@@ -36,23 +36,22 @@ def read_multisports(path: Path, *, names: Mapping[int, str] | None = None, fram
     if path.suffix.lower() == ".json":
         return read_tube_truth(path, frame_rates)
     refuse_pickle(path)
-    table = read_cells(path)
-    videos = table["video"].map({text: video_name(text) for text in table["video"].unique()})
+    table = read_boxes(path)
+    videos = plain_names(table["video"])
     label = read_whole(table, "label", path)
-    rates = videos.map({video: rate_of(video, frame_rates) for video in videos.unique()}).astype(float)
     frames = read_whole(table, "second", path) - FIRST_FRAME
     if (frames < 0).any():
-        raise ValueError(f"{path.name}, line {frames.index[frames < 0][0] + 1}: frames are counted from {FIRST_FRAME}.")
+        raise ValueError(f"{path.name}, line {frames.index[frames < 0][0]}: frames are counted from {FIRST_FRAME}.")
+    known, left_out = kept_rates(videos, frame_rates, path.name)
+    rates = videos.map(known).astype(float)
     rows = pd.DataFrame({
-        "line": table.index + 1, "video": videos, "label": label,
-        "person": label.astype(str) + "." + table["person"].str.strip(),
+        "line": table.index, "video": videos, "label": label,
+        "person": label.astype(str) + "." + table["person"],
         "start": frames / rates, "stop": (frames + 1) / rates,
         **{edge: read_number(table, edge, path) for edge in EDGES},
     })  # fmt: skip
-    kept = rows[rates.notna()]
-    if not len(kept):
-        raise no_video_kept(path.name, videos.nunique(), frame_rates)
-    return Rows(path.name, kept, dict(names or {}))
+    found = Rows(path.name, rows[rates.notna()], dict(names or {}), left_out=left_out)
+    return named_as_given(found, frame_rates)
 
 
 def read(path: Path, options: MultiSportsOptions) -> Rows:
@@ -60,7 +59,7 @@ def read(path: Path, options: MultiSportsOptions) -> Rows:
 
 
 def recognises(path: Path, first_line: str) -> bool:
-    return path.suffix.lower() == ".json" or first_line.split(",")[0].endswith((".mp4", ".avi", ".mkv"))
+    return path.suffix.lower() == ".json" or first_line.split(",")[0].strip('" ').endswith((".mp4", ".avi", ".mkv"))
 
 
 MULTISPORTS = Reader(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
+from stvr.annotations.cells import Cells, read_headed
 from stvr.annotations.reader import Reader, ReaderOptions
 from stvr.annotations.rows import EDGES, Rows
+from stvr.video_names import ByVideo, plain_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,69 +29,57 @@ class TableOptions(ReaderOptions):
 
 
 def read_table(path: Path, *, sizes: Sizes | None = None) -> Rows:
-    """Reads a CSV whose header names video, seconds, x1, y1, x2, y2, person and label (a word), in any order.
+    """Reads a table whose header names video, seconds, x1, y1, x2, y2, person and label (a word), in any order.
 
-    A person with two labels at one moment has two rows. Boxes are shares of the picture, or pixels where the columns
-    width and height are there or `sizes` gives (width, height) for the video. Ids count the labels in sorted order
-    from 1.
+    Between the cells there are commas, semicolons or tabs. A person with two labels at one moment has two rows. Boxes
+    are shares of the picture, or pixels where the columns width and height are there or `sizes` gives (width, height)
+    for the video. Ids count the labels in sorted order from 1.
     Raises: ValueError with the line and column of the first cell that is wrong.
     """
     import pandas as pd
 
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in TABLE_COLUMNS if column not in (reader.fieldnames or [])]
-        if missing:
-            raise ValueError(f"{path.name} has no column {', '.join(missing)}. Wanted the header "
-                             f"{','.join(TABLE_COLUMNS)}, and width,height too if the boxes are in pixels.")
-        records = [_read_record(row, reader.line_num, path.name, sizes) for row in reader]
+    cells, places = read_headed(path, TABLE_COLUMNS, ", and width,height too if the boxes are in pixels")
+    found = None if sizes is None else ByVideo(sizes)
+    records = [_read_record({name: row[place] for name, place in places.items()}, cells, index, found)
+               for index, row in enumerate(cells.rows)]
     if not records:
         raise ValueError(f"{path.name} holds a header and no row.")
     rows = pd.DataFrame(records)
     names = dict(enumerate(sorted(set(rows["name"])), start=1))
     rows["label"] = rows["name"].map({name: index for index, name in names.items()})
     rows["stop"] = _stops(rows)
-    return Rows(path.name, rows, names)
+    return Rows(path.name, rows, names, in_pixels="width" in rows)
 
 
-def _read_record(row: Mapping[str, str | None], line: int, source: str, sizes: Sizes | None) -> dict[str, object]:
-    where = f"{source}, line {line}"
-    words = {column: (row[column] or "").strip() for column in ("video", "person", "label")}
-    for column, word in words.items():
-        if not word:
+def _read_record(row: Mapping[str, str], cells: Cells, index: int, sizes: Sizes | None) -> dict[str, object]:
+    where = cells.where(index)
+    for column in ("video", "person", "label"):
+        if not row[column]:
             raise ValueError(f"{where}: {column} is empty.")
-    start = _number(row, "seconds", where)
+    start = cells.number(row["seconds"], "seconds", where)
     if start < 0:
         raise ValueError(f"{where}: seconds is {start:g}, wanted 0 or more.")
-    width, height = _size(row, where, words["video"], sizes)
-    edges = {edge: _number(row, edge, where) / (width if edge[0] == "x" else height) for edge in EDGES}
-    return {"line": line, "video": words["video"], "person": words["person"], "name": words["label"],
-            "start": start, **edges}
+    size = _size(row, cells, where, sizes)
+    sides = {"width": size[0], "height": size[1]} if size else {}
+    edges = {edge: cells.number(row[edge], edge, where) / sides.get("width" if edge[0] == "x" else "height", 1.0)
+             for edge in EDGES}
+    return {"line": cells.lines[index], "video": plain_name(row["video"]), "person": row["person"],
+            "name": row["label"], "start": start, **edges, **sides}
 
 
-def _size(row: Mapping[str, str | None], where: str, video: str, sizes: Sizes | None) -> tuple[float, float]:
-    """What the box is divided by: the picture's size, or 1 where boxes are shares already."""
+def _size(row: Mapping[str, str], cells: Cells, where: str, sizes: Sizes | None) -> tuple[float, float] | None:
+    """What the box is divided by: the picture's size; None where boxes are shares already."""
     if "width" in row and "height" in row:
-        size = _number(row, "width", where), _number(row, "height", where)
-    elif sizes is not None:
-        if video not in sizes:
-            raise ValueError(f"{where}: the size of video {video!r} is not known. Give columns width and height.")
-        size = sizes[video]
+        size = cells.number(row["width"], "width", where), cells.number(row["height"], "height", where)
+    elif sizes is None:
+        return None
+    elif row["video"] in sizes:
+        size = sizes[row["video"]]
     else:
-        return 1.0, 1.0
+        raise ValueError(f"{where}: the size of video {row['video']!r} is not known. Give columns width and height.")
     if min(size) <= 0:
         raise ValueError(f"{where}: the picture is {size[0]:g} x {size[1]:g} pixels, wanted at least 1 x 1.")
     return size
-
-
-def _number(row: Mapping[str, str | None], column: str, where: str) -> float:
-    try:
-        number = float(row[column] or "")
-    except ValueError:
-        raise ValueError(f"{where}: {column} is {row[column]!r}, wanted a number.") from None
-    if not np.isfinite(number):
-        raise ValueError(f"{where}: {column} is {row[column]!r}, wanted a finite number.")
-    return number
 
 
 def _stops(rows: pd.DataFrame) -> pd.Series:
@@ -107,7 +97,7 @@ def read(path: Path, options: TableOptions) -> Rows:
 
 
 def recognises(path: Path, first_line: str) -> bool:
-    return set(TABLE_COLUMNS) <= {cell.strip() for cell in first_line.split(",")}
+    return set(TABLE_COLUMNS) <= set(re.split(r'[ ",;\t]+', first_line.lower()))
 
 
 TABLE = Reader(

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
+from stvr.annotations.ava import LARGEST
+from stvr.annotations.cells import read_headed
 from stvr.annotations.rows import EDGES
 from stvr.metrics.video_map import LabelledTubelet
 from stvr.structures import Span, Tubelet
+from stvr.texts import read_json, read_text
 
 KEY = ["video", "label", "tubelet"]
 
@@ -29,21 +31,20 @@ def read_labelled_tubelets(path: Path, inclusive: bool = False) -> list[Labelled
 
     Raises ValueError with the place of the first fault.
     """
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".tsv"):
         return from_table(path, inclusive)
-    text = path.read_text(encoding="utf-8-sig")
-    return [from_json(each, f"{path.name}, tubelet {i}", inclusive) for i, each in enumerate(objects(text, path))]
+    return [from_json(each, f"{path.name}, tubelet {i}", inclusive) for i, each in enumerate(objects(path))]
 
 
-def objects(text: str, path: Path) -> list[Any]:
+def objects(path: Path) -> list[Any]:
     """One JSON document, or a document a line."""
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = read_json(path)
+    except ValueError as error:
         try:
-            content = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except json.JSONDecodeError:
-            raise ValueError(f"{path.name} is neither JSON nor JSON Lines: {error}.") from None
+            content = [json.loads(line) for line in read_text(path).split("\n") if line.strip()]
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError(f"{path.name} is neither JSON nor JSON Lines: {error}") from None
     if isinstance(content, dict):
         content = content.get("tubelets", [content])
     if not isinstance(content, list):
@@ -56,39 +57,36 @@ def from_json(each: Any, where: str, inclusive: bool) -> LabelledTubelet:
         boxes = np.array(each["boxes"], np.float64)
         video, label, start = str(each["video"]), str(each["label"]), int(each["start"])
         score = float(each.get("score", 1.0))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{where}: wanted video, label, start, boxes and a score ({type(error).__name__}: {error}).") \
             from None
     return tubelet(video, label, start, boxes, score, where, inclusive)
 
 
 def from_table(path: Path, inclusive: bool) -> list[LabelledTubelet]:
-    table = pd.read_csv(path, dtype={name: str for name in KEY}, keep_default_na=False)
-    if missing := [name for name in [*KEY, "frame", *EDGES] if name not in table.columns]:
-        raise ValueError(f"{path.name} has no column {', '.join(missing)}; wanted the header "
-                         f"{','.join([*KEY, 'frame', *EDGES])} and, for detections, score.")
-    numeric = [name for name in ["frame", *EDGES, "score"] if name in table.columns]
-    table[numeric] = table[numeric].apply(pd.to_numeric, errors="coerce")
-    if table[numeric].isna().any(axis=None):
-        line = int(np.flatnonzero(table[numeric].isna().any(axis=1))[0]) + 2
-        raise ValueError(f"{path.name}, line {line}: wanted numbers in {', '.join(numeric)}.")
+    cells, places = read_headed(path, [*KEY, "frame", *EDGES], " and, for detections, score")
+    numeric = ["frame", *EDGES, *(["score"] if "score" in places else [])]
+    groups: dict[tuple[str, ...], list[list[float]]] = {}
+    for index, row in enumerate(cells.rows):
+        numbers = [cells.number(row[places[name]], name, cells.where(index)) for name in numeric]
+        if numbers[0] != round(numbers[0]) or abs(numbers[0]) > LARGEST:
+            raise ValueError(f"{cells.where(index)}: frame is {row[places['frame']]!r}, wanted a whole number.")
+        groups.setdefault(tuple(row[places[name]] for name in KEY), []).append(numbers)
     read = []
-    for key, rows in table.groupby(KEY, sort=False):
-        video, label, number = map(str, key)
-        rows, where = rows.sort_values("frame"), f"{path.name}, tubelet {number} of {video!r}"
-        frames = rows["frame"].to_numpy()
-        if (np.diff(frames) != 1).any():
+    for (video, label, number), rows in groups.items():
+        values, where = np.array(sorted(rows)), f"{path.name}, tubelet {number} of {video!r}"  # (T, numeric)
+        if (np.diff(values[:, 0]) != 1).any():
             raise ValueError(f"{where}: wanted a box in every frame from its first to its last. Fill the gaps or split "
                              "the tubelet.")
-        score = float(rows["score"].mean()) if "score" in rows else 1.0
-        read.append(tubelet(video, label, int(frames[0]), rows[EDGES].to_numpy(np.float64), score, where, inclusive))
+        score = float(values[:, 5].mean()) if "score" in places else 1.0
+        read.append(tubelet(video, label, int(values[0, 0]), values[:, 1:5], score, where, inclusive))
     return read
 
 
 def tubelet(
     video: str, label: str, start: int, boxes: np.ndarray, score: float, where: str, inclusive: bool
 ) -> LabelledTubelet:
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) or start < 0:
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) or not 0 <= start <= LARGEST:
         raise ValueError(f"{where}: wanted start >= 0 and boxes (T, 4), at least one, not {start} and {boxes.shape}.")
     boxes = boxes + np.array([0, 0, 1, 1]) if inclusive else boxes
     if not np.isfinite(boxes).all() or not math.isfinite(score) or (boxes[:, 2:] < boxes[:, :2]).any():

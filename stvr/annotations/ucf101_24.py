@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, no_video_kept, rate_of
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, before_end, frame_rows, kept_rates, named_as_given
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
-from stvr.annotations.rows import Rows, stack
+from stvr.annotations.rows import LeftOut, Rows, stack
 from stvr.plain_pickle import load_plain
+from stvr.video_names import plain_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,25 +38,42 @@ def read_ucf101_24(path: Path, frame_rates: FrameRates) -> Rows:
     Raises: ValueError where the file is not what it should be, LookupError where it holds none of the videos.
     """
     videos = read_tubes(path)
-    rates = {video: rate for video in videos if (rate := rate_of(video, frame_rates)) is not None}
-    if not rates:
-        raise no_video_kept(path.name, len(videos), frame_rates)
+    rates, left_out = kept_rates(videos, frame_rates, path.name)
     parts, extents = [], {}
     for video, rate in rates.items():
+        where = f"{path.name}, video {video!r}"
+        found = [rows for person, tube in enumerate(videos[video]["annotations"])
+                 if len(rows := tube_rows(video, person, tube, rate, f"{where}, tube {person}"))]
+        kept, late = before_end(found, int(videos[video]["numf"]), where)
+        parts += kept
+        left_out += late
+        if num_empty := len(videos[video]["annotations"]) - len(found):
+            left_out.append(LeftOut(num_empty, "tubes", "they hold no box", where, [] if found else [video]))
+        elif not found:
+            left_out.append(LeftOut(1, "videos", "they hold no tube", where, [video]))
         extents[video] = (0.0, int(videos[video]["numf"]) / rate)
-        parts += [tube_rows(video, person, tube, rate) for person, tube in enumerate(videos[video]["annotations"])]
-    return Rows(path.name, stack(parts), dict(enumerate(CLASSES, start=1)), extents)
+    if not parts:
+        raise LookupError(f"{path.name} holds no tube with a box (first: video {next(iter(rates))!r}).")
+    names = dict(enumerate(CLASSES, start=1))
+    whole = Rows(path.name, stack(parts), names, extents, left_out, "frame", in_pixels=True)
+    return named_as_given(whole, frame_rates)
 
 
-def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float) -> pd.DataFrame:
+def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float, where: str) -> pd.DataFrame:
     """One row a frame. Boxes are stored as uint8, and widened here before x + width can overflow."""
-    boxes = np.asarray(tube["boxes"]).astype(np.int64)  # (T, 4) x, y, width, height
-    frames = np.arange(int(tube["sf"]), int(tube["ef"]))
-    if boxes.shape != (len(frames), 4) or not len(frames):
-        raise ValueError(f"{video!r}, tube {person}: boxes {boxes.shape} for frames {tube['sf']} to {tube['ef']}, "
-                         "wanted a box of 4 numbers for each frame.")
+    try:
+        boxes = np.asarray(tube["boxes"]).reshape(-1, 4).astype(np.float64)  # (T, 4) x, y, width, height
+        start, stop, label = int(tube["sf"]), int(tube["ef"]), int(tube["label"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{where}: wanted label, sf, ef and boxes of 4 numbers; {type(error).__name__}: {error}") \
+            from None
+    if start < 0 or len(boxes) != stop - start:
+        raise ValueError(f"{where}: {len(boxes)} boxes for frames {start} to {stop}, wanted a box for each frame from "
+                         "sf, counted from 0, to before ef.")
+    if not 0 <= label < len(CLASSES):
+        raise ValueError(f"{where}: label {label}, wanted 0 to {len(CLASSES) - 1}.")
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-    return frame_rows(video, str(person), int(tube["label"]) + 1, frames, corners, rate, PICTURE)
+    return frame_rows(video, str(person), label + 1, np.arange(start, stop), corners, rate, PICTURE)
 
 
 def read_tubes(path: Path) -> dict[str, Any]:
@@ -63,15 +81,22 @@ def read_tubes(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             videos = load_plain(file, encoding="latin1")
-        tubes = {PurePosixPath(str(name)).name: video for name, video in videos.items()}
-        wanted = all({"numf", "annotations"} <= set(video) for video in tubes.values())
     except OSError:
         raise
-    except Exception as error:
+    except Exception as error:  # on a broken file pickle may raise anything
         raise ValueError(f"{path.name} is not UCF101-24's pyannot.pkl: {error}") from None
-    if not wanted:
-        raise ValueError(f"{path.name} is not UCF101-24's pyannot.pkl: a video has no numf or annotations.")
-    return tubes
+    if isinstance(videos, dict) and "gttubes" in videos:
+        raise ValueError(f"{path.name} is a ground truth in ACT-detector's form, not UCF101-24's pyannot.pkl. Write it "
+                         "as JSON and read that with `stvr prepare multisports FILE.json`.")
+    if not isinstance(videos, dict) or not all(map(is_video, videos.values())):
+        raise ValueError(f"{path.name} is not UCF101-24's pyannot.pkl: wanted a dict of videos, each with numf and a "
+                         "list of annotations.")
+    return {plain_name(name): video for name, video in videos.items()}
+
+
+def is_video(value: Any) -> bool:
+    return (isinstance(value, dict) and isinstance(value.get("numf"), (int, float, np.number)) and value["numf"] >= 0
+            and isinstance(value.get("annotations"), (list, tuple)))
 
 
 def read(path: Path, options: FrameOptions) -> Rows:

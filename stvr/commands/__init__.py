@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from math import isfinite
@@ -72,16 +72,16 @@ def _files_at(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
 
 
-def named_in(pairs: Path, files: Sequence[Source], image_size: int) -> tuple[list[Source], ClipSpec]:
-    """The files of the videos that the pairs name, and how the pairs cut them; says which videos have no file."""
+def named_in(pairs: Path, files: Mapping[str, Source], image_size: int) -> tuple[dict[str, Source], ClipSpec]:
+    """The files, by name, of the videos of the pairs, and how the pairs cut them; says which videos have no file."""
     from stvr.tasks.pairs.file import clip_spec, read_pairs
 
     read, header = read_pairs(pairs)
     needed = {span.video for pair in read for span in (pair.query.span, pair.reference)}
-    chosen = [file for file in files if file.stem in needed]
+    chosen = {video: file for video, file in files.items() if video in needed}
     if not chosen:
         raise LookupError(f"none of the {len(files)} files is named in {pairs}. Give the files of its videos.")
-    if missing := sorted(needed - {file.stem for file in chosen}):
+    if missing := sorted(needed - set(chosen)):
         print(f"stvr: {len(missing)} videos of {pairs} are not among the files, {missing[0]!r} first", file=sys.stderr)
     return chosen, clip_spec(header, image_size)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from stvr.commands import CheckpointFile, Device, Pairs, Seed, Store, done, usable, video_files
+from stvr.video_names import names_of
 
 
 def evaluate(
@@ -57,7 +58,7 @@ def files_by_name(folder: Path) -> dict[str, Path]:
     """The video files of a folder and of the folders in it."""
     if not folder.is_dir():
         raise FileNotFoundError(f"--videos wants a folder of video files, and {folder} is not a folder.")
-    return {file.stem: file for file in video_files([folder, *sorted(folder.glob("*/"))])}
+    return names_of(video_files([folder, *sorted(folder.glob("*/"))]))
 
 
 def shown_worst(results: Mapping[str, Any], files: Mapping[str, Path]) -> list[Any]:

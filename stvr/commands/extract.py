@@ -65,13 +65,14 @@ def extract(
     from stvr.extract.default_weights import weights_for
     from stvr.extract.detector import detect, load_detector
     from stvr.extract.flow import load_flow
+    from stvr.extract.job import by_name
     from stvr.extract.job import extract as run_extract
     from stvr.store import FeatureStore
     from stvr.structures import ClipSpec
 
     if boxes_weights and not boxes:
         raise ValueError("--boxes-weights is for --boxes. Give both, or neither.")
-    paths, clip = sources(videos), ClipSpec(image_size=image_size)
+    paths, clip = by_name(sources(videos)), ClipSpec(image_size=image_size)
     if pairs is not None:
         paths, clip = named_in(pairs, paths, image_size)
     clip = replace(clip, context=context, cuts=cuts or ("keep" if context == "video" else "ignore"))
@@ -88,7 +89,7 @@ def extract(
     for name, doubt in report.doubtful.items():
         print(f"stvr: {name} was extracted, but has {doubt}", file=sys.stderr)
     if detector:
-        whole = [path for path in paths if path.stem not in report.failed]
+        whole = {video: path for video, path in paths.items() if video not in report.failed}
         with shown_videos("finding boxes", len(whole)) as show:
             names = detect(whole, FeatureStore.open(store), detector, batch_size, show)
         done(store, f"region boxes added for {len(names)} videos")

@@ -40,6 +40,9 @@ VideosDir = Annotated[
     Path | None,
     typer.Option("--videos", help="The folder of the video files, or of folders of them: their lengths are read."),
 ]
+AcceptMissing = Annotated[
+    bool, typer.Option("--accept-missing", help="Exit with status 0 though whole videos fell away, not with 1.")
+]
 GIVEN_BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 
@@ -108,6 +111,7 @@ def prepare_source(
     protocol: Protocol = "debiased",
     absent_share: AbsentShare = 0.2,
     seed: Seed = 0,
+    accept_missing: AcceptMissing = False,
     **own: Any,
 ) -> None:
     from stvr.tasks.pairs.prepare import prepare
@@ -117,9 +121,12 @@ def prepare_source(
     summary = prepare(
         source, files if isinstance(files, list) else [files], out, {**own, **READERS[source].usable(facts)},
         train_files=train or (), held_out=held_out, video_clips=probed.clips if probed else None,
+        unreadable=probed.failed if probed else (),
         options=pair_options(protocol=protocol, seed=seed, absent_share=absent_share),
     )  # fmt: skip
     print_summary(out, summary)
+    if summary["missing_videos"] and not accept_missing:
+        sys.exit(1)
 
 
 @app.command("check")
@@ -156,7 +163,7 @@ def check_command(
         "labels": labels, "excluded": excluded, "offset_seconds": offset_seconds, "attribute": attribute, "fps": fps,
         "frame_rates": probed.rates if probed else None, "sizes": probed.sizes if probed else None,
         "pixels": pixels and probed is not None,  # without the videos, boxes in pixels are faults like any other
-    })  # fmt: skip
+    }, [*probed.clips, *probed.failed] if probed else ())  # fmt: skip
     report = check(parts, Videos(probed.clips, probed.failed) if probed else None, pair_options(protocol=protocol),
                    read_pairs(pairs)[0] if pairs else None)  # fmt: skip
     print(json.dumps(report.to_json(), indent=1, ensure_ascii=False) if as_json else "\n".join(report.lines()))
@@ -184,7 +191,8 @@ def pair_options(**flags: Any) -> PairOptions:
 
 
 def print_summary(out: Path, summary: dict[str, Any]) -> None:
-    """Counts and place on standard output; what was decided for the user on standard error."""
+    """Counts and place on standard output; what was decided for the user, and left out, on standard error."""
+    from stvr.annotations.held_out import listed
     from stvr.tasks.pairs.audit import headline
 
     for split, numbers in summary["splits"].items():
@@ -193,6 +201,10 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
         print(f"stvr: {line}", file=sys.stderr)
     total = sum(int(numbers["pairs"]) for numbers in summary["splits"].values())
     done(out, f"{total} pairs of {summary['tubelets']} tubelets, {summary['labels']} labels")
+    for line in [*summary["doubts"], *summary["left_out"]]:
+        print(f"stvr: {line}", file=sys.stderr)
+    if gone := summary["missing_videos"]:
+        print(f"stvr: {len(gone)} videos fell away as a whole: {listed(gone)}", file=sys.stderr)
 
 
 def decisions(summary: dict[str, Any]) -> list[str]:
@@ -201,6 +213,9 @@ def decisions(summary: dict[str, Any]) -> list[str]:
              for split, labels in summary["held_out"].items()]
     if summary["unseen"]:
         lines.append(f"to be held out, but nobody does it: {'; '.join(summary['unseen'])}")
+    lines += [f"held out for {split}, but no pair could be made of it: a label needs tubelets in two videos that are "
+              "not for training alone" for split, labels in summary["held_out"].items()
+              if labels and split not in summary["splits"]]
     if not any(summary["held_out"].values()):
         lines.append("nothing is held out; name labels with --held-out to test on actions that training never shows")
     if summary["extent_seconds"]:

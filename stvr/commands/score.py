@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,14 +22,19 @@ def score_ava_command(
     detections: Found,
     labels: Annotated[Path, typer.Option(help="The classes that count: .pbtxt of either dialect.", show_default=False)],
     exclude: Annotated[Path | None, typer.Option(help="CSV of video,second to ignore.")] = None,
+    evaluator: Annotated[str, typer.Option(help="Whose rules: official, mmaction2 or slowfast.")] = "official",
     max_per_frame: Annotated[
-        int, typer.Option(min=0, help="How many rows of a keyframe count, best first; 0: all, as in SlowFast.")
-    ] = 50,
+        int | None,
+        typer.Option(min=0, help="How many rows of a keyframe count, best first; 0: all.", show_default="official: 50"),
+    ] = None,
 ) -> None:
-    """Frame-mAP as AVA's official evaluator counts it, on its CSV: video,second,x1,y1,x2,y2,action_id[,score]."""
+    """Frame-mAP as AVA's official evaluator counts it, on its CSV: video,second,x1,y1,x2,y2,action_id[,score].
+
+    Detections at keyframes that the ground truth does not list are left out; mmaction2 and slowfast count them false.
+    """
     from stvr.jobs.score import score_ava
 
-    show(score_ava(ground_truth, detections, labels, exclude, max_per_frame=max_per_frame))
+    show(score_ava(ground_truth, detections, labels, exclude, evaluator=evaluator, max_per_frame=max_per_frame))
 
 
 @app.command("released")
@@ -66,4 +72,7 @@ def score_video_command(
 
 
 def show(results: Mapping[str, Any]) -> None:
+    """The object on standard output, what was left out on standard error too."""
     print(json.dumps(results, indent=1))
+    for line in results.get("notes", ()):
+        print(f"stvr: {line}", file=sys.stderr)

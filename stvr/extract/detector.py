@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from stvr.store.region_boxes import COLUMNS, detector_of, write_boxes
 from stvr.video.copies import local
 from stvr.video.decode import decode_clips
 from stvr.video.source import Source
+from stvr.video_names import names_of
 
 CLASS_BIAS = "roi_heads.box_predictor.cls_score.bias"  # in the first four: one number for each class of the weights
 BOXES_A_CLIP = 20
@@ -71,30 +72,32 @@ def load_detector(name: str, weights: Path | None = None, device: str = "cpu") -
 
 
 def detect(
-    sources: Sequence[Source], store: FeatureStore, detector: Detector, batch_size: int = 8,
+    sources: Mapping[str, Source] | Sequence[Source], store: FeatureStore, detector: Detector, batch_size: int = 8,
     tell: Callable[[str], None] = lambda video: None,
 ) -> list[str]:  # fmt: skip
     """Runs the detector on the middle frame of every clip of the videos in the store; returns those that had no boxes.
+
+    sources: files, or files by the names of their videos.
 
     Frames are squares, as the backbone is fed. ValueError when a video has boxes of another detector, or its file is
     not the one that its features were made from.
     """
     done: list[str] = []
-    for source in sources:
-        if source.stem not in store:  # it failed, or another run has it
+    for video, source in (sources if isinstance(sources, Mapping) else names_of(sources)).items():
+        if video not in store:  # it failed, or another run has it
             continue
-        earlier = detector_of(store, source.stem)
+        earlier = detector_of(store, video)
         if earlier == detector.name:
             continue
         if earlier is not None:
-            raise ValueError(f"{source.stem!r} has boxes of {earlier}, not of {detector.name}. "
+            raise ValueError(f"{video!r} has boxes of {earlier}, not of {detector.name}. "
                              f"Remove {store}/.boxes and run the same command again to make all boxes anew.")
         with local(source) as (path, _):
-            if digest_of(path) != store.info(source.stem)["digest"]:
-                raise ValueError(f"{source} is not the file that {source.stem!r} was made from. Give that file.")
-            write_boxes(store, source.stem, _boxes_of(path, store, detector, batch_size), detector.name)
-        done.append(source.stem)
-        tell(source.stem)
+            if digest_of(path) != store.info(video)["digest"]:
+                raise ValueError(f"{source} is not the file that {video!r} was made from. Give that file.")
+            write_boxes(store, video, _boxes_of(path, store, detector, batch_size), detector.name)
+        done.append(video)
+        tell(video)
     return done
 
 

@@ -77,7 +77,7 @@ class Extractor:
         rows, columns, *_ = self.map_shapes[store.spec.finest.endpoint]
         self.grid = rows, columns  # of flow
 
-    def __call__(self, source: Source) -> Iterator[Progress | Outcome]:
+    def __call__(self, video: str, source: Source) -> Iterator[Progress | Outcome]:
         """How far the video is after every batch, and last what became of it.
 
         A video whose file is at fault goes into quarantine. A fault of another file, the store or the network is raised
@@ -86,14 +86,14 @@ class Extractor:
         digest, copy = "", str(source)  # messages should name the video, not its copy
         try:
             if isinstance(source, BucketFile):
-                if known := self._known(source):
+                if known := self._known(video, source):
                     yield known
                     return
-                self.store.check_free(source.stem)
+                self.store.check_free(video)
             with local(source) as (path, origin):
                 copy = str(path)
                 digest = digest_of(path)
-                for event in self._extract(path, digest, origin):
+                for event in self._extract(video, path, digest, origin):
                     if isinstance(event, Outcome):
                         break
                     yield event
@@ -102,39 +102,39 @@ class Extractor:
             yield Outcome(failed=str(error), claimed=True)
         except VideoError as error:
             if digest:
-                self.store.quarantine(source.stem, str(error).replace(copy, str(source)), digest)
+                self.store.quarantine(video, str(error).replace(copy, str(source)), digest)
             yield Outcome(failed=str(error).replace(copy, str(source)), hung=isinstance(error.__cause__, Hung))
         except ValueError as error:
             yield Outcome(failed=str(error).replace(copy, str(source)))
 
-    def _known(self, source: BucketFile) -> Outcome | None:
+    def _known(self, video: str, source: BucketFile) -> Outcome | None:
         """The outcome for an object that has not changed since the store got it, and so need not be fetched again."""
         try:
             etag = etag_of(source)
         except OSError as error:
             raise VideoError(str(error)) from error
-        if etag is None or source.stem not in self.store:
+        if etag is None or video not in self.store:
             return None
-        info = self.store.info(source.stem)
+        info = self.store.info(video)
         if info.get("object") != {"url": source.url, "etag": etag}:
             return None
-        return self._skip(Path(source.name), info["digest"])
+        return self._skip(video, Path(source.name), info["digest"])
 
-    def _extract(self, path: Path, digest: str, origin: dict[str, Any]) -> Iterator[Progress | Outcome]:
-        if path.stem in self.store:
-            yield self._skip(path, digest)
+    def _extract(self, video: str, path: Path, digest: str, origin: dict[str, Any]) -> Iterator[Progress | Outcome]:
+        if video in self.store:
+            yield self._skip(video, path, digest)
             return
-        if known := self.store.quarantined(path.stem):
+        if known := self.store.quarantined(video):
             if known["digest"] == digest and not self.retry:
                 yield Outcome(failed=f"{known['reason']} An earlier run found this; --retry tries again.")
                 return
-            self.store.release(path.stem)
+            self.store.release(video)
         pulse, errors = Pulse(self.timeout), list[str]()
         with _patience(path, pulse):
             info = patiently(_blamed(path, (probe(path, pulse.beat) for _ in range(1))), pulse)
         num_clips, computed = info.count_clips(self.store.spec.clip), 0
         notes = self._notes(info, digest) | origin
-        with self.store.write(path.stem, num_clips, self.map_shapes, notes) as writer:
+        with self.store.write(video, num_clips, self.map_shapes, notes) as writer:
             others = other_arithmetics(writer.noted, notes)
             wanted, start = Wanted(writer.missing, self.store.clips_per_shard), self.way.reads_from(writer.next_clip)
             clips = read_clips(path, self.store.spec, start, info, lambda error: errors.append(str(error)), pulse.beat)
@@ -152,19 +152,19 @@ class Extractor:
         doubt = _doubt(num_errors, num_clips - writer.num_clips, others if computed else [])
         yield Outcome(computed, writer.num_clips - computed, doubt=doubt)  # after the claim is released, as above
 
-    def _skip(self, path: Path, digest: str) -> Outcome:
-        info = self.store.info(path.stem)
+    def _skip(self, video: str, path: Path, digest: str) -> Outcome:
+        info = self.store.info(video)
         if info.get("digest") != digest:
             raise ValueError(
-                f"{path.stem!r} is already in {self.store.path}, made from another file: {info.get('source')} with "
+                f"{video!r} is already in {self.store.path}, made from another file: {info.get('source')} with "
                 f"digest {info.get('digest')}, not {path.name} with {digest}. Rename the file or give another --store."
             )
         if info.get("precision", self.backbone.precision) != self.backbone.precision:
             raise ValueError(
-                f"{path.stem!r} is already in {self.store.path}, computed in {info['precision']}, not in "
+                f"{video!r} is already in {self.store.path}, computed in {info['precision']}, not in "
                 f"{self.backbone.precision}. Give --precision {info['precision']} or another --store."
             )
-        return Outcome(reused=self.store.num_clips(path.stem), skipped=True)
+        return Outcome(reused=self.store.num_clips(video), skipped=True)
 
     def _with_flow(self, clips: Iterator[Clip], wanted: Wanted) -> Iterator[Clip]:
         """Every clip that is wanted gets its flow (row, column, 2) where clips are decoded: beside the network."""

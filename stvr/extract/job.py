@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from stvr.structures import ClipSpec
 from stvr.video.decode import RESIZES
 from stvr.video.reading import COLOUR_ORDERS
 from stvr.video.source import BucketFile, Source, is_in_bucket
+from stvr.video_names import names_of
 
 ENGINES = {"local": workers.spread, "ray": ray.spread}
 TIMEOUT_SECONDS = 120.0  # that a decoder may be silent
@@ -43,7 +44,7 @@ class ExtractReport:
 
 
 def extract(
-    videos: Sequence[Source | str],
+    videos: Sequence[Source | str] | Mapping[str, Source],
     store_path: Path | str,
     backbone: Backbone,
     clip: ClipSpec,
@@ -62,13 +63,14 @@ def extract(
     lease_seconds: float = LEASE_SECONDS,
     report: Callable[[Step], None] | None = None,
 ) -> ExtractReport:
-    """Puts the feature maps of all videos into a store, each under the name of its file without the ending.
+    """Puts the feature maps of all videos into a store, each under its name (see `stvr.video_names`).
 
     Complete videos are skipped, half done ones go on at their first missing shard; one that cannot be extracted is
     reported and does not stop the others. A file at fault is noted in the store and not tried again until it changes,
     or `retry` says so. A video that another run is writing is waited for after all the others. One in a bucket
     ("s3://bucket/key.mp4") is fetched when its turn comes, and its copy is then deleted.
-    ValueError when two files have one name, or the store another spec; OSError when the disk is full.
+    videos: files, or files by the names they are to have. ValueError when two files have one name, or the store another
+    spec; OSError when the disk is full.
     flow: computed beside the features. flip: the features of the mirrored frames, too. colour_order, resize: what the
     backbone is fed; BGR and tf1 are the authors'. compress: how the store keeps features, of every endpoint of the
     backbone. workers, engine: how many processes, of this machine ("local") or of a cluster ("ray"). timeout: seconds a
@@ -79,7 +81,7 @@ def extract(
     lease_seconds: how long a process that died on another machine, or writing to a bucket, still holds its video.
     report: called after every batch; without it, progress is shown on standard error.
     """
-    paths = by_name(videos)
+    paths = dict(videos) if isinstance(videos, Mapping) else by_name(videos)
     check_named("colour order", colour_order, COLOUR_ORDERS)
     check_named("resize", resize, RESIZES)
     check_named("engine", engine, ENGINES)
@@ -108,7 +110,7 @@ def alone(recipe: Recipe, todo: Todo) -> Generator[tuple[str, Progress | Outcome
     extractor = recipe.build()
     while todo:
         if video := todo.take():
-            for event in extractor(todo.paths[video]):
+            for event in extractor(video, todo.paths[video]):
                 yield video, event
         else:
             time.sleep(todo.pause())
@@ -147,12 +149,8 @@ def check_named(what: str, name: str, menu: Collection[str]) -> None:
 
 
 def by_name(videos: Sequence[Source | str]) -> dict[str, Source]:
-    paths: dict[str, Source] = {}
-    for video in videos:
-        path = video if not isinstance(video, str) else BucketFile(video) if is_in_bucket(video) else Path(video)
-        if path.stem in paths:
-            raise ValueError(
-                f"{paths[path.stem]} and {path} would both be {path.stem!r} in the store. Rename one, or leave it out."
-            )
-        paths[path.stem] = path
-    return paths
+    """Files and objects by the names that their videos have in a store. ValueError when two have one name."""
+    return names_of([
+        video if not isinstance(video, str) else BucketFile(video) if is_in_bucket(video) else Path(video)
+        for video in videos
+    ])  # fmt: skip

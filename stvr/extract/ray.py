@@ -87,7 +87,7 @@ class _Actors:
 
     def begin(self, video: str, path: Source) -> None:
         actor, path = self.idle.pop(), path.absolute() if isinstance(path, Path) else path
-        self.at_work[actor.extract.options(num_returns="streaming").remote(path)] = video, actor
+        self.at_work[actor.extract.options(num_returns="streaming").remote(video, path)] = video, actor
 
     def events(self, timeout: float) -> Iterator[tuple[str, Progress | Outcome | None]]:
         """New events of the videos at work; None for a video whose actor died. A new actor takes its place."""
@@ -124,8 +124,8 @@ class _Actor:
         self._recipe, self._threads = recipe, threads
         self._extractor: Extractor | None = None
 
-    def extract(self, path: Source) -> Iterator[Progress | Outcome]:
+    def extract(self, video: str, path: Source) -> Iterator[Progress | Outcome]:
         if self._extractor is None:
             torch.set_num_threads(self._threads)
             self._extractor = pickle.loads(self._recipe).build()
-        yield from self._extractor(path)
+        yield from self._extractor(video, path)

@@ -59,7 +59,7 @@ def repair(
             whole = [shard for shard in shards if shard is not None]
             store.reopen(name, whole if len(whole) == len(shards) else None)
         made = extract(
-            [files[name] for name in names], store.path, backbone, spec.clip, batch_size=batch_size, flow=flow,
+            {name: files[name] for name in names}, store.path, backbone, spec.clip, batch_size=batch_size, flow=flow,
             flip=spec.flipped, colour_order=spec.colour_order, resize=spec.resize, compress=spec.compress,
             workers=workers, retry=True,
         )  # fmt: skip

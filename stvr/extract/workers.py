@@ -125,7 +125,7 @@ class _Worker:
     def begin(self, video: str, path: Source) -> None:
         self.video = video
         with suppress(BrokenPipeError):  # it has died: `receive` says so
-            self.connection.send(path)
+            self.connection.send((video, path))
 
     def receive(self) -> Any:
         """Progress, Outcome, or an exception of its own; None when it is dead."""
@@ -151,7 +151,7 @@ class _Worker:
 def _work(
     recipe: bytes, connection: Connection, gpu: int | None, threads: int, environment: Mapping[str, str]
 ) -> None:
-    """The life of a worker: it receives a path and sends events, until the other end is closed.
+    """The life of a worker: it receives a video and its path, and sends events, until the other end is closed.
 
     environment: of the process that started it. That of the fork server is as old as the first worker, and the keys of
     a bucket may have been set since.
@@ -167,7 +167,7 @@ def _work(
         try:
             extractor = pickle.loads(recipe).build()
             while True:
-                for event in extractor(connection.recv()):
+                for event in extractor(*connection.recv()):
                     connection.send(event)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from stvr.backbones.weights.forms import convert, describe_weights, given_file
-from stvr.backbones.weights.load import SLOT, save_weights
+from stvr.backbones.weights.load import SLOT, listed, save_weights
+from stvr.backbones.weights.strangers import not_numbers
 from stvr.backbones.weights.tensorflow import is_checkpoint, read_checkpoint, read_index
 from stvr.heads.assembly import MatchingOptions
 from stvr.heads.authors import BACKBONE_SCOPE, authors_spec, from_tensorflow
@@ -40,6 +41,8 @@ def convert_detector(source: Path, out: Path) -> dict[str, Any]:
         detector = from_tensorflow(read_checkpoint(source, names))
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
+    if broken := [name for part in (detector.backbone, detector.head) for name in not_numbers(part.state_dict())]:
+        raise ValueError(f"{source}: {len(broken)} tensors hold values that are no numbers: {listed(broken)}.")
     out.mkdir(parents=True, exist_ok=True)
     save_weights(detector.backbone, out / BACKBONE_FILE)
     spec = authors_spec(detector.backbone)

@@ -35,6 +35,7 @@ from stvr.tasks.pairs.draws import Draw
 from stvr.tasks.pairs.training import PairDraws, draw_pairs, training_pairs
 from stvr.training.loop import LoopOptions, Tell, Trainee, run_loop
 from stvr.training.runs import Run
+from stvr.video_names import names_of
 
 CLIPS_AT_ONCE = 2  # through the backbone: one float32 clip alone takes torch's slow convolution on a CPU
 MEASURED_FROM = 1_000_000_000  # the number of the first batch on which a run is measured: none that it trains on
@@ -112,7 +113,7 @@ def finetune(
     loaded = load_head(checkpoint_path)
     reads = HEADS[loaded.options.name].reads(loaded.options)
     flow = flow_of(loaded.spec, flow_weights, device) if reads.flow else None
-    reader = FrameReader({path.stem: path for path in videos}, loaded.spec, flow)
+    reader = FrameReader(names_of(videos), loaded.spec, flow)
     pairs = training_pairs(pairs_path, reader)
     backbone = trainable_backbone(loaded.spec, weights_beside(loaded, weights))
     loaded.head.compile_steps(options.compiled)

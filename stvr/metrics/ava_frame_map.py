@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stvr.metrics.average_precision import match_groups, mean_of, ranked_average_precision
+from stvr.metrics.average_precision import match_groups, mean_of, numpy_reversed, ranked_average_precision
 from stvr.tubelets.overlaps import Bools, Floats, Indices
 
 IOU = 0.5
@@ -38,11 +38,12 @@ class KeyframeBoxes:
 
 @dataclass(frozen=True, slots=True)
 class ActionAP:
-    """AP of one action, NaN where it has no true box; how many true boxes and detections it has."""
+    """AP of one action, NaN where it has no true box; how many true boxes and detections it has, and right ones."""
 
     average_precision: float
     num_truth: int
     num_detections: int
+    num_right: int
 
 
 def ava_frame_map(
@@ -50,14 +51,16 @@ def ava_frame_map(
     truth: KeyframeBoxes,
     classes: Collection[int],
     excluded: Collection[Keyframe] = (),
+    listed: Collection[Keyframe] | None = None,
 ) -> dict[int, ActionAP]:
     """AP of each of the classes. Excluded keyframes are ignored.
 
-    Detections at keyframes without any truth are false. Detections without area are ignored; true boxes without area
+    listed: the keyframes that the ground truth lists, with boxes or without; detections at others are ignored. None:
+    they are false, as all are at keyframes without truth. Detections without area are ignored; true boxes without area
     are counted, though no detection can match them.
     """
     excluded = set(excluded)
-    found = found.kept([key not in excluded for key in found.keyframes])
+    found = found.kept([key not in excluded and (listed is None or key in listed) for key in found.keyframes])
     found = found.kept(np.all(found.boxes[:, :2] < found.boxes[:, 2:], axis=1))
     truth = truth.kept([key not in excluded for key in truth.keyframes])
     number = {key: index for index, key in enumerate(dict.fromkeys([*truth.keyframes, *found.keyframes]))}
@@ -72,8 +75,9 @@ def ava_frame_map(
 def action_ap(found: KeyframeBoxes, matched: Bools, truth: KeyframeBoxes, label: int) -> ActionAP:
     """Equal scores are ranked as the official evaluator ranks them: numpy's order, reversed."""
     own, num_truth = found.labels == label, int((truth.labels == label).sum())
-    order = np.argsort(found.scores[own])[::-1]
-    return ActionAP(ranked_average_precision(matched[own][order], num_truth), num_truth, int(own.sum()))
+    order = numpy_reversed(found.scores[own])
+    precision = ranked_average_precision(matched[own][order], num_truth)
+    return ActionAP(precision, num_truth, int(own.sum()), int(matched[own].sum()))
 
 
 def mean_ap(actions: Mapping[int, ActionAP]) -> float:

@@ -12,6 +12,16 @@ from stvr.tubelets.overlaps import Bools, Floats, Indices, paired_iou
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # .5:.95
 
 
+def stable(scores: Floats) -> Indices:
+    """The best score first (D,); equal ones keep their order."""
+    return np.argsort(-scores, kind="stable")
+
+
+def numpy_reversed(scores: Floats) -> Indices:
+    """The best score first (D,); equal ones as in evaluators that reverse numpy's own order, which is not stable."""
+    return np.argsort(scores)[::-1]
+
+
 def match_groups(
     boxes: Floats, groups: Indices, truth: Floats, truth_groups: Indices, thresholds: Sequence[float]
 ) -> Bools:

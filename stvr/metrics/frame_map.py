@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,11 @@ from stvr.metrics.average_precision import (
     monotone,
     ranked_average_precision,
     ranked_precision_recall,
+    stable,
 )
 from stvr.tubelets.overlaps import Bools, Floats, Indices
 
-METRIC_VERSION = 2  # goes up whenever a figure changes for the same answers, or figures are added
+METRIC_VERSION = 3  # goes up whenever a figure changes for the same answers, or figures are added
 THRESHOLDS = (0.3, 0.5, 0.7)  # Feng et al. 2019
 
 
@@ -60,16 +61,18 @@ class FrameMAP:
         return {t: mean_of(table[t] for table in counted) for t in thresholds}
 
 
-def frame_map(records: Iterable[PairRecord], thresholds: Sequence[float] = THRESHOLDS) -> FrameMAP:
+def frame_map(records: Iterable[PairRecord], thresholds: Sequence[float] = THRESHOLDS,
+              rank: Callable[[Floats], Indices] = stable) -> FrameMAP:
     """Frame-mAP: boxes are matched within their clip, scores pooled over the pairs of a label, labels averaged.
 
-    The detections of a pair without a target are all false. Equal scores keep their order.
+    The detections of a pair without a target are all false. Equal scores keep their order within a clip; rank: the
+    order of a label's pooled scores.
     """
     pooled = pool(records, thresholds)
     return FrameMAP(
         per_label={
             label: {
-                threshold: average_precision(each.scores, matched, each.num_truth)
+                threshold: average_precision(each.scores, matched, each.num_truth, rank)
                 for threshold, matched in zip(thresholds, each.matched, strict=True)
             }
             for label, each in pooled.items()
@@ -107,7 +110,7 @@ def pool_label(records: Sequence[PairRecord], thresholds: Sequence[float]) -> Po
     clips = [clip for record in records for clip in record.clips]
     scores = joined([clip.scores for clip in clips], ())
     truth = joined([clip.truth for clip in clips], (4,))
-    order = np.argsort(-scores, kind="stable")
+    order = stable(scores)
     boxes = joined([clip.boxes for clip in clips], (4,))[order]
     matched = np.empty((len(thresholds), len(scores)), bool)
     matched[:, order] = match_groups(
@@ -132,14 +135,15 @@ def match_clip(boxes: Tensor, scores: Tensor, truth: Tensor, thresholds: Sequenc
     return pool_label([PairRecord("", [ClipRecord(boxes, scores, truth)])], thresholds).matched
 
 
-def average_precision(scores: Floats, matched: Bools, num_truth: int) -> float:
+def average_precision(scores: Floats, matched: Bools, num_truth: int,
+                      rank: Callable[[Floats], Indices] = stable) -> float:
     """Area under the monotone precision-recall curve, in [0, 1]: scores (D,), matched (D,); NaN without truth."""
-    return ranked_average_precision(matched[np.argsort(-scores, kind="stable")], num_truth)
+    return ranked_average_precision(matched[rank(scores)], num_truth)
 
 
 def precision_recall(scores: Floats, matched: Bools, num_truth: int) -> tuple[Floats, Floats]:
     """Recall (D,) and monotone precision (D,) after each detection, best score first."""
-    recall, precision = ranked_precision_recall(matched[np.argsort(-scores, kind="stable")], num_truth)
+    recall, precision = ranked_precision_recall(matched[stable(scores)], num_truth)
     return recall, monotone(precision)
 
 

@@ -38,6 +38,7 @@ class VideoMAP:
     """Average precisions in [0, 1]: per_label[label][threshold], NaN for a label without truth; means over the others.
 
     tube_iou, area: the names of how tubelets were compared and how the curve was summed. mean_50_95: over .5:.95.
+    num_right: detections that are right at the first threshold.
     """
 
     per_label: Mapping[str, Mapping[float, float]]
@@ -45,6 +46,7 @@ class VideoMAP:
     mean_50_95: float
     num_truth: Mapping[str, int]
     num_found: Mapping[str, int]
+    num_right: Mapping[str, int]
     tube_iou: str
     area: str
 
@@ -82,6 +84,7 @@ def video_map(
         mean_of(mean[t] for t in COCO_THRESHOLDS),
         num_truth,
         {label: int((named == label).sum()) for label in labels},
+        {label: int(right[thresholds[0]][named == label].sum()) for label in labels},
         tube_iou,
         area,
     )

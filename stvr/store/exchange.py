@@ -13,6 +13,7 @@ from stvr.files import whole
 from stvr.store.arrays import arrays_of, maps_name
 from stvr.store.containers import DAMAGE, FORMATS, Array, File
 from stvr.store.features import FORMAT, FeatureStore
+from stvr.store.names import folder_of
 from stvr.store.older_stores import with_maps
 from stvr.store.quantize import WRITTEN_ANEW, spans
 from stvr.structures import FeatureSpec
@@ -36,7 +37,8 @@ def export_features(
         for video in videos:
             for name, layout in arrays_of(store.spec, store.map_shapes(video)).items():
                 parts = (store.read_part(span, name) for _, span in spans(store, video))
-                file.write(f"{video}/{name}", (store.num_clips(video), *layout.shape), np.dtype(layout.dtype), parts)
+                shape = store.num_clips(video), *layout.shape
+                file.write(f"{folder_of(video)}/{name}", shape, np.dtype(layout.dtype), parts)
             tell(video)
         file.write_header(header)
     return len(videos)
@@ -73,13 +75,13 @@ def is_export(path: Path) -> bool:
 
 
 def _import(file: File, path: Path, store: FeatureStore, video: str, info: Mapping[str, Any]) -> None:
-    first = {name: next(_read(file, path, f"{video}/{maps_name(store.spec, name)}", 1))
+    first = {name: next(_read(file, path, f"{folder_of(video)}/{maps_name(store.spec, name)}", 1))
              for name in store.spec.endpoints}  # fmt: skip
     shapes = {name: clip.shape[1:] for name, clip in first.items()}
     notes = {name: value for name, value in info.items() if name not in WRITTEN_ANEW}
     with store.write(video, info["num_clips"], shapes, notes) as writer:
         names = list(arrays_of(store.spec, shapes))
-        arrays = (_read(file, path, f"{video}/{name}", store.clips_per_shard) for name in names)
+        arrays = (_read(file, path, f"{folder_of(video)}/{name}", store.clips_per_shard) for name in names)
         for shard, parts in enumerate(zip(*arrays, strict=True)):
             if shard in writer.missing:
                 writer.append_parts(dict(zip(names, parts, strict=True)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stvr.structures import ClipSpec
 from stvr.video.decode import VideoError, decode_clips, probe
+from stvr.video_names import names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,35 +22,32 @@ class Probed:
 
 
 def probe_videos(paths: Sequence[Path]) -> Probed:
-    """Demuxes every file but decodes only its first frame. ValueError when two files share a name."""
-    found, seen = Probed(), dict[str, Path]()
-    for path in paths:
-        if seen.setdefault(path.stem, path) != path:
-            raise ValueError(f"{seen[path.stem]} and {path} would both be called {path.stem!r}. Rename one, or leave "
-                             "it out.")
+    """Demuxes every file but decodes only its first frame. ValueError when two files would have one name."""
+    found = Probed()
+    for name, path in names_of(paths).items():
         try:
             info = probe(path)
-            found.clips[path.stem] = info.count_clips(ClipSpec())
-            found.rates[path.stem] = len(info.ticks) / float(info.duration)
-            found.sizes[path.stem] = (info.width, info.height)
+            found.clips[name] = info.count_clips(ClipSpec())
+            found.rates[name] = len(info.ticks) / float(info.duration)
+            found.sizes[name] = (info.width, info.height)
         except VideoError as error:
-            found.failed[path.stem] = str(error)
+            found.failed[name] = str(error)
     return found
 
 
 def decode_videos(found: Probed, paths: Sequence[Path]) -> None:
     """Decodes every frame of the files that were probed; a file that breaks moves to `failed`."""
     spec = ClipSpec(image_size=32)  # nobody looks at the frames
-    for path in paths:
-        if path.stem not in found.clips:
+    for name, path in names_of(paths).items():
+        if name not in found.clips:
             continue
         errors: list[Exception] = []
         try:
             count = sum(1 for _ in decode_clips(path, spec, on_error=errors.append))
         except VideoError as error:
             errors, count = [error], 0
-        if errors or count < found.clips[path.stem]:
+        if errors or count < found.clips[name]:
             first = f": {' '.join(str(errors[0]).split())}" if errors else ""
-            found.failed[path.stem] = (f"{path} breaks while decoding: got {count} of {found.clips[path.stem]} clips "
-                                       f"and {len(errors)} errors{first}")
-            del found.clips[path.stem]
+            found.failed[name] = (f"{path} breaks while decoding: got {count} of {found.clips[name]} clips "
+                                  f"and {len(errors)} errors{first}")
+            del found.clips[name]

@@ -30,13 +30,13 @@ def masks(tmp_path: Path) -> Path:
 def test_the_box_goes_around_the_mask_and_a_frame_without_one_has_none(masks: Path):
     annotations = read_jhmdb(masks, 25.0).checked()
     assert annotations.names == {1: "catch", 2: "wave"}
-    boxes = annotations.boxes[annotations.boxes.video == "wave_one"]
+    boxes = annotations.boxes[annotations.boxes.video == "wave/wave_one"]
     assert len(boxes) == 29
     assert 3 / 25 not in boxes.start.tolist()
     last = boxes.iloc[-1]
     assert [last.x1 * 320, last.y1 * 240, last.x2 * 320, last.y2 * 240] == pytest.approx([39, 40, 59, 70], abs=1e-4)
     assert last.labels == (2,)
-    assert annotations.extents["wave_one"] == (0.0, 1.2)
+    assert annotations.extents["wave/wave_one"] == (0.0, 1.2)
 
 
 def test_a_single_frame_is_a_video_too(tmp_path: Path):

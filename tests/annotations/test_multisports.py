@@ -14,8 +14,8 @@ def test_the_sample_holds_two_persons_of_two_videos(shared: Path):
     annotations = read_multisports(shared / "data/annotations/labels/multisports_sample.csv").checked()
     boxes = annotations.boxes
     assert boxes.groupby(["video", "person"]).size().to_dict() == {  # counted in the file
-        ("v_aqMgwPExjD0_c001", "11.0"): 4, ("v_yaKOumdXwbU_c019", "1.0"): 5}
-    first = boxes[boxes.video == "v_aqMgwPExjD0_c001"].iloc[0]
+        ("aerobic_gymnastics/v_aqMgwPExjD0_c001", "11.0"): 4, ("aerobic_gymnastics/v_yaKOumdXwbU_c019", "1.0"): 5}
+    first = boxes[boxes.video == "aerobic_gymnastics/v_aqMgwPExjD0_c001"].iloc[0]
     assert (first.start, first.stop) == pytest.approx((376 / 25, 377 / 25))  # frame 377, counted from 1
     assert first.labels == (11,)
 
@@ -39,9 +39,9 @@ def test_a_ground_truth_as_json_is_frames_from_one_and_height_before_width(tmp_p
     (tmp_path / "gt.json").write_text(json.dumps(TRUTH))
     annotations = read_multisports(tmp_path / "gt.json").checked()
     assert annotations.names == {0: "jump", 1: "throw"}
-    assert annotations.extents == {"a": (0.0, 2.0), "b": (0.0, 1.0)}
-    assert annotations.boxes.groupby(["video", "person"]).size().to_dict() == {("a", "1.0"): 25, ("b", "0.0"): 1,
-                                                                             ("b", "0.1"): 1}
+    assert annotations.extents == {"s/a": (0.0, 2.0), "s/b": (0.0, 1.0)}
+    assert annotations.boxes.groupby(["video", "person"]).size().to_dict() == {
+        ("s/a", "1.0"): 25, ("s/b", "0.0"): 1, ("s/b", "0.1"): 1}
     row = annotations.boxes.iloc[0]
     assert [row.start, row.x1, row.y1, row.x2, row.y2] == pytest.approx([0, 0.1, 0.1, 0.3, 0.5])
     tubelet = link_annotations(annotations)[0]

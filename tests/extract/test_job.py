@@ -74,9 +74,18 @@ def test_a_video_that_cannot_be_extracted_does_not_stop_the_others(tmp_path):
     assert run([tmp_path / "text.mp4"], tmp_path / "store", Reader()).done == ["text"]
 
 
-def test_two_files_with_one_name_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"a\.mp4 and .*b/a\.mkv would both be 'a'"):
-        run([tmp_path / "a.mp4", tmp_path / "b/a.mkv"], tmp_path / "store", Reader())
+def test_files_of_one_name_are_called_by_their_folders_and_two_in_one_folder_are_refused(tmp_path):
+    for place in ("day1", "day2"):
+        (tmp_path / place).mkdir()
+        write_clock(tmp_path / place / "a.mp4", 2)
+    write_clock(tmp_path / "day2/b.mp4", 2)
+    files = [tmp_path / "day1/a.mp4", tmp_path / "day2/a.mp4", tmp_path / "day2/b.mp4"]
+    for _ in range(2):
+        report = run(files, tmp_path / "store", Reader())
+        assert {*report.done, *report.skipped} == {"day1/a", "day2/a", "b"}
+    assert FeatureStore.open(tmp_path / "store").videos() == ["b", "day1/a", "day2/a"]
+    with pytest.raises(ValueError, match=r"a\.mp4 and .*day1/a\.mkv would both be called 'a'"):
+        run([files[0], tmp_path / "day1/a.mkv"], tmp_path / "store", Reader())
 
 
 def test_another_file_with_a_name_that_is_in_the_store_is_refused(tmp_path):

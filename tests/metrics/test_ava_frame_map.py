@@ -36,6 +36,12 @@ def test_a_detection_where_nobody_is_annotated_is_a_false_one():
     assert scored(found, [(A, 1, 1.0, LEFT)])[1] == pytest.approx(0.5)
 
 
+def test_a_detection_at_a_keyframe_that_is_not_listed_is_left_out_where_the_list_is_given():
+    found, truth = keyframe_boxes([(A, 1, 0.5, LEFT), (B, 1, 0.9, LEFT)]), keyframe_boxes([(A, 1, 1.0, LEFT)])
+    assert ava_frame_map(found, truth, [1], listed=[A])[1].average_precision == 1
+    assert ava_frame_map(found, truth, [1], listed=[A, B])[1].average_precision == pytest.approx(0.5)
+
+
 def test_an_excluded_keyframe_counts_neither_way():
     found, truth = [(A, 1, 0.5, LEFT), (B, 1, 0.9, RIGHT)], [(A, 1, 1.0, LEFT), (B, 1, 1.0, LEFT)]
     assert scored(found, truth)[1] == pytest.approx(0.25)  # false at .9, true at .5, of two: 1/2 x 1/2

@@ -282,9 +282,35 @@ def test_maps_of_another_shape_are_refused(store):
             writer.complete()
 
 
-@pytest.mark.parametrize("name", [".hidden", "__reserved", "a/b", "zarr.json", ""])
-def test_names_that_the_layout_needs_itself_are_refused(store, name):
-    with pytest.raises(ValueError, match="cannot be the name of a video"), store.write(name, 1, SHAPE):
+@pytest.mark.parametrize("name", [".hidden", "__reserved", "a/b", "zarr.json", "a%2Fb", "%252F", "my%20clip", "café"])
+def test_names_that_no_folder_can_have_are_escaped_and_come_back(store, name):
+    with store.write(name, 13, SHAPE) as writer:
+        writer.append(*clips(0, 13))
+        writer.complete()
+    again = FeatureStore.open(store.path)
+    assert again.videos() == [name]
+    assert name in again
+    assert again.read(Span(name, 0, 13)).shape[0] == 13
+    assert not check(again, name)
+    again.quarantine(name, "tried", "digest")
+    assert again.failed() == {name: "tried"}
+
+
+def test_a_name_that_an_older_release_kept_in_another_unicode_form_is_found(store):
+    with store.write("cafe", 13, SHAPE) as writer:
+        writer.append(*clips(0, 13))
+        writer.complete()
+    (store.path / "cafe").rename(store.path / "cafe\u0301")  # as a Mac spells it
+    (store.path / ".complete/cafe").rename(store.path / ".complete/cafe\u0301")
+    again = FeatureStore.open(store.path)
+    assert again.videos() == ["caf\u00e9"]
+    for name in ("caf\u00e9", "cafe\u0301"):
+        assert name in again
+        assert again.read(Span(name, 0, 13)).shape[0] == 13
+
+
+def test_a_video_without_a_name_is_refused(store):
+    with pytest.raises(ValueError, match="without a name"), store.write("", 1, SHAPE):
         pass
 
 

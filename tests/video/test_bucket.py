@@ -204,7 +204,7 @@ def test_a_video_that_another_run_is_writing_is_not_fetched(tmp_path, url, monke
     store.reopen("v00")
     claim = store.place.claim("v00", 60)
     monkeypatch.setattr("stvr.video.copies.fetched", never)
-    (outcome,) = Extractor(store, Reader())(BucketFile(name))
+    (outcome,) = Extractor(store, Reader())("v00", BucketFile(name))
     assert isinstance(outcome, Outcome)
     assert outcome.claimed
     claim.release()

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from stvr.backbones.i3d import I3D
-from stvr.backbones.weights.load import COUNTER, compare, digest, load_state, read_state, save_weights, sizes
+from stvr.backbones.weights.load import COUNTER, compare, digest, listed, load_state, read_state, save_weights, sizes
 from stvr.backbones.weights.named import weights_file
+from stvr.backbones.weights.strangers import network_of, not_numbers
 from stvr.backbones.weights.tensorflow import is_checkpoint, read_index
 
 DIGESTED = ("Mixed_4c", "Mixed_4f", "Mixed_5c", "Logits")  # endpoints that features are usually taken from
@@ -29,6 +30,9 @@ def convert(source: Path | str, out: Path, endpoint: str = "Logits") -> dict[str
     if out.resolve() == source.resolve():
         raise ValueError(f"{out} is the source itself. Give another file with --out.")
     state = read_state(source)
+    if broken := not_numbers(state):
+        raise ValueError(f"{source}: {len(broken)} tensors hold values that are no numbers: {listed(broken)}. They "
+                         "come from a training that failed; give other weights.")
     model = I3D(endpoint, *sizes(state))
     load_state(model, state, str(source))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -50,8 +54,8 @@ def describe_weights(path: Path | str) -> dict[str, Any]:
         whole = I3D("Logits", in_channels, num_classes)
         cuts = [I3D(endpoint, in_channels, num_classes) for endpoint in DIGESTED]
     if not any(name in state for name in whole.state_dict()):
-        raise ValueError(f"{path}: wanted weights of I3D, got {len(state)} tensors of another network. "
-                         "Give a file of I3D.")
+        whose = network_of(state) or "another network"
+        raise ValueError(f"{path}: wanted weights of I3D, got {len(state)} tensors of {whose}. Give a file of I3D.")
     learned = [name for name, value in whole.named_parameters() if value.requires_grad]
     return {
         "kind": "weights",

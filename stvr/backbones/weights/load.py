@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stvr.backbones.analytic import analytic_value
 from stvr.backbones.i3d import I3D, NUM_CLASSES
+from stvr.backbones.weights.strangers import asked_for, network_of, state_in, stranger, without_prefix
 from stvr.backbones.weights.tensorflow import is_checkpoint, read_checkpoint, read_index
 from stvr.files import whole
 
@@ -61,6 +62,8 @@ def load_weights(model: I3D, path: Path) -> None:
 def load_state(model: I3D, state: Mapping[str, Tensor], source: str = "the given state") -> None:
     """Fills `model`, after the check that `load_weights` promises; `source` is named in its error."""
     misfits = compare(state, model)
+    if misfits["left over"] and (whose := network_of(misfits["left over"])):
+        raise ValueError(f"{source}: wanted the weights of I3D up to {model.endpoint}, got those of {whose}.")
     if any(misfits.values()):
         details = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in misfits.items() if names)
         raise ValueError(f"{source}: wanted the weights of I3D up to {model.endpoint}, got {details}. "
@@ -94,23 +97,30 @@ def sizes(state: Mapping[str, Tensor]) -> tuple[int, int]:
 def read_state(path: Path) -> State:
     """Every tensor of a weights file, by our names (those of the PyTorch layout, rgb_imagenet.pt).
 
-    path: our safetensors, a PyTorch state dict, or a checkpoint of TensorFlow (its prefix, its .index, its folder).
+    path: our safetensors, a PyTorch state dict, alone or in a training checkpoint, or a checkpoint of TensorFlow (its
+    prefix, its .index, its folder). What wrappers put before every name ("module.") is dropped.
     """
     path = Path(path)
     if is_checkpoint(path):
         return read_tensorflow(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: wanted a file of weights, but there is none. Check the path.")
+    if what := stranger(path):
+        raise ValueError(f"{path}: wanted a file of weights, but this one is {what}.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            return without_prefix(load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # on a broken file the readers may raise anything
+        if name := asked_for(error):
+            raise ValueError(f"{path}: wanted a PyTorch file with nothing but tensors, but it asks for {name}, which "
+                             "would run a program. Save `model.state_dict()` alone and give that file.") from None
         raise ValueError(f"{path}: wanted .safetensors or a PyTorch file with nothing but tensors, got something else "
                          f"({type(error).__name__}). Give such a file, or TensorFlow's .index.") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    state = state_in(content)
+    if state is None:
         raise ValueError(f"{path}: wanted a state dict, a flat dict of names and tensors, got something else. "
                          "Save `model.state_dict()` and give that file.")
     return state

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from stvr.annotations.ava import FIFTEEN_MINUTES
-from stvr.annotations.rows import EDGES, Annotations, Rows, merge
+from stvr.annotations.rows import EDGES, Annotations, Rows, gather_labels, merge
+from stvr.annotations.units import empty, far_out
 from stvr.labels import actions_of, label_text
 from stvr.structures import ClipSpec, Pair
 from stvr.tasks.pairs.build import build_pairs
@@ -73,7 +74,7 @@ def check(parts: Sequence[Rows], videos: Videos | None = None, options: PairOpti
     """
     options = options or PairOptions()
     faults = [fault for part in parts for fault in check_rows(part, options.spec, videos)]
-    annotations = merge([without_faults(part).checked() for part in parts])
+    annotations = merge([gathered(without_faults(part)) for part in parts])
     tubelets, extents = tubelets_within(annotations, None if videos is None else videos.clips, options)
     if pairs is None:
         pairs = build_pairs(tubelets, extents, held_out={}, protocol=options.protocol, seed=options.seed,
@@ -87,18 +88,33 @@ def check(parts: Sequence[Rows], videos: Videos | None = None, options: PairOpti
 
 def check_rows(rows: Rows, spec: ClipSpec, videos: Videos | None = None) -> list[Fault]:
     """Every fault in the rows of one file; `videos` None skips the checks that need the video files."""
-    faults = [*check_coordinates(rows), *check_moments(rows), *check_labels(rows)]
+    faults = [*check_left_out(rows), *check_units(rows), *check_coordinates(rows), *check_moments(rows),
+              *check_labels(rows)]
     return faults if videos is None else [*faults, *check_times(rows, videos, spec)]
 
 
 def without_faults(rows: Rows) -> Rows:
     """The rows that can be linked: boxes in the picture, one for each person and moment."""
     edges = rows.table[EDGES].to_numpy(np.float64)
-    inside = np.nan_to_num(edges, nan=9.0).clip(0, 1)
-    good = np.isfinite(edges).all(1) & (np.abs(edges - 0.5) <= 1.5).all(1) & (inside[:, 2:] > inside[:, :2]).all(1)
-    table = rows.table[good]
+    table = rows.table[~far_out(edges, in_pixels=True).any(axis=1) & ~empty(edges)]
     first = table.groupby(["video", "person", "start"], sort=False)[EDGES].transform("first")
-    return replace(rows, table=table[(table[EDGES] == first).all(axis=1)])
+    return replace(rows, table=table[(table[EDGES] == first).all(axis=1)], in_pixels=True)
+
+
+def gathered(rows: Rows) -> Annotations:
+    """Faultless rows with their boxes clipped and their labels together, in whatever units they are as a whole."""
+    table, num_clipped = rows.clipped()
+    return Annotations(gather_labels(table, rows.source), dict(rows.names), num_clipped, dict(rows.extents))
+
+
+def check_left_out(rows: Rows) -> list[Fault]:
+    """What the reader itself did not use: tubes without a box, videos that no file has the name of."""
+    return [Fault("left out", f"{rows.source}: {each}", each.count, list(each.videos)) for each in rows.left_out]
+
+
+def check_units(rows: Rows) -> list[Fault]:
+    fault = rows.other_units()
+    return [Fault("units", fault)] if fault else []
 
 
 def unannotated(annotations: Annotations, videos: Videos | None) -> list[Fault]:

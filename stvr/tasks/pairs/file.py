@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
+from stvr.texts import read_json
 
 FORMAT = 1
 
@@ -41,9 +42,9 @@ def write_pairs(path: Path, pairs: Sequence[Pair], header: Mapping[str, Any]) ->
 def read_pairs(path: Path) -> tuple[list[Pair], dict[str, Any]]:
     """The pairs, and the rest of the file. Raises ValueError, one line, where it is not a pairs file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except ValueError as error:
-        raise ValueError(f"{path} is not a pairs file: {error}. Write one with `stvr prepare`.") from None
+        raise ValueError(f"{path} is not a pairs file: {error} Write one with `stvr prepare`.") from None
     if not isinstance(content, dict) or not isinstance(content.get("pairs"), list) or "stvr_pairs" not in content:
         raise ValueError(f"{path} is not a pairs file: wanted an object with stvr_pairs and pairs. "
                          "Write one with `stvr prepare`.")

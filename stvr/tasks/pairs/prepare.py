@@ -13,12 +13,14 @@ from stvr.annotations import READERS
 from stvr.annotations.held_out import HeldOut, listed, parse_held_out
 from stvr.annotations.labelled import AnnotatedTubelet, link_annotations, own_extents, trim
 from stvr.annotations.reader import Reader, ReaderOptions
-from stvr.annotations.rows import Annotations, Label, merge
+from stvr.annotations.rows import Annotations, Label, merge, with_shared_videos
 from stvr.config import Options, fill
 from stvr.labels import label_name, label_text
 from stvr.structures import ClipSpec, Span
 from stvr.tasks.pairs.audit import audit
 from stvr.tasks.pairs.build import Protocol, build_pairs, summary, write_pairs
+from stvr.tasks.pairs.left_out import doubts, outside, without_pair
+from stvr.video_names import ByVideo
 
 
 class PairOptions(Options):
@@ -49,6 +51,7 @@ def prepare(
     train_files: Sequence[Path] = (),
     held_out: HeldOut | str | None = None,
     video_clips: Mapping[str, int] | None = None,
+    unreadable: Collection[str] = (),
     options: PairOptions | None = None,
 ) -> dict[str, Any]:
     """Annotation files -> OUT, a pairs file. Returns the summary of what was written.
@@ -59,14 +62,20 @@ def prepare(
             val files do in the authors' program).
         held_out: labels by split, or a text for `parse_held_out`; None: the reader's own rule.
         video_clips: how many clips each video holds; other videos are left out. None: all annotated videos are used.
+        unreadable: videos whose files are there but cannot be read; left out too, for that reason.
     Raises: LookupError for an unknown source, ValueError for an option that the reader does not have, for annotations
         that are wrong, and where no pair can be made.
     """
     reader, options = READERS[source], options or PairOptions()
     reader_options = fill(reader.options, flags=given)
     paths = list(dict.fromkeys([*files, *train_files]))
-    parts = [part.checked() for part in reader.rows(paths, reader_options)]
+    known = ByVideo(dict.fromkeys([*(video_clips or ()), *unreadable]))
+    rows = with_shared_videos(reader.rows(paths, reader_options), known)
+    parts = [part.checked() for part in rows]
     train_videos = reader.train_videos(reader_options)
+    if train_videos is not None:
+        annotated = ByVideo({video: None for part in parts for video in part.boxes["video"].unique()})
+        train_videos = {name for video in train_videos if (name := annotated.name(video)) is not None}
     if train_files:
         train_videos = {video for path, part in zip(paths, parts, strict=True) if path in train_files
                         for video in part.boxes["video"]}
@@ -74,7 +83,7 @@ def prepare(
     options = with_extent(options, reader, annotations, reader_options)
     if held_out is None:
         held_out = reader.held_out(annotations, reader_options, options.seed)
-    return write(annotations, paths, out, held_out, train_videos, video_clips, options)
+    return write(annotations, paths, out, held_out, train_videos, video_clips, options, unreadable)
 
 
 def with_extent(options: PairOptions, reader: Reader, annotations: Annotations,
@@ -87,12 +96,14 @@ def with_extent(options: PairOptions, reader: Reader, annotations: Annotations,
 
 def write(annotations: Annotations, files: Sequence[Path], out: Path, held_out: HeldOut | str,
           train_videos: Collection[str] | None, video_clips: Mapping[str, int] | None,
-          options: PairOptions) -> dict[str, Any]:
+          options: PairOptions, unreadable: Collection[str] = ()) -> dict[str, Any]:
     """Links the annotations, builds pairs, writes them; returns the summary."""
     tubelets, extents = tubelets_within(annotations, video_clips, options)
+    left_out = [*annotations.left_out, *outside(annotations, tubelets, extents, options.spec, unreadable)]
     if not tubelets:
-        raise LookupError("no annotated moment lies in any of the videos. Check that the names of the video files are "
-                          "those in the annotations, and whether the seconds need an offset.")
+        reasons = "".join(f": {each}" for each in left_out[:1])
+        raise LookupError(f"no annotated moment lies in any of the videos{reasons}. Check that the names of the video "
+                          "files are those in the annotations, and whether the seconds need an offset.")
     labels, unseen = {tubelet.label for tubelet in tubelets}, set[Label]()
     if isinstance(held_out, str):
         held_out = parse_held_out(held_out, annotations.names)
@@ -100,14 +111,18 @@ def write(annotations: Annotations, files: Sequence[Path], out: Path, held_out: 
     pairs = build_pairs(tubelets, extents, held_out=held_out, protocol=options.protocol, seed=options.seed,
                         absent_share=options.absent_share, train_videos=train_videos, spec=options.spec)
     if not pairs:
+        more = "".join(f" {line}." for line in [*doubts(annotations), *map(str, left_out)])
         raise ValueError(f"{len(tubelets)} tubelets of {len(labels)} labels make no pair: under the debiased protocol "
-                         "a label needs tubelets in two videos.")
+                         f"a label needs tubelets in two videos.{more}")
+    left_out += without_pair(tubelets, pairs, annotations.names)
     held = {split: sorted(set(some) & labels) for split, some in held_out.items()}
     write_pairs(out, pairs, header(annotations, files, held, options))
     return {"tubelets": len(tubelets), "labels": len(labels), "clipped_boxes": annotations.num_clipped,
             "held_out": {split: [label_name(label, annotations.names) for label in some]
                          for split, some in held.items()},
             "unseen": [label_name(label, annotations.names) for label in sorted(unseen)],
+            "left_out": [str(each) for each in left_out], "doubts": doubts(annotations),
+            "missing_videos": sorted({video for each in left_out for video in each.videos}),
             "extent_seconds": options.extent_seconds if video_clips is None else None, "splits": summary(pairs),
             "audit": audit(pairs, options.spec)}
 

@@ -152,13 +152,13 @@ def test_tubes_of_ucf101_24_that_stand_twice_are_found(shared: Path):
 
     path = shared / "data/annotations/ucf101-24/pyannot.pkl"
     twice, some = set(), ("v_CliffDiving", "v_CricketBowling", "v_Surfing")
-    videos = {video: content for video, content in read_tubes(path).items() if video.startswith(some)}
+    videos = {video: content for video, content in read_tubes(path).items() if video.split("/")[-1].startswith(some)}
     for video, content in videos.items():
         seen: list[dict] = []
         for tube in content["annotations"]:
             boxes = {(tube["sf"] + place): tuple(map(int, box)) for place, box in enumerate(tube["boxes"])}
             if any(other.get(frame) == box for other in seen for frame, box in boxes.items()):
-                twice.add(video)
+                twice.add(video.split("/")[-1])
             seen.append(boxes)
     report = check(read_rows([path], None, {"frame_rates": dict.fromkeys(videos, 25.0)}))
     named = next(fault for fault in report.faults if fault.kind == "oracle").places
