@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, no_video_kept, rate_of, video_name
+from stvr.annotations.frame_counts import (
+    FrameOptions,
+    FrameRates,
+    frame_rows,
+    no_video_kept,
+    rate_of,
+    seconds_at,
+    video_name,
+)
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import Rows, stack
@@ -54,7 +62,7 @@ def read_jhmdb(folder: Path, frame_rates: FrameRates) -> Rows:
         mask = read_mask(file)
         frames, boxes = mask_boxes(mask)
         height, width, num_frames = mask.shape
-        extents[video] = (0.0, num_frames / rate)
+        extents[video] = (0.0, float(seconds_at(num_frames, rate)))
         label = classes.index(file.parent.parent.name) + 1
         parts.append(frame_rows(video, "0", label, frames, boxes, rate, (width, height)))
     if not parts:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stvr.annotations import READERS
-from stvr.annotations.rows import Rows
+from stvr.annotations.rows import Rows, with_shared_videos
 from stvr.config import fill
 
 
@@ -25,7 +25,7 @@ def read_rows(files: Sequence[Path], kind: str | None, values: Mapping[str, Any]
     if name not in READERS:
         raise ValueError(f"the kind of annotations is one of {', '.join(READERS)}, not {name!r}.")
     reader = READERS[name]
-    return reader.rows(files, fill(reader.options, flags=reader.usable(values)))
+    return with_shared_videos(reader.rows(files, fill(reader.options, flags=reader.usable(values))))
 
 
 def kind_of(path: Path) -> str:

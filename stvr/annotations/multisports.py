@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stvr.annotations.ava import LabelOptions, read_cells, read_number, read_whole
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, no_video_kept, rate_of, video_name
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, no_video_kept, rate_of, seconds_of, video_name
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import EDGES, Rows
@@ -39,17 +39,17 @@ def read_multisports(path: Path, *, names: Mapping[int, str] | None = None, fram
     table = read_cells(path)
     videos = table["video"].map({text: video_name(text) for text in table["video"].unique()})
     label = read_whole(table, "label", path)
-    rates = videos.map({video: rate_of(video, frame_rates) for video in videos.unique()}).astype(float)
+    rates = {video: rate_of(video, frame_rates) for video in videos.unique()}
     frames = read_whole(table, "second", path) - FIRST_FRAME
     if (frames < 0).any():
         raise ValueError(f"{path.name}, line {frames.index[frames < 0][0] + 1}: frames are counted from {FIRST_FRAME}.")
     rows = pd.DataFrame({
         "line": table.index + 1, "video": videos, "label": label,
         "person": label.astype(str) + "." + table["person"].str.strip(),
-        "start": frames / rates, "stop": (frames + 1) / rates,
+        "start": seconds_of(videos, frames, rates), "stop": seconds_of(videos, frames + 1, rates),
         **{edge: read_number(table, edge, path) for edge in EDGES},
     })  # fmt: skip
-    kept = rows[rates.notna()]
+    kept = rows[rows["start"].notna()]
     if not len(kept):
         raise no_video_kept(path.name, videos.nunique(), frame_rates)
     return Rows(path.name, kept, dict(names or {}))

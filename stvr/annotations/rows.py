@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from stvr.video_names import ByVideo, short_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,19 +19,38 @@ EDGES = ["x1", "y1", "x2", "y2"]
 COLUMNS = ["video", "person", "start", "stop", "labels", *EDGES]
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What is not used of a source, counted: so many `what` (rows, say), why, and where the first of them stands.
+
+    videos: those that fell away as a whole.
+    """
+
+    count: int
+    what: str
+    why: str
+    first: str = ""
+    videos: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        first = f" (first: {self.first})" if self.first else ""
+        return f"{self.count} {self.what} left out: {self.why}{first}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
     """One row of `boxes` for each person and moment; names: label id -> name.
 
     boxes has the columns video and person (str), start and stop (seconds the box stands for), labels (sorted tuple of
     ids), x1 y1 x2 y2 (float32 in [0, 1]). num_clipped: rows whose box stuck out of the picture.
-    extents: (start, stop) seconds of the videos whose length the source knows.
+    extents: (start, stop) seconds of the videos whose length the source knows. left_out: what the readers did not use.
     """
 
     boxes: pd.DataFrame
     names: Mapping[int, str] = field(default_factory=dict)
     num_clipped: int = 0
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    left_out: Sequence[LeftOut] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,18 +59,27 @@ class Rows:
 
     table has the columns line (in the file), video and person (str), start and stop (seconds), label (int id) and
     x1 y1 x2 y2 (float64; shares of the picture, if the file is right). source: the file's name, for messages.
-    names and extents: as in Annotations.
+    names and extents: as in Annotations. left_out: what the reader did not use. said: what else a user should know.
     """
 
     source: str
     table: pd.DataFrame
     names: Mapping[int, str] = field(default_factory=dict)
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    left_out: Sequence[LeftOut] = ()
+    said: Sequence[str] = ()
 
     def checked(self) -> Annotations:
         """Boxes clipped, labels gathered. Raises ValueError with the line of the first row that is wrong."""
         rows, num_clipped = clip_boxes(self.table, self.source)
-        return Annotations(gather_labels(rows, self.source), dict(self.names), num_clipped, dict(self.extents))
+        boxes = gather_labels(rows, self.source)
+        return Annotations(boxes, dict(self.names), num_clipped, dict(self.extents), self.left_out)
+
+    def with_names(self, names: Mapping[str, str]) -> Rows:
+        """The same rows with other names of videos; a video without a new name keeps its own."""
+        table = self.table.assign(video=self.table["video"].map(lambda video: names.get(video, video)))
+        extents = {names.get(video, video): extent for video, extent in self.extents.items()}
+        return replace(self, table=table, extents=extents)
 
 
 def gather_labels(rows: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -111,7 +141,8 @@ def merge(parts: list[Annotations]) -> Annotations:
                 raise ValueError(f"label {index} is {names[index]!r} in one file and {name!r} in another.")
     boxes = stack(part.boxes for part in parts)
     extents = {video: extent for part in parts for video, extent in part.extents.items()}
-    return Annotations(boxes, names, sum(part.num_clipped for part in parts), extents)
+    left_out = [each for part in parts for each in part.left_out]
+    return Annotations(boxes, names, sum(part.num_clipped for part in parts), extents, left_out)
 
 
 def stack(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -128,5 +159,15 @@ def with_shared_names(parts: Sequence[Rows]) -> list[Rows]:
     renamed = []
     for part in parts:
         label = part.table["label"].map({old: ids[name] for old, name in part.names.items()})
-        renamed.append(Rows(part.source, part.table.assign(label=label), names, part.extents))
+        renamed.append(replace(part, table=part.table.assign(label=label), names=names))
     return renamed
+
+
+def with_shared_videos(parts: Sequence[Rows], known: Collection[str] = ()) -> list[Rows]:
+    """Files in which a video has one name: that of the known video that is meant, else its short form among all."""
+    found: ByVideo[None] = ByVideo(dict.fromkeys(known))
+    every = dict.fromkeys(str(video) for part in parts for video in (*part.table["video"].unique(), *part.extents))
+    meant = {video: found.name(video) for video in every}
+    short = short_names(video for video, name in meant.items() if name is None)
+    names = {video: name or short[video] for video, name in meant.items()}
+    return [part.with_names(names) for part in parts]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stvr.annotations.frame_counts import FrameRates, frame_rows, no_video_kept, rate_of, video_name
+from stvr.annotations.frame_counts import FrameRates, Rate, frame_rows, no_video_kept, rate_of, seconds_at, video_name
 from stvr.annotations.rows import Rows, stack
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def read_tube_truth(path: Path, frame_rates: FrameRates) -> Rows:
         try:
             parts += video_rows(truth, key, rate)
             if key in truth.get("nframes", {}):
-                extents[video] = (0.0, int(truth["nframes"][key]) / rate)
+                extents[video] = (0.0, float(seconds_at(int(truth["nframes"][key]), rate)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path.name}, video {key!r}: wanted its resolution (height, width) and tubes of rows "
                              f"frame,x1,y1,x2,y2; {type(error).__name__}: {error}") from None
@@ -44,7 +44,7 @@ def read_tube_truth(path: Path, frame_rates: FrameRates) -> Rows:
     return Rows(path.name, stack(parts), names, extents)
 
 
-def video_rows(truth: Mapping[str, Any], key: str, rate: float) -> list[pd.DataFrame]:
+def video_rows(truth: Mapping[str, Any], key: str, rate: Rate) -> list[pd.DataFrame]:
     """The rows of each tube of one video."""
     height, width = (float(side) for side in truth["resolution"][key])
     parts = []

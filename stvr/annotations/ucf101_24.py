@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, no_video_kept, rate_of
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, Rate, frame_rows, no_video_kept, rate_of, seconds_at
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import Rows, stack
@@ -42,12 +42,12 @@ def read_ucf101_24(path: Path, frame_rates: FrameRates) -> Rows:
         raise no_video_kept(path.name, len(videos), frame_rates)
     parts, extents = [], {}
     for video, rate in rates.items():
-        extents[video] = (0.0, int(videos[video]["numf"]) / rate)
+        extents[video] = (0.0, float(seconds_at(int(videos[video]["numf"]), rate)))
         parts += [tube_rows(video, person, tube, rate) for person, tube in enumerate(videos[video]["annotations"])]
     return Rows(path.name, stack(parts), dict(enumerate(CLASSES, start=1)), extents)
 
 
-def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float) -> pd.DataFrame:
+def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: Rate) -> pd.DataFrame:
     """One row a frame. Boxes are stored as uint8, and widened here before x + width can overflow."""
     boxes = np.asarray(tube["boxes"]).astype(np.int64)  # (T, 4) x, y, width, height
     frames = np.arange(int(tube["sf"]), int(tube["ef"]))

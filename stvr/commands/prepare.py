@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stvr.annotations import READERS
-from stvr.commands import Seed, done, video_files
+from stvr.commands import AcceptMissing, Seed, done, tell, video_files
 
 if TYPE_CHECKING:
     from stvr.annotations.reader import Reader
@@ -108,18 +108,29 @@ def prepare_source(
     protocol: Protocol = "debiased",
     absent_share: AbsentShare = 0.2,
     seed: Seed = 0,
+    accept_missing: AcceptMissing = False,
     **own: Any,
 ) -> None:
     from stvr.tasks.pairs.prepare import prepare
 
     probed = probe_folder(videos) if videos else None
-    facts = {"frame_rates": probed.rates, "sizes": probed.sizes} if probed else {}
+    facts = {"frame_rates": probed.times, "sizes": probed.sizes} if probed else {}
     summary = prepare(
         source, files if isinstance(files, list) else [files], out, {**own, **READERS[source].usable(facts)},
         train_files=train or (), held_out=held_out, video_clips=probed.clips if probed else None,
         options=pair_options(protocol=protocol, seed=seed, absent_share=absent_share),
     )  # fmt: skip
     print_summary(out, summary)
+    told = [*assumed(source, probed, own), *summary["said"], *map(str, summary["left_out"])]
+    tell(told, [video for each in summary["left_out"] for video in each.videos], accept_missing)
+
+
+def assumed(source: str, probed: Probed | None, own: dict[str, Any]) -> list[str]:
+    """A line where frames are counted and no video says when each of them is shown."""
+    fps = own.get("fps") or getattr(READERS[source].options.model_fields.get("fps"), "default", None)
+    if probed or not fps:
+        return []
+    return [f"{fps:g} frames a second are assumed throughout; give --videos for the videos' own time stamps"]
 
 
 @app.command("check")
@@ -154,13 +165,16 @@ def check_command(
     probed = probe_folder(videos, decode=decode) if videos else None
     parts = read_rows(files, kind, {
         "labels": labels, "excluded": excluded, "offset_seconds": offset_seconds, "attribute": attribute, "fps": fps,
-        "frame_rates": probed.rates if probed else None, "sizes": probed.sizes if probed else None,
+        "frame_rates": probed.times if probed else None, "sizes": probed.sizes if probed else None,
         "pixels": pixels and probed is not None,  # without the videos, boxes in pixels are faults like any other
     })  # fmt: skip
     report = check(parts, Videos(probed.clips, probed.failed) if probed else None, pair_options(protocol=protocol),
                    read_pairs(pairs)[0] if pairs else None)  # fmt: skip
+    for line in (line for part in parts for line in (*part.said, *map(str, part.left_out))):
+        print(f"stvr: {line}", file=sys.stderr)
     print(json.dumps(report.to_json(), indent=1, ensure_ascii=False) if as_json else "\n".join(report.lines()))
-    sys.exit(1 if report.faults else 0)
+    gone = any(each.videos for part in parts for each in part.left_out)
+    sys.exit(1 if report.faults or gone else 0)
 
 
 def probe_folder(folder: Path, *, decode: bool = False) -> Probed:

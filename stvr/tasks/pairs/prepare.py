@@ -13,7 +13,7 @@ from stvr.annotations import READERS
 from stvr.annotations.held_out import HeldOut, listed, parse_held_out
 from stvr.annotations.labelled import AnnotatedTubelet, link_annotations, own_extents, trim
 from stvr.annotations.reader import Reader, ReaderOptions
-from stvr.annotations.rows import Annotations, Label, merge
+from stvr.annotations.rows import Annotations, Label, merge, with_shared_videos
 from stvr.config import Options, fill
 from stvr.labels import label_name, label_text
 from stvr.structures import ClipSpec, Span
@@ -65,7 +65,10 @@ def prepare(
     reader, options = READERS[source], options or PairOptions()
     reader_options = fill(reader.options, flags=given)
     paths = list(dict.fromkeys([*files, *train_files]))
-    parts = [part.checked() for part in reader.rows(paths, reader_options)]
+    rows = with_shared_videos(reader.rows(paths, reader_options), video_clips or ())
+    if not any(len(part.table) for part in rows):
+        raise LookupError("; ".join(["no annotation is left", *(str(each) for part in rows for each in part.left_out)]))
+    parts = [part.checked() for part in rows]
     train_videos = reader.train_videos(reader_options)
     if train_files:
         train_videos = {video for path, part in zip(paths, parts, strict=True) if path in train_files
@@ -74,7 +77,8 @@ def prepare(
     options = with_extent(options, reader, annotations, reader_options)
     if held_out is None:
         held_out = reader.held_out(annotations, reader_options, options.seed)
-    return write(annotations, paths, out, held_out, train_videos, video_clips, options)
+    written = write(annotations, paths, out, held_out, train_videos, video_clips, options)
+    return {**written, "said": [line for part in rows for line in part.said], "left_out": annotations.left_out}
 
 
 def with_extent(options: PairOptions, reader: Reader, annotations: Annotations,

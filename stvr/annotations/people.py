@@ -1,0 +1,92 @@
+"""Several files of one video, each of which counts its people for itself: who is who in all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stvr.annotations.rows import EDGES, Rows, stack
+from stvr.tubelets.same_tracks import Joined, Places, people_apart
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def with_people_apart(parts: Sequence[Rows]) -> list[Rows]:
+    """People are apart by file, but for those whose boxes agree.
+
+    Where two files have a box of one person at one moment, that of the earlier file counts.
+    """
+    parts = list(parts)
+    files = defaultdict(list)
+    for index, part in enumerate(parts):
+        for video in dict.fromkeys(part.table["video"]):
+            files[video].append(index)
+    for video, places in files.items():
+        if len(places) > 1:
+            told = people_apart([(PurePosixPath(parts[index].source).stem, people_of(parts[index], video))
+                                 for index in places])
+            extent = joined_extent([parts[index] for index in places], video)
+            for index, joined in zip(places, told, strict=True):
+                said = [] if index == places[0] else [f"{parts[index].source}: {line_about(video, joined)}"]
+                parts[index] = replace(parts[index], table=called(parts[index].table, video, joined),
+                                       said=[*parts[index].said, *said], extents={**parts[index].extents, **extent})
+            gather_moments(parts, places, video)
+    return parts
+
+
+def people_of(part: Rows, video: str) -> dict[str, Places]:
+    rows = part.table[part.table["video"] == video].drop_duplicates(["person", "start"]).sort_values("start")
+    return {str(person): Places(group["start"].to_numpy(np.float64), group[EDGES].to_numpy(np.float64))
+            for person, group in rows.groupby("person", sort=False)}
+
+
+def called(table: pd.DataFrame, video: str, joined: Sequence[Joined]) -> pd.DataFrame:
+    """The rows under their people's names in all files."""
+    here, names = table["video"] == video, {each.name: each.called for each in joined}
+    return table.assign(person=table["person"].where(~here, table["person"].map(names)))
+
+
+def gather_moments(parts: list[Rows], places: Sequence[int], video: str) -> None:
+    """Moves rows of a person and a moment that an earlier file has, too, to that file, with the box that it gives."""
+    owners: dict[tuple[str, float], tuple[int, tuple[float, ...]]] = {}
+    for index in places:
+        table = parts[index].table
+        edges, moved = table[EDGES].to_numpy(np.float64, copy=True), defaultdict(list)
+        people, starts = table["person"].tolist(), table["start"].tolist()
+        for row in np.flatnonzero((table["video"] == video).to_numpy()).tolist():
+            owner, box = owners.setdefault((people[row], starts[row]), (index, tuple(edges[row])))
+            if owner != index:
+                edges[row] = box
+                moved[owner].append(row)
+        table[EDGES] = edges
+        for owner, rows in moved.items():
+            parts[owner] = replace(parts[owner], table=stack([parts[owner].table, table.iloc[rows]]))
+        gone = [row for rows in moved.values() for row in rows]
+        parts[index] = replace(parts[index], table=table.drop(index=table.index[gone]))
+
+
+def joined_extent(parts: Sequence[Rows], video: str) -> dict[str, tuple[float, float]]:
+    """From where the first file of a video begins to where the last one ends."""
+    known = [part.extents[video] for part in parts if video in part.extents]
+    return {video: (min(start for start, _ in known), max(stop for _, stop in known))} if known else {}
+
+
+def line_about(video: str, joined: Sequence[Joined]) -> str:
+    """Which people of a later file of a video are known, and which have a new name."""
+    known = [each for each in joined if each.known]
+    anew = [each for each in joined if not each.known and each.called != each.name]
+    parts = [f"another file of {video}: {len(known)} of its {len(joined)} people are known, as their boxes agree where "
+             "both files have one" + first_of(known)]
+    if anew:
+        parts.append(f"{len(anew)} have ids that others have, so they are apart{first_of(anew)}")
+    return "; ".join(parts)
+
+
+def first_of(joined: Sequence[Joined]) -> str:
+    return f" (first: {joined[0].name!r} is {joined[0].called!r})" if joined else ""
