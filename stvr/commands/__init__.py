@@ -128,7 +128,8 @@ def tell(lines: Sequence[str], gone: Sequence[str], accept_missing: bool) -> Non
     for line in lines:
         print(f"stvr: {line}", file=sys.stderr)
     if gone and not accept_missing:
-        print(f"stvr: {len(gone)} whole videos were left out; give --accept-missing if they may be", file=sys.stderr)
+        print(f"stvr: {len(gone)} videos fell away as a whole: {', '.join(gone)}; give --accept-missing if they may",
+              file=sys.stderr)
         sys.exit(1)
 
 

@@ -121,8 +121,8 @@ def prepare_source(
         options=pair_options(protocol=protocol, seed=seed, absent_share=absent_share),
     )  # fmt: skip
     print_summary(out, summary)
-    told = [*assumed(source, probed, own), *summary["said"], *map(str, summary["left_out"])]
-    tell(told, [video for each in summary["left_out"] for video in each.videos], accept_missing)
+    tell([*assumed(source, probed, own), *summary["said"], *summary["left_out"]], summary["missing_videos"],
+         accept_missing)
 
 
 def assumed(source: str, probed: Probed | None, own: dict[str, Any]) -> list[str]:

@@ -31,6 +31,11 @@ class FrameTimes:
     def constant(self) -> bool:
         return not len(self.edges)
 
+    @property
+    def first(self) -> float:
+        """When the first picture is shown, in seconds."""
+        return 0.0 if self.constant else float(self.edges[0])
+
     def seconds(self, frames: ArrayLike) -> NDArray[np.float64]:
         """When frames begin, counted from 0, of any shape; beyond the last one they follow at `rate`."""
         numbers = np.asarray(frames, np.float64)

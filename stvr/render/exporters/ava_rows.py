@@ -22,7 +22,7 @@ def export_ava(found: Sequence[Found], account: Account, *, scores: bool = False
     """
     names, lines, reached = video_names(found), [], set[str]()
     for person, each in zip(instances(found), found, strict=True):
-        video, place = names[each.reference], f"{each.reference}, {CLIP.seconds_at(each.start):g} s"
+        video, place = names[each.reference], f"{each.reference}, {each.seconds_at(each.start):g} s"
         if not each.label.isdecimal():
             raise ValueError(f"AVA's files hold ids of actions, not a name such as {each.label!r}. Give --label with a "
                              "number.")
@@ -45,9 +45,10 @@ def export_ava(found: Sequence[Found], account: Account, *, scores: bool = False
 
 def seconds_of(found: Found) -> Iterator[tuple[int, np.ndarray]]:
     """Each second whose middle lies in the tubelet, and the box there."""
-    for clip in range(found.start, found.stop):
-        if clip % PER_SECOND == PER_SECOND // 2:
-            yield clip // PER_SECOND, found.boxes[clip - found.start]
+    for second in range(int(found.seconds_at(found.start)), int(found.seconds_at(found.stop)) + 1):
+        clip = CLIP.index_at(second + 0.5 - found.offset)
+        if found.start <= clip < found.stop:
+            yield second, found.boxes[clip - found.start]
 
 
 def import_ava(path: Path, size: tuple[int, int]) -> list[Found]:
@@ -59,5 +60,5 @@ def import_ava(path: Path, size: tuple[int, int]) -> list[Found]:
         boxes = (group[EDGES].to_numpy(np.float64) * [*size, *size]).round(DECIMALS)
         for run in runs(seconds):
             found.append(Found(str(video), 1.0, *size, int(seconds[run[0]]) * PER_SECOND,
-                               boxes[run].repeat(PER_SECOND, axis=0), str(label), str(person)))
+                               boxes[run].repeat(PER_SECOND, axis=0), label=str(label), person=str(person)))
     return found

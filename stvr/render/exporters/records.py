@@ -22,6 +22,7 @@ from stvr.texts import read_text
 from stvr.video_names import plain_name, short_names
 
 CLIP = ClipSpec()  # how `stvr locate` cuts time: three clips a second
+HAIR = 0.001  # seconds
 DECIMALS = 2  # of coordinates in pixels, as `stvr locate` writes them
 
 
@@ -29,6 +30,7 @@ DECIMALS = 2  # of coordinates in pixels, as `stvr locate` writes them
 class Found:
     """One tubelet of one video: clips [start, start + T), boxes (T, 4) xyxy in pixels of a picture width x height.
 
+    offset: seconds from clip 0 on the clock's grid of clips to the video's own, less than a clip.
     label: what is done in it. person: who does it, by a name of its own in the video. Both "" where nobody says.
     """
 
@@ -38,8 +40,13 @@ class Found:
     height: int
     start: int
     boxes: NDArray[np.float64]
+    offset: float = 0.0
     label: str = ""
     person: str = ""
+
+    def seconds_at(self, clip: int) -> float:
+        """When a clip begins, in seconds of the container's clock."""
+        return self.offset + CLIP.seconds_at(clip)
 
     @property
     def stop(self) -> int:
@@ -50,9 +57,9 @@ class Found:
         known = {name: text for name, text in (("label", self.label), ("person", self.person)) if text}
         return {
             "reference": self.reference, "rank": rank, "score": self.score, **known,
-            "start_seconds": CLIP.seconds_at(self.start), "stop_seconds": CLIP.seconds_at(self.stop),
+            "start_seconds": self.seconds_at(self.start), "stop_seconds": self.seconds_at(self.stop),
             "width": self.width, "height": self.height,
-            "boxes": [{"seconds": CLIP.seconds_at(clip), "box": [round(edge, DECIMALS) for edge in box]}
+            "boxes": [{"seconds": self.seconds_at(clip), "box": [round(edge, DECIMALS) for edge in box]}
                       for clip, box in enumerate(self.boxes.tolist(), self.start)],
         }  # fmt: skip
 
@@ -79,7 +86,7 @@ def read_found(path: Path) -> list[Found]:
 def from_json(line: dict[str, Any]) -> Found:
     if not isinstance(line, dict):
         raise ValueError(f"this line is a {type(line).__name__}, not an object")
-    clips = [CLIP.index_at(float(each["seconds"])) for each in line["boxes"]]
+    clips, offset = on_grid([float(each["seconds"]) for each in line["boxes"]])
     boxes = np.array([each["box"] for each in line["boxes"]], np.float64)
     if not clips or clips != list(range(clips[0], clips[0] + len(clips))) or clips[0] < 0:
         raise ValueError("its boxes are not one clip apart (a third of a second)")
@@ -88,8 +95,19 @@ def from_json(line: dict[str, Any]) -> Found:
     width, height, score = int(line["width"]), int(line["height"]), float(line["score"])
     if min(width, height) < 1 or not isfinite(score):
         raise ValueError(f"the picture is {width} x {height}, the score {score:g}")
-    return Found(str(line["reference"]), score, width, height, clips[0], boxes, text_of(line.get("label")),
-                 text_of(line.get("person")))
+    return Found(str(line["reference"]), score, width, height, clips[0], boxes, offset,
+                 text_of(line.get("label")), text_of(line.get("person")))
+
+
+def on_grid(seconds: Sequence[float]) -> tuple[list[int], float]:
+    """The clips that begin at these times, and by how much they all begin later than a whole number of clips.
+
+    A hair, as `stvr locate` and players round seconds, is nothing.
+    """
+    first = min(seconds, default=0.0)
+    offset = first - CLIP.seconds_at(CLIP.index_at(first + HAIR))
+    offset = offset if offset > HAIR else 0.0
+    return [CLIP.index_at(each - offset + HAIR) for each in seconds], offset
 
 
 def text_of(value: object) -> str:
@@ -120,7 +138,7 @@ def write_table(path: Path, found: Sequence[Found], label: str = "match") -> int
         writer.writerow([*TABLE_COLUMNS, "width", "height"])
         for person, each in zip(people, found, strict=True):
             for clip, box in enumerate(each.boxes.tolist(), each.start):
-                writer.writerow([videos[each.reference], CLIP.seconds_at(clip),
+                writer.writerow([videos[each.reference], each.seconds_at(clip),
                                  *(round(edge, DECIMALS) for edge in box), person, each.label or label, each.width,
                                  each.height])
     return len(found)

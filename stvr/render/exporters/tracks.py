@@ -18,9 +18,9 @@ def frames_of(found: Found, times: FrameTimes) -> tuple[NDArray[np.int64], NDArr
 
     A frame that stands for several, since it is on screen for long, has the box of the first.
     """
-    around = times.frames_between(CLIP.seconds_at(found.start), CLIP.seconds_at(found.stop))
+    around = times.frames_between(found.seconds_at(found.start), found.seconds_at(found.stop))
     frames, clips = [], []
-    for frame, shown in zip(around, clips_of(np.array(around, np.int64), times), strict=True):
+    for frame, shown in zip(around, clips_of(np.array(around, np.int64), times, found.offset), strict=True):
         inside = [clip for clip in shown if found.start <= clip < found.stop]
         if inside:
             frames.append(frame)
@@ -34,42 +34,45 @@ def found_of(reference: str, size: tuple[int, int], frames: Sequence[int], boxes
 
     A clip gets the box that stands at its middle, else that of the frame in the middle of those that begin in it; one
     without any ends a tubelet. Boxes are rounded as `stvr locate` rounds them. A tubelet's score is the mean over its
-    frames.
+    frames. Clips are the video's own, of which the first begins with its first picture.
     """
+    offset = times.first - CLIP.seconds_at(CLIP.index_at(times.first))
     inside: dict[int, list[int]] = {}
     order = np.argsort(np.asarray(frames), kind="stable")
-    for index, shown in zip(order.tolist(), clips_of(np.asarray(frames, np.int64)[order], times), strict=True):
+    sorted_frames = np.asarray(frames, np.int64)[order]
+    for index, shown in zip(order.tolist(), clips_of(sorted_frames, times, offset), strict=True):
         for clip in shown:
             inside.setdefault(clip, []).append(index)
     clips = np.array(sorted(inside), np.int64)
     edges = np.asarray(boxes, np.float64).reshape(-1, 4).round(DECIMALS)
-    starts, stops = times.seconds(frames), times.seconds(np.asarray(frames) + 1)
-
-    def in_the_middle(clip: int) -> int:
-        middle = CLIP.middle_of(clip) + HAIR
-        there = [index for index in inside[clip] if starts[index] <= middle < stops[index]]
-        return (there or inside[clip][len(inside[clip]) // 2 :])[0]
-
+    at_middle = {clip: index for index, clips in zip(order.tolist(), clips_of_middles(sorted_frames, times, offset),
+                                                     strict=True) for clip in clips}
     found = []
     for run in runs(clips):
         if len(run):
             members = dict.fromkeys(index for place in run for index in inside[int(clips[place])])
-            box = edges[[in_the_middle(int(clips[place])) for place in run]]
+            box = edges[[at_middle.get(clip, inside[clip][len(inside[clip]) // 2]) for clip in clips[run].tolist()]]
             score = mean_of([scores[index] for index in members])
-            found.append(Found(reference, score, *size, int(clips[run[0]]), box, label, person))
+            found.append(Found(reference, score, *size, int(clips[run[0]]), box, max(offset, 0.0), label, person))
     return found
 
 
-HAIR = 1e-6 * CLIP.seconds_at(1)  # that ClipSpec.index_at adds: a stamp on a clip's middle is not after it
+def clips_of(frames: NDArray[np.int64], times: FrameTimes, offset: float) -> list[range]:
+    """The clips that each of the frames (F,) stands for: where it is on screen at the middle, else where it begins.
+
+    offset: as in Found.
+    """
+    begins = [CLIP.index_at(start) for start in (times.seconds(frames) - offset).tolist()]
+    return [clips or range(at, at + 1) for clips, at in
+            zip(clips_of_middles(frames, times, offset), begins, strict=True)]
 
 
-def clips_of(frames: NDArray[np.int64], times: FrameTimes) -> list[range]:
-    """The clips that each of the frames (F,) stands for: where it is on screen at the middle, else where it begins."""
+def clips_of_middles(frames: NDArray[np.int64], times: FrameTimes, offset: float) -> list[range]:
+    """The clips at whose middle each of the frames (F,) is on screen."""
     half = CLIP.seconds_at(1) / 2
-    starts, stops = times.seconds(frames).tolist(), times.seconds(frames + 1).tolist()
-    shown = [range(-CLIP.index_at(half - start), -CLIP.index_at(half - stop))
-             for start, stop in zip(starts, stops, strict=True)]
-    return [clips or range(at := CLIP.index_at(start), at + 1) for clips, start in zip(shown, starts, strict=True)]
+    starts, stops = ((times.seconds(each) - offset).tolist() for each in (frames, frames + 1))
+    return [range(-CLIP.index_at(half - start), -CLIP.index_at(half - stop))
+            for start, stop in zip(starts, stops, strict=True)]
 
 
 def mean_of(scores: Sequence[float]) -> float:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stvr.render.exporters.objects import number, wanted, whole_number
-from stvr.render.exporters.records import CLIP, DECIMALS, Found, runs, text_of
+from stvr.render.exporters.records import DECIMALS, Found, on_grid, runs, text_of
 from stvr.texts import read_text
 
 CUE = re.compile(r"^((?:\d+:)?\d\d:\d\d\.\d{3})\s+-->\s+((?:\d+:)?\d\d:\d\d\.\d{3})")
@@ -29,7 +30,8 @@ def export_webvtt(found: Sequence[Found]) -> str:
         for clip, box in enumerate(each.boxes.tolist(), each.start):
             text = payload({"tubelet": tubelet, "label": each.label, "score": each.score, **known,
                             "box": [round(edge, DECIMALS) for edge in box]})
-            cues.append((clip, tubelet, f"{tubelet}.{clip}\n{stamp(clip)} --> {stamp(clip + 1)}\n{text}\n"))
+            start, stop = stamp(each.seconds_at(clip)), stamp(each.seconds_at(clip + 1))
+            cues.append((clip, tubelet, f"{tubelet}.{clip}\n{start} --> {stop}\n{text}\n"))
     head = payload({"reference": first.reference, "width": first.width, "height": first.height})
     return "\n".join(["WEBVTT\n", f"{HEADER}{head}\n", *(cue for _, _, cue in sorted(cues))])
 
@@ -40,10 +42,9 @@ def payload(content: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def stamp(clip: int) -> str:
-    milliseconds = round(CLIP.seconds_at(clip) * 1000)
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest:03d}"
+def stamp(seconds: float) -> str:
+    whole, rest = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{rest:03d}"
 
 
 def seconds_of(text: str) -> float:
@@ -60,33 +61,45 @@ def import_webvtt(path: Path) -> list[Found]:
     head = json_at(notes[0][1].removeprefix(HEADER), notes[0][0])
     note = f"line {notes[0][0]}: the note"
     size = (whole_number(wanted(head, "width", note), "width"), whole_number(wanted(head, "height", note), "height"))
-    tracks: dict[int, dict[int, dict[str, Any]]] = {}
-    for at, clip, content in cues_of(lines):
-        where = f"line {at}: the cue"
-        track = tracks.setdefault(whole_number(wanted(content, "tubelet", where), f"{where}'s tubelet"), {})
-        if clip in track:
-            raise ValueError(f"{where} is the second of its tubelet in one clip.")
-        box = [float(edge) for edge in wanted(content, "box", where)]
-        if len(box) != 4 or not np.isfinite(box).all():
-            raise ValueError(f"{where} has the box {box}, wanted four numbers.")
-        track[clip] = {**content, "box": box}
+    tracks: defaultdict[int, list[Cue]] = defaultdict(list)
+    for cue in cues_of(lines):
+        tracks[whole_number(wanted(cue.content, "tubelet", cue.where), f"the tubelet of {cue.where}")].append(cue)
     found = []
-    for track in tracks.values():
-        clips = np.array(sorted(track))
-        first = track[int(clips[0])]
-        for run in runs(clips):
-            boxes = np.array([track[int(clips[place])]["box"] for place in run], np.float64)
-            found.append(Found(str(wanted(head, "reference", note)), number(first.get("score", 1.0), "a score"), *size,
-                               int(clips[run[0]]), boxes, text_of(first.get("label")), text_of(first.get("person"))))
+    for cues in tracks.values():
+        cues.sort(key=lambda each: each.seconds)
+        clips, offset = on_grid([cue.seconds for cue in cues])
+        twice = [cue for cue, one, other in zip(cues[1:], clips[1:], clips, strict=False) if one == other]
+        if twice:
+            raise ValueError(f"{twice[0].where} is the second of its tubelet in one clip.")
+        boxes, first = np.array([box_of(cue) for cue in cues]), cues[0].content
+        score = number(first.get("score", 1.0), f"the score of {cues[0].where}")
+        for run in runs(np.array(clips)):
+            found.append(Found(str(wanted(head, "reference", note)), score, *size, clips[run[0]], boxes[run], offset,
+                               text_of(first.get("label")), text_of(first.get("person"))))
     return found
 
 
-def cues_of(lines: Sequence[str]) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Of each cue: the line of its times, the clip in its middle, and what its text holds."""
+class Cue(NamedTuple):
+    """where: as messages call it; seconds: when it begins; content: the object in its text."""
+
+    where: str
+    seconds: float
+    content: dict[str, Any]
+
+
+def cues_of(lines: Sequence[str]) -> Iterator[Cue]:
     for index, line in enumerate(lines):
-        if cue := CUE.match(line):
+        if match := CUE.match(line):
             text = "\n".join(takewhile(str.strip, lines[index + 1 :]))
-            yield index + 1, CLIP.index_at((seconds_of(cue[1]) + seconds_of(cue[2])) / 2), json_at(text, index + 2)
+            yield Cue(f"the cue in line {index + 1}", seconds_of(match[1]), json_at(text, index + 2))
+
+
+def box_of(cue: Cue) -> list[float]:
+    box = wanted(cue.content, "box", cue.where)
+    edges = [number(edge, f"an edge in {cue.where}") for edge in box] if isinstance(box, list) else []
+    if len(edges) != 4 or not np.isfinite(edges).all():
+        raise ValueError(f"{cue.where} has the box {box}, wanted four numbers.")
+    return edges
 
 
 def json_at(text: str, line: int) -> Any:

@@ -78,7 +78,9 @@ def prepare(
     if held_out is None:
         held_out = reader.held_out(annotations, reader_options, options.seed)
     written = write(annotations, paths, out, held_out, train_videos, video_clips, options)
-    return {**written, "said": [line for part in rows for line in part.said], "left_out": annotations.left_out}
+    return {**written, "said": [line for part in rows for line in part.said],
+            "left_out": [str(each) for each in annotations.left_out],
+            "missing_videos": sorted({video for each in annotations.left_out for video in each.videos})}
 
 
 def with_extent(options: PairOptions, reader: Reader, annotations: Annotations,
