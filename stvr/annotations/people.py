@@ -53,21 +53,26 @@ def called(table: pd.DataFrame, video: str, joined: Sequence[Joined]) -> pd.Data
 
 
 def gather_moments(parts: list[Rows], places: Sequence[int], video: str) -> None:
-    """Moves rows of a person and a moment that an earlier file has, too, to that file, with the box that it gives."""
-    owners: dict[tuple[str, float], tuple[int, tuple[float, ...]]] = {}
+    """Moves rows of a person and a moment that an earlier file has, too, to that file, with the box that it gives.
+
+    What both files say is said once.
+    """
+    owners: dict[tuple[str, float], tuple[int, tuple[float, ...], set[int]]] = {}
     for index in places:
         table = parts[index].table
-        edges, moved = table[EDGES].to_numpy(np.float64, copy=True), defaultdict(list)
-        people, starts = table["person"].tolist(), table["start"].tolist()
+        edges, moved, gone = table[EDGES].to_numpy(np.float64, copy=True), defaultdict(list), []
+        people, starts, labels = (table[column].tolist() for column in ("person", "start", "label"))
         for row in np.flatnonzero((table["video"] == video).to_numpy()).tolist():
-            owner, box = owners.setdefault((people[row], starts[row]), (index, tuple(edges[row])))
+            owner, box, known = owners.setdefault((people[row], starts[row]), (index, tuple(edges[row]), set()))
             if owner != index:
+                gone.append(row)
                 edges[row] = box
-                moved[owner].append(row)
-        table[EDGES] = edges
+                if labels[row] not in known:
+                    moved[owner].append(row)
+            known.add(labels[row])
+        table = table.assign(**dict(zip(EDGES, edges.T, strict=True)))
         for owner, rows in moved.items():
             parts[owner] = replace(parts[owner], table=stack([parts[owner].table, table.iloc[rows]]))
-        gone = [row for rows in moved.values() for row in rows]
         parts[index] = replace(parts[index], table=table.drop(index=table.index[gone]))
 
 

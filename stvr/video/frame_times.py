@@ -46,13 +46,19 @@ class FrameTimes:
         return inside + (numbers - np.clip(numbers, 0, last)) / self.rate
 
     def frames_between(self, start: float, stop: float) -> range:
-        """All frames that may be on screen in [start, stop) seconds; at most a few more at both ends."""
-        if self.constant:
-            return range(max(int(start * self.rate) - 1, 0), int(stop * self.rate) + 2)
-        first = int(np.searchsorted(self.edges, start, side="right")) - 2
-        over = max(stop - float(self.edges[-1]), 0)
-        after = int(np.searchsorted(self.edges, stop)) + int(over * self.rate) + 2
-        return range(max(first, 0), after if over else min(after, len(self.edges) - 1))
+        """All frames that may be on screen in [start, stop) seconds, at most one more at both ends.
+
+        None beyond the last frame of a video that is at hand.
+        """
+        after = self._shown_at(stop) + 2
+        return range(max(self._shown_at(start) - 1, 0), after if self.constant else min(after, len(self.edges) - 1))
+
+    def _shown_at(self, seconds: float) -> int:
+        """The frame on screen, as far as rounding lets it be known; -1 before the first."""
+        last = 0.0 if self.constant else float(self.edges[-1])
+        if seconds >= last:
+            return max(len(self.edges) - 1, 0) + int((seconds - last) * self.rate)
+        return int(np.searchsorted(self.edges, seconds, side="right")) - 1
 
 
 def frame_times(info: VideoInfo) -> FrameTimes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from stvr.render.exporters.fiftyone import export_fiftyone, import_fiftyone
 from stvr.render.exporters.mot import export_mot, import_mot, sequence_ini
 from stvr.render.exporters.people import with_people_apart
 from stvr.render.exporters.records import Found, by_video, read_found, video_names, write_found, write_table
+from stvr.render.exporters.tracks import frames_of
 from stvr.render.exporters.webvtt import export_webvtt, import_webvtt
 from stvr.video.frame_times import FrameTimes
 
@@ -46,8 +47,11 @@ def export_file(found: Sequence[Found], form: str, out: Path, *, label: str | No
         raise ValueError("there are no tubelets to export.")
     account = Account() if account is None else account
     found = [replace(each, label=label or each.label or "1") for each in found]
+    times = {}
+    if form not in IN_SECONDS:
+        times = {each: times_of(each, fps, videos, account)[0] for each in by_video(found)}
+        found = with_frames(found, times, account)
     groups = by_video(found)
-    times = {} if form in IN_SECONDS else {each: times_of(each, fps, videos, account)[0] for each in groups}
     if form in OF_ONE_VIDEO:
         texts = {path: text for reference, place in places(out, found, OF_ONE_VIDEO[form]).items()
                  for path, text in texts_of_one(form, groups[reference], place, times.get(reference)).items()}
@@ -61,6 +65,22 @@ def export_file(found: Sequence[Found], form: str, out: Path, *, label: str | No
     for path, text in texts.items():
         write_text(path, text)
     return list(texts)
+
+
+def with_frames(found: Sequence[Found], times: Mapping[str, FrameTimes], account: Account) -> list[Found]:
+    """The tubelets that have a frame in their videos; ValueError where there is none."""
+    kept = []
+    for each in found:
+        if len(frames_of(each, times[each.reference])[0]):
+            kept.append(each)
+        else:
+            account.leave_out("tubelets", "their videos end before", f"{each.reference}, "
+                              f"{each.seconds_at(each.start):g} s")
+    if not kept:
+        raise ValueError(f"no tubelet is left to export; {account.left_out[-1]}.")
+    if gone := sorted({each.reference for each in found} - {each.reference for each in kept}):
+        account.leave_out("videos", "none of their tubelets is left", gone[0], len(gone), gone)
+    return kept
 
 
 def places(out: Path, found: Sequence[Found], suffix: str) -> dict[str, Path]:
