@@ -19,6 +19,7 @@ from stvr.annotations.rows import LeftOut
 CORNERS = ("xtl", "ytl", "xbr", "ybr")
 UNDEFINED = "__undefined__"  # CVAT's value of a choice that nobody made
 TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
+LARGEST = 10**7  # frames of a video: more than four days at 25 a second
 UPRIGHT = 0.5  # degrees: a box turned by less is upright, as 359.99 is
 
 
@@ -99,7 +100,7 @@ def read_task(root: ET.Element, task: ET.Element, path: Path) -> CvatFile:
     source = root.findtext("meta/source") or task.findtext("source") or task.findtext("name") or path.stem
     step, first = frame_step(task), whole_number(task, "start_frame")
     count = whole_number(task, "size")
-    stop = first + count * step if count else None
+    stop = min(first + count * step, LARGEST) if count else None
     elements = list(root.iterfind("track"))
     tracks = [read_track(track, number, stop) for number, track in enumerate(elements)]
     return CvatFile(source, (width, height), stop, [track for track in tracks if len(track.frames)],
@@ -126,8 +127,8 @@ def without_boxes(root: ET.Element, elements: Sequence[ET.Element], tracks: Sequ
 def whole_number(parent: ET.Element, tag: str) -> int:
     """What an element inside says; 0 where it is not there or empty."""
     text = (parent.findtext(tag) or "0").strip()
-    if not text.removeprefix("-").isdecimal():
-        raise ValueError(f"<{tag}> is {text!r}, wanted a whole number")
+    if not text.isdecimal() or int(text) > LARGEST:
+        raise ValueError(f"<{tag}> is {text!r}, wanted a whole number up to {LARGEST}")
     return int(text)
 
 
@@ -137,7 +138,7 @@ def frame_step(task: ET.Element) -> int:
     if not text.startswith("step="):
         return 1
     step = text.removeprefix("step=")
-    if not step.isdecimal():
+    if not step.isdecimal() or int(step) > LARGEST:
         raise ValueError(f"<frame_filter> is {text!r}, wanted step= and a whole number")
     return max(int(step), 1)
 
@@ -173,8 +174,8 @@ def read_key(box: ET.Element, track: str) -> Key:
         raise ValueError(f"track {track}: a box without frame and {', '.join(CORNERS)} as numbers ({error})") from None
     if not abs((turned + 180) % 360 - 180) < UPRIGHT:
         raise ValueError(f"track {track}, frame {frame}: the box is turned by {turned:g} degrees, wanted upright boxes")
-    if frame < 0 or not np.isfinite(corners).all():
-        raise ValueError(f"track {track}, frame {frame}: wanted a frame number of 0 or more, and finite corners")
+    if not 0 <= frame <= LARGEST or not np.isfinite(corners).all():
+        raise ValueError(f"track {track}, frame {frame}: wanted a frame number of 0 to {LARGEST}, and finite corners")
     outside = box.get("outside", "").strip().lower()
     if outside not in (*TRUE, *FALSE):
         raise ValueError(f"track {track}, frame {frame}: outside is {outside!r}, wanted 0 or 1")

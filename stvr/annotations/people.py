@@ -1,4 +1,7 @@
-"""Several files of one video, each of which counts its people for itself: who is who in all of them."""
+"""Several files of one video, each of which counts its people for itself: who is who in all of them.
+
+`stvr prepare --help` imports this, so the room of tubelets is imported inside the functions that use it.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stvr.annotations.rows import EDGES, Rows, stack
-from stvr.tubelets.same_tracks import Joined, Places, people_apart
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from stvr.tubelets.same_tracks import Joined, Places
 
 
 def with_people_apart(parts: Sequence[Rows]) -> list[Rows]:
@@ -22,6 +26,8 @@ def with_people_apart(parts: Sequence[Rows]) -> list[Rows]:
 
     Where two files have a box of one person at one moment, that of the earlier file counts.
     """
+    from stvr.tubelets.same_tracks import people_apart
+
     parts = list(parts)
     files = defaultdict(list)
     for index, part in enumerate(parts):
@@ -41,6 +47,8 @@ def with_people_apart(parts: Sequence[Rows]) -> list[Rows]:
 
 
 def people_of(part: Rows, video: str) -> dict[str, Places]:
+    from stvr.tubelets.same_tracks import Places
+
     rows = part.table[part.table["video"] == video].drop_duplicates(["person", "start"]).sort_values("start")
     return {str(person): Places(group["start"].to_numpy(np.float64), group[EDGES].to_numpy(np.float64))
             for person, group in rows.groupby("person", sort=False)}

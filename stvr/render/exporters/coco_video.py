@@ -10,7 +10,7 @@ from typing import Any
 from stvr.render.exporters.account import Account
 from stvr.render.exporters.at_hand import Size
 from stvr.render.exporters.marked import Mark, found_in
-from stvr.render.exporters.objects import corner_and_sides, entries, inner, number, wanted, who, whole_number
+from stvr.render.exporters.objects import corner_and_sides, entries, id_of, inner, number, wanted, who, whole_number
 from stvr.render.exporters.records import DECIMALS, Found, by_video, instances, text_of, video_names
 from stvr.render.exporters.tracks import frames_of
 from stvr.texts import read_json
@@ -59,16 +59,16 @@ def import_coco_video(path: Path, fps: float | None, size: Size | None, videos: 
     if isinstance(content, dict) and "images" not in content and "videos" in content:
         raise ValueError("it has no 'images', so it is YouTube-VIS perhaps; wanted COCO-video as in CocoVID, with an "
                          "image for each frame and its 'video_id' and 'frame_id'.")
-    named = {wanted(video, "id", "a video"): video for video in entries(content, "videos", "the file")}
-    images = {wanted(image, "id", "an image"): image for image in entries(content, "images", "the file")}
+    named = {id_of(video, "id", "a video"): video for video in entries(content, "videos", "the file")}
+    images = {id_of(image, "id", "an image"): image for image in entries(content, "images", "the file")}
     categories = entries(content, "categories", "the file") if content.get("categories") else []
-    labels = {each.get("id"): text_of(each.get("name")) for each in categories}
+    labels = {id_of(each, "id", "a category"): text_of(each.get("name")) for each in categories}
     marks: dict[Any, list[Mark]] = {video: [] for video in named}
     first = first_frame(content, path, account)
     for index, annotation in enumerate(entries(content, "annotations", "the file")):
         place = f"annotation {wanted(annotation, 'id', f'annotations[{index}]')}"
-        image = images.get(wanted(annotation, "image_id", place))
-        video = None if image is None else wanted(image, "video_id", f"image {image['id']}")
+        image = images.get(id_of(annotation, "image_id", place))
+        video = None if image is None else id_of(image, "video_id", f"image {image['id']}")
         if image is None or video not in named:
             raise ValueError(f"{place} belongs to an image or a video that the file does not list.")
         if annotation.get("iscrowd"):
@@ -89,18 +89,20 @@ def mark_of(annotation: dict[str, Any], frame: int, labels: Mapping[Any, str], p
     person = who(annotation.get("instance_id"), annotation.get("track_id"), more.get("track_id"),
                  more.get("instance_id"))
     score = annotation.get("score")
-    return Mark(frame, corner_and_sides(annotation["bbox"], place), person,
-                labels.get(annotation.get("category_id"), ""),
+    label = "" if annotation.get("category_id") is None else labels.get(id_of(annotation, "category_id", place), "")
+    return Mark(frame, corner_and_sides(annotation["bbox"], place), person, label,
                 1.0 if score is None else number(score, f"the score of {place}"), place)
 
 
 def first_frame(content: dict[str, Any], path: Path, account: Account) -> int:
     """1 where every video's frames begin with 1, as in files made of MOT's; else 0, as CocoVID says."""
     info = inner(content, "info", "the file")
-    lowest: dict[Any, float] = {}
+    lowest: dict[float | str, int] = {}
     for image in content["images"]:
-        frame = number(wanted(image, "frame_id", f"image {image['id']}"), f"frame_id of image {image['id']}")
-        lowest[image.get("video_id")] = min(frame, lowest.get(image.get("video_id"), frame))
+        where = f"image {image['id']}"
+        video = id_of(image, "video_id", where)
+        frame = whole_number(wanted(image, "frame_id", where), f"frame_id of {where}")
+        lowest[video] = min(frame, lowest.get(video, frame))
     ours = info.get("description") == FROM_ZERO
     if ours or not lowest or set(lowest.values()) != {1}:
         return 0

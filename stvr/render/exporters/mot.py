@@ -12,6 +12,7 @@ from pathlib import Path
 from stvr.render.exporters.account import Account
 from stvr.render.exporters.at_hand import Size
 from stvr.render.exporters.marked import Mark, found_in
+from stvr.render.exporters.objects import LARGEST
 from stvr.render.exporters.records import Found, instances
 from stvr.render.exporters.tracks import frames_of
 from stvr.texts import read_text
@@ -97,7 +98,7 @@ def numbers_of(line: str, number: int) -> list[float]:
         cells = [float(cell) for cell in re.split(r"\s*[,;\t]\s*|\s+", line.rstrip(" ,;"))]
     except ValueError:
         cells = []
-    if len(cells) < 6 or not all(cell.is_integer() for cell in cells[:2]) or cells[0] < 0:
+    if len(cells) < 6 or not all(cell.is_integer() and abs(cell) <= LARGEST for cell in cells[:2]) or cells[0] < 0:
         raise ValueError(f"line {number}: wanted {COLUMNS} as numbers, got {line!r}.")
     return cells
 

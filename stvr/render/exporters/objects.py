@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 NOBODY = ("", "-1")  # what stands for no identity, besides nothing
+LARGEST = 10**9  # that a frame, a size or an id may be
 
 
 def wanted(entry: Any, key: str, where: str) -> Any:
@@ -15,6 +16,14 @@ def wanted(entry: Any, key: str, where: str) -> Any:
     if entry.get(key) is None:
         raise ValueError(f"{where} has no {key!r}; it has {', '.join(map(repr, entry)) or 'nothing'}.")
     return entry[key]
+
+
+def id_of(entry: Any, key: str, where: str) -> float | str:
+    """The number or text by which one entry names another."""
+    value = wanted(entry, key, where)
+    if not isinstance(value, (int, float, str)):
+        raise ValueError(f"{key!r} of {where} is {value!r}, wanted a number.")
+    return value
 
 
 def entries(content: Any, key: str, where: str) -> list[dict[str, Any]]:
@@ -40,13 +49,13 @@ def number(value: Any, what: str) -> float:
     """ValueError for what is no number; a text that is one counts."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{what} is {value!r}, wanted a number.") from None
 
 
 def whole_number(value: Any, what: str) -> int:
     found = number(value, what)
-    if not found.is_integer():
+    if not found.is_integer() or abs(found) > LARGEST:
         raise ValueError(f"{what} is {value!r}, wanted a whole number.")
     return int(found)
 

@@ -75,7 +75,7 @@ def read_found(path: Path) -> list[Found]:
                 reason = f"this line is not JSON: {error.msg}"
             except KeyError as error:
                 reason = f"this line has no key {error}"
-            except (ValueError, TypeError, AttributeError) as error:
+            except (ValueError, TypeError, AttributeError, OverflowError) as error:
                 reason = str(error)
             else:
                 continue
