@@ -303,3 +303,25 @@ def test_what_webvtt_lacks_is_one_line_with_its_number(tmp_path: Path, text: str
     with pytest.raises(ValueError, match=says) as refusal:
         import_file(tmp_path / "a.vtt", "webvtt")
     assert "a.vtt" in str(refusal.value)
+
+
+CASES = {"11_cvat_shapes": "cvat", "12_cvat_labels_import": "cvat", "13_cvat_jobs": "cvat", "14_cvat_attrs": "cvat",
+         "15_mot": "mot", "16_coco": "coco-video", "17_fiftyone": "fiftyone", "30_bom": None}
+
+
+@pytest.mark.parametrize("folder", CASES)
+def test_every_case_that_was_read_wrongly_is_read_or_refused_in_one_line(shared: Path, folder: str):
+    for path in sorted((shared / "data/cases" / folder).iterdir()):
+        form = CASES[folder] or path.name.removeprefix("i_")
+        if path.suffix not in (".csv", ".jsonl") and form in (*CASES.values(), "webvtt"):
+            found = read_or_refused(path, form)
+            assert all((each.boxes[:, 2:] > each.boxes[:, :2]).all() and each.start >= 0 for each in found)
+
+
+def read_or_refused(path: Path, form: str) -> list[Found]:
+    try:
+        return import_file(path, form, fps=24, size=SIZE)
+    except ValueError as error:
+        if path.name not in str(error):
+            raise
+        return []

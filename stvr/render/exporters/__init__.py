@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stvr.files import write_text
 from stvr.render.exporters.account import Account
-from stvr.render.exporters.at_hand import Size, times_of
+from stvr.render.exporters.at_hand import Size, by_name, times_of
 from stvr.render.exporters.ava_rows import export_ava, import_ava
 from stvr.render.exporters.coco_video import export_coco_video, import_coco_video
 from stvr.render.exporters.cvat_tracks import export_cvat, import_cvat
@@ -49,7 +49,8 @@ def export_file(found: Sequence[Found], form: str, out: Path, *, label: str | No
     found = [replace(each, label=label or each.label or "1") for each in found]
     times = {}
     if form not in IN_SECONDS:
-        times = {each: times_of(each, fps, videos, account)[0] for each in by_video(found)}
+        named = by_name(videos)
+        times = {each: times_of(each, fps, named, account)[0] for each in by_video(found)}
         found = with_frames(found, times, account)
     groups = by_video(found)
     if form in OF_ONE_VIDEO:
@@ -125,18 +126,19 @@ def import_file(path: Path, form: str, *, fps: float | None = None, size: Size |
     if form == "ava" and size is None:
         raise ValueError("AVA's boxes are fractions of the picture, and the file does not give its size. "
                          "Give --size WIDTHxHEIGHT.")
+    named = by_name(videos)
     try:
         return {
             "ava": lambda: import_ava(path, size or (1, 1)),
-            "coco-video": lambda: import_coco_video(path, fps, size, videos, account),
-            "cvat": lambda: import_cvat(path, fps, videos, account),
-            "mot": lambda: import_mot(path, fps, size, videos, account),
-            "fiftyone": lambda: import_fiftyone(path, fps, size, videos, account),
+            "coco-video": lambda: import_coco_video(path, fps, size, named, account),
+            "cvat": lambda: import_cvat(path, fps, named, account),
+            "mot": lambda: import_mot(path, fps, size, named, account),
+            "fiftyone": lambda: import_fiftyone(path, fps, size, named, account),
             "webvtt": lambda: import_webvtt(path),
         }[form]()
     except ValueError as error:
-        named = str(error).startswith(path.name)
-        raise ValueError(str(error) if named else f"{path.name} cannot be read as {form}: {error}") from None
+        told = str(error).startswith(path.name)
+        raise ValueError(str(error) if told else f"{path.name} cannot be read as {form}: {error}") from None
 
 
 def known(form: str, forms: Sequence[str]) -> None:

@@ -12,9 +12,10 @@ from stvr.video.frame_times import FrameTimes, read_frame_times
 from stvr.video_names import ByVideo, names_of
 
 Size = tuple[int, int]  # width, height in pixels
+Videos = ByVideo[Path]  # files by the names of their videos, found under any spelling
 
 
-def times_of(reference: str, rate: float | None, videos: Sequence[Path], account: Account,
+def times_of(reference: str, rate: float | None, videos: Videos, account: Account,
              ) -> tuple[FrameTimes, Size | None]:
     """When the frames of a video are on screen, and the size of its picture where it is at hand.
 
@@ -33,9 +34,12 @@ def times_of(reference: str, rate: float | None, videos: Sequence[Path], account
     return times, None
 
 
-def file_of(reference: str, videos: Sequence[Path]) -> Path | None:
+def by_name(files: Sequence[Path]) -> Videos:
+    return ByVideo(names_of(files))
+
+
+def file_of(reference: str, videos: Videos) -> Path | None:
     """The file that a reference means: among the videos by its name, else the path itself."""
-    named = ByVideo(names_of(videos))
-    if reference in named:
-        return named[reference]
+    if reference in videos:
+        return videos[reference]
     return Path(reference) if Path(reference).is_file() else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stvr.render.exporters.account import Account
-from stvr.render.exporters.at_hand import Size
+from stvr.render.exporters.at_hand import Size, Videos
 from stvr.render.exporters.marked import Mark, found_in
 from stvr.render.exporters.objects import corner_and_sides, entries, id_of, inner, number, wanted, who, whole_number
 from stvr.render.exporters.records import DECIMALS, Found, by_video, instances, text_of, video_names
@@ -48,7 +48,7 @@ def export_coco_video(found: Sequence[Found], times: Mapping[str, FrameTimes]) -
                        "images": images, "annotations": annotations}, ensure_ascii=False)
 
 
-def import_coco_video(path: Path, fps: float | None, size: Size | None, videos: Sequence[Path],
+def import_coco_video(path: Path, fps: float | None, size: Size | None, videos: Videos,
                       account: Account) -> list[Found]:
     """The tracks of every video; `fps` and `size` for those whose entries do not give them.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stvr.annotations.cvat_file import CORNERS, known_label, read_cvat_file
 from stvr.render.exporters.account import Account
+from stvr.render.exporters.at_hand import Videos
 from stvr.render.exporters.marked import Mark, found_in
 from stvr.render.exporters.objects import number
 from stvr.render.exporters.records import Found, instances
@@ -61,7 +62,7 @@ def add(parent: ET.Element, tag: str, text: str) -> ET.Element:
     return child
 
 
-def import_cvat(path: Path, fps: float | None, videos: Sequence[Path], account: Account) -> list[Found]:
+def import_cvat(path: Path, fps: float | None, videos: Videos, account: Account) -> list[Found]:
     """Every track, on straight lines between keyframes as in CVAT; score 1 where no attribute gives one."""
     file = read_cvat_file(path)
     for each in file.left_out:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stvr.render.exporters.account import Account
-from stvr.render.exporters.at_hand import Size, file_of
+from stvr.render.exporters.at_hand import Size, Videos, file_of
 from stvr.render.exporters.marked import Mark, found_in
 from stvr.render.exporters.objects import corner_and_sides, entries, inner, number, wanted, who, whole_number
 from stvr.render.exporters.records import Found, by_video, instances, text_of
@@ -49,14 +49,14 @@ def sample_of(reference: str, group: Sequence[Found], times: FrameTimes) -> dict
     }  # fmt: skip
 
 
-def import_fiftyone(path: Path, fps: float | None, size: Size | None, videos: Sequence[Path],
+def import_fiftyone(path: Path, fps: float | None, size: Size | None, videos: Videos,
                     account: Account) -> list[Found]:
     """The detections of every sample, by index or instance; `fps` and `size` for samples without metadata."""
     return [each for sample in entries(read_json(path), "samples", "the file")
             for each in import_sample(sample, fps, size, videos, account, path.name)]
 
 
-def import_sample(sample: dict[str, Any], fps: float | None, size: Size | None, videos: Sequence[Path],
+def import_sample(sample: dict[str, Any], fps: float | None, size: Size | None, videos: Videos,
                   account: Account, source: str) -> list[Found]:
     reference = str(wanted(sample, "filepath", "a sample"))
     frames, metadata = inner(sample, "frames", reference), inner(sample, "metadata", reference)

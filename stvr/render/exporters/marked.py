@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from stvr.render.exporters.account import Account
-from stvr.render.exporters.at_hand import Size, times_of
+from stvr.render.exporters.at_hand import Size, Videos, times_of
 from stvr.render.exporters.records import Found
 from stvr.render.exporters.tracks import found_of
 from stvr.tubelets.unnamed import number_tracks
@@ -31,7 +30,7 @@ class Mark:
     place: str
 
 
-def found_in(reference: str, marks: Sequence[Mark], size: Size | None, rate: float | None, videos: Sequence[Path],
+def found_in(reference: str, marks: Sequence[Mark], size: Size | None, rate: float | None, videos: Videos,
              account: Account, source: str) -> list[Found]:
     """The tubelets of a video. size: as the file or the user says; None: as the video does.
 

@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 from stvr.render.exporters.account import Account
-from stvr.render.exporters.at_hand import Size
+from stvr.render.exporters.at_hand import Size, Videos
 from stvr.render.exporters.marked import Mark, found_in
 from stvr.render.exporters.objects import LARGEST
 from stvr.render.exporters.records import Found, instances
@@ -49,7 +49,7 @@ def sequence_ini(found: Sequence[Found], name: str, times: FrameTimes) -> str:
     return text.getvalue()
 
 
-def import_mot(path: Path, fps: float | None, size: Size | None, videos: Sequence[Path],
+def import_mot(path: Path, fps: float | None, size: Size | None, videos: Videos,
                account: Account) -> list[Found]:
     """The tracks of one video; rate and size as given, else from the .ini beside it, which also names the video."""
     reference, fps, size = sequence_of(path, fps, size)
