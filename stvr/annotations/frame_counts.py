@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from stvr.annotations.reader import ReaderOptions
 from stvr.annotations.rows import EDGES, LeftOut, Rows, with_shared_videos
+from stvr.video.frame_times import FrameTimes
 from stvr.video_names import ByVideo
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NO_FILE = "no video file has their name"
-FrameRates = Mapping[str, float] | float  # frames a second: by video name, or one rate for all videos
+Rate = float | FrameTimes  # frames a second, or when each frame is on screen
+FrameRates = Mapping[str, Rate] | Rate  # by video name, or of all videos
 
 
 class FrameOptions(ReaderOptions):
     """Options of a reader whose files count frames. frame_rates: of the videos to keep; fps: of all, without them."""
 
-    frame_rates: FrameRates | None = None
+    frame_rates: Any = None  # FrameRates
     fps: float | None = None
 
     def rates(self) -> FrameRates:
@@ -31,10 +33,10 @@ class FrameOptions(ReaderOptions):
         if rates is None:
             raise ValueError("these annotations count frames but do not say how many there are in a second. "
                              "Give --videos, or --fps.")
-        return rates
+        return ByVideo(rates) if isinstance(rates, Mapping) else rates
 
 
-def frame_rows(video: str, person: str, label: int, frames: ArrayLike, boxes: ArrayLike, rate: float,
+def frame_rows(video: str, person: str, label: int, frames: ArrayLike, boxes: ArrayLike, rate: Rate,
                size: tuple[float, float] = (1, 1)) -> pd.DataFrame:
     """One row a frame: frames (T,) counted from 0, boxes (T, 4) xyxy in units of `size`; `line` is the frame."""
     import pandas as pd
@@ -43,7 +45,7 @@ def frame_rows(video: str, person: str, label: int, frames: ArrayLike, boxes: Ar
     shares = np.asarray(boxes, np.float64).reshape(-1, 4) / (*size, *size)
     rows = pd.DataFrame(shares, columns=EDGES)
     rows["video"], rows["person"], rows["label"], rows["line"] = video, person, label, frames
-    rows["start"], rows["stop"] = frames / rate, (frames + 1) / rate
+    rows["start"], rows["stop"] = seconds_at(frames, rate), seconds_at(frames + 1, rate)
     return rows
 
 
@@ -57,19 +59,36 @@ def before_end(parts: Sequence[pd.DataFrame], num_frames: int, where: str) -> tu
     return [rows for rows in kept if len(rows)], late if count else []
 
 
-def rate_of(video: str, frame_rates: FrameRates) -> float | None:
-    """Frames a second of a video; None where it is not among the videos to keep. ValueError for an impossible rate."""
+def seconds_at(frames: ArrayLike, rate: Rate) -> Any:
+    """When frames begin, counted from 0: by the video's own time stamps, or at a constant rate."""
+    if isinstance(rate, (int, float)):
+        return np.asarray(frames, np.float64) / rate
+    return rate.seconds(frames)
+
+
+def seconds_of(videos: pd.Series, frames: pd.Series, rates: Mapping[str, Rate]) -> pd.Series:
+    """The same for rows of many videos; NaN where a video has no rate."""
+    import pandas as pd
+
+    seconds = pd.Series(np.nan, index=frames.index)
+    for video, rate in rates.items():
+        seconds[videos == video] = seconds_at(frames[videos == video], rate)
+    return seconds
+
+
+def rate_of(video: str, frame_rates: FrameRates) -> Rate | None:
+    """Of a video; None where it is not among the videos to keep. ValueError for an impossible rate."""
     if isinstance(frame_rates, Mapping):
         rate = (frame_rates if isinstance(frame_rates, ByVideo) else ByVideo(frame_rates)).get(video)
     else:
         rate = frame_rates
-    if rate is not None and not 0 < rate < 10_000:
+    if isinstance(rate, (int, float)) and not 0 < rate < 10_000:
         raise ValueError(f"the frame rate of {video!r} is {rate}, wanted more than 0 frames a second.")
     return rate
 
 
-def kept_rates(videos: Iterable[str], frame_rates: FrameRates, source: str) -> tuple[dict[str, float], list[LeftOut]]:
-    """Frames a second of each video that is to be kept, and what is left out.
+def kept_rates(videos: Iterable[str], frame_rates: FrameRates, source: str) -> tuple[dict[str, Rate], list[LeftOut]]:
+    """The rate of each video that is to be kept, and what is left out.
 
     Raises LookupError where none is to be kept.
     """

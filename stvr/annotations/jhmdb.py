@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, frame_rows, kept_rates, named_as_given, rate_of
+from stvr.annotations.frame_counts import (
+    FrameOptions,
+    FrameRates,
+    frame_rows,
+    kept_rates,
+    named_as_given,
+    rate_of,
+    seconds_at,
+)
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import Rows, stack
@@ -55,7 +63,7 @@ def read_jhmdb(folder: Path, frame_rates: FrameRates) -> Rows:
         mask = read_mask(masks[video])
         frames, boxes = mask_boxes(mask)
         height, width, num_frames = mask.shape
-        extents[video] = (0.0, num_frames / rate)
+        extents[video] = (0.0, float(seconds_at(num_frames, rate)))
         label = classes.index(masks[video].parent.parent.name) + 1
         parts.append(frame_rows(video, "0", label, frames, boxes, rate, (width, height)))
     rows = Rows(folder.name, stack(parts), dict(enumerate(classes, start=1)), extents, left_out, "frame")

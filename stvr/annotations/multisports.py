@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stvr.annotations.ava import LabelOptions, plain_names, read_boxes, read_number, read_whole
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, kept_rates, named_as_given
+from stvr.annotations.frame_counts import FrameOptions, FrameRates, kept_rates, named_as_given, seconds_of
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import EDGES, Rows
@@ -42,15 +42,14 @@ def read_multisports(path: Path, *, names: Mapping[int, str] | None = None, fram
     frames = read_whole(table, "second", path) - FIRST_FRAME
     if (frames < 0).any():
         raise ValueError(f"{path.name}, line {frames.index[frames < 0][0]}: frames are counted from {FIRST_FRAME}.")
-    known, left_out = kept_rates(videos, frame_rates, path.name)
-    rates = videos.map(known).astype(float)
+    rates, left_out = kept_rates(videos, frame_rates, path.name)
     rows = pd.DataFrame({
         "line": table.index, "video": videos, "label": label,
         "person": label.astype(str) + "." + table["person"],
-        "start": frames / rates, "stop": (frames + 1) / rates,
+        "start": seconds_of(videos, frames, rates), "stop": seconds_of(videos, frames + 1, rates),
         **{edge: read_number(table, edge, path) for edge in EDGES},
     })  # fmt: skip
-    found = Rows(path.name, rows[rates.notna()], dict(names or {}), left_out=left_out)
+    found = Rows(path.name, rows[rows["start"].notna()], dict(names or {}), left_out=left_out)
     return named_as_given(found, frame_rates)
 
 

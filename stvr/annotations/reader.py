@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stvr.annotations.held_out import HeldOut, hold_out_nothing
+from stvr.annotations.people import with_people_apart
 from stvr.annotations.rows import Annotations, Rows, with_shared_names
 from stvr.config import Options
 
@@ -19,8 +20,8 @@ class ReaderOptions(Options):
     """What a reader may use besides the files; a reader that has options of its own brings a subclass.
 
     A field with a description is an option of the reader's command: `offset_seconds` becomes --offset-seconds. Two
-    fields are filled from the files in --videos, in readers that have them: frame_rates (frames a second) and sizes
-    (width, height), both by video name.
+    fields are filled from the files in --videos, in readers that have them: frame_rates (when frames are on screen) and
+    sizes (width, height), both by video name.
     """
 
 
@@ -34,6 +35,7 @@ class Reader:
     several: the command takes more than one file. train_files: it takes --train, files whose videos only train.
     needs_videos: --videos is required.
     numbers_labels: every file numbers its labels for itself, so the ids of several files must be brought together.
+    numbers_people: the same of people; those of one video in several files are apart, but where their boxes agree.
     held_out: annotations, options and seed -> the labels to hold out when the user does not say.
     train_videos: options -> the videos that only train, from lists that the source publishes; None: no such lists.
     extent_seconds: annotations and options -> which part of a video of unknown length the authors' protocols use.
@@ -49,6 +51,7 @@ class Reader:
     train_files: bool = False
     needs_videos: bool = False
     numbers_labels: bool = False
+    numbers_people: bool = False
     held_out: Callable[[Annotations, Any, int], HeldOut] = hold_out_nothing
     train_videos: Callable[[Any], set[str] | None] = lambda options: None
     extent_seconds: Callable[[Annotations, Any], tuple[float, float] | None] = lambda annotations, options: None
@@ -56,7 +59,8 @@ class Reader:
     def rows(self, files: Sequence[Path], options: ReaderOptions) -> list[Rows]:
         """The rows of each file as they stand, one label id meaning the same in all of them."""
         parts = [self.read(path, options) for path in files]
-        return with_shared_names(parts) if self.numbers_labels else parts
+        parts = with_shared_names(parts) if self.numbers_labels else parts
+        return with_people_apart(parts) if self.numbers_people else parts
 
     def usable(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the values that are options of this reader."""

@@ -60,8 +60,9 @@ class Rows:
 
     table has the columns line (in the file), video and person (str), start and stop (seconds), label (int id) and
     x1 y1 x2 y2 (float64; shares of the picture, if the file is right); width and height (pixels), where known.
-    source: the file's name, for messages. names, extents and left_out: as in Annotations. place: what `line` counts.
-    in_pixels: the file has pixels of pictures whose size it states, where boxes may stick out of the picture.
+    source: the file's name, for messages. names and extents: as in Annotations. left_out: what the reader did not use.
+    said: what else a user should know. place: what `line` counts. in_pixels: the file has pixels of pictures whose size
+    it states, where boxes may stick out of the picture.
     """
 
     source: str
@@ -69,6 +70,7 @@ class Rows:
     names: Mapping[int, str] = field(default_factory=dict)
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     left_out: Sequence[LeftOut] = ()
+    said: Sequence[str] = ()
     place: str = "line"
     in_pixels: bool = False
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stvr.annotations.frame_counts import FrameRates, before_end, frame_rows, kept_rates, named_as_given
+from stvr.annotations.frame_counts import (
+    FrameRates,
+    Rate,
+    before_end,
+    frame_rows,
+    kept_rates,
+    named_as_given,
+    seconds_at,
+)
 from stvr.annotations.rows import LeftOut, Rows, stack
 from stvr.texts import read_json
 from stvr.video_names import plain_name
@@ -41,7 +49,7 @@ def read_tube_truth(path: Path, frame_rates: FrameRates) -> Rows:
             raise ValueError(f"{path.name}, video {key!r}: wanted its resolution (height, width) and tubes of rows "
                              f"frame,x1,y1,x2,y2, but {reason}") from None
         if num_frames > 0:
-            extents[video] = (0.0, num_frames / rate)
+            extents[video] = (0.0, float(seconds_at(num_frames, rate)))
         kept, late = before_end(rows, max(num_frames, 0), f"{path.name}, video {key!r}")
         parts += kept
         left_out += late
@@ -55,7 +63,7 @@ def read_tube_truth(path: Path, frame_rates: FrameRates) -> Rows:
     return named_as_given(whole, frame_rates)
 
 
-def video_rows(truth: Mapping[str, Any], video: str, key: str, rate: float) -> tuple[list[pd.DataFrame], int]:
+def video_rows(truth: Mapping[str, Any], video: str, key: str, rate: Rate) -> tuple[list[pd.DataFrame], int]:
     """The rows of each tube of one video, and how many tubes hold none. A score after the box is not read."""
     height, width = (float(side) for side in truth["resolution"][key])
     if not (0 < height < np.inf and 0 < width < np.inf):

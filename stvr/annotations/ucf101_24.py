@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stvr.annotations.frame_counts import FrameOptions, FrameRates, before_end, frame_rows, kept_rates, named_as_given
+from stvr.annotations.frame_counts import (
+    FrameOptions,
+    FrameRates,
+    Rate,
+    before_end,
+    frame_rows,
+    kept_rates,
+    named_as_given,
+    seconds_at,
+)
 from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import LeftOut, Rows, stack
@@ -51,7 +60,7 @@ def read_ucf101_24(path: Path, frame_rates: FrameRates) -> Rows:
             left_out.append(LeftOut(num_empty, "tubes", "they hold no box", where, [] if found else [video]))
         elif not found:
             left_out.append(LeftOut(1, "videos", "they hold no tube", where, [video]))
-        extents[video] = (0.0, int(videos[video]["numf"]) / rate)
+        extents[video] = (0.0, float(seconds_at(int(videos[video]["numf"]), rate)))
     if not parts:
         raise LookupError(f"{path.name} holds no tube with a box (first: video {next(iter(rates))!r}).")
     names = dict(enumerate(CLASSES, start=1))
@@ -59,7 +68,7 @@ def read_ucf101_24(path: Path, frame_rates: FrameRates) -> Rows:
     return named_as_given(whole, frame_rates)
 
 
-def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: float, where: str) -> pd.DataFrame:
+def tube_rows(video: str, person: int, tube: Mapping[str, Any], rate: Rate, where: str) -> pd.DataFrame:
     """One row a frame. Boxes are stored as uint8, and widened here before x + width can overflow."""
     try:
         boxes = np.asarray(tube["boxes"]).reshape(-1, 4).astype(np.float64)  # (T, 4) x, y, width, height

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from math import isfinite
@@ -31,6 +31,13 @@ FlowWeights = Annotated[
     Path | None, typer.Option(help="torchvision's raft_small or raft_large, .safetensors or .pth, for the flow raft.")
 ]
 Fps = Annotated[float | None, typer.Option(help="Frames a second of the video, if neither it nor the file says so.")]
+VideosAtHand = Annotated[
+    Path | None,
+    typer.Option("--videos", help="A video, or the folder of them, whose own time stamps are to be used."),
+]
+AcceptMissing = Annotated[
+    bool, typer.Option("--accept-missing", help="Exit status 0, not 1, though whole videos were left out.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 StorePath = Annotated[str, typer.Argument(help="The folder of the store, or s3://BUCKET/PREFIX.", show_default=False)]
@@ -113,6 +120,20 @@ def exit_telling(failed: Mapping[str, str]) -> None:
     for name, reason in failed.items():
         print(f"stvr: {reason if name in reason else f'{name}: {reason}'}", file=sys.stderr)
     if failed:
+        sys.exit(1)
+
+
+def tell(lines: Sequence[str], gone: Sequence[str], accept_missing: bool) -> None:
+    """The last lines of a command that reads: what it assumed and left out. Exits with 1 if whole videos are gone."""
+    from stvr.annotations.held_out import listed
+
+    for line in lines:
+        print(f"stvr: {line}", file=sys.stderr)
+    if not gone:
+        return
+    may = "" if accept_missing else "; give --accept-missing if they may"
+    print(f"stvr: {len(gone)} videos fell away as a whole: {listed(gone)}{may}", file=sys.stderr)
+    if not accept_missing:
         sys.exit(1)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stvr.commands import Fps, done
+from stvr.commands import AcceptMissing, Fps, VideosAtHand, done, tell, video_files
 
 
 def export(
@@ -20,12 +20,19 @@ def export(
     out: Annotated[
         Path, typer.Option(help="A file; for cvat, mot and webvtt of several videos a folder.", show_default=False)
     ],
-    label: Annotated[str, typer.Option(help="What the tubelets show; for AVA the id of an action.")] = "1",
+    label: Annotated[
+        str | None, typer.Option(help="What all tubelets show; without it, what each says of itself, or 1.")
+    ] = None,
+    videos: VideosAtHand = None,
     fps: Fps = None,
+    accept_missing: AcceptMissing = False,
 ) -> None:
-    """Write tubelets for another tool. AVA keeps one box a second; the other formats lose nothing."""
-    from stvr.render.exporters import export_file, read_found
+    """Write tubelets for another tool. AVA keeps one box a second, MOT no labels; the other formats lose nothing."""
+    from stvr.render.exporters import Account, export_file, read_found
 
-    found = read_found(tubelets)
-    paths = export_file(found, form, out, label=label, fps=fps)
-    done(paths[0] if len(paths) == 1 else out, f"{len(found)} tubelets as {form}")
+    found, account = read_found(tubelets), Account()
+    paths = export_file(found, form, out, label=label, fps=fps, videos=video_files([videos]) if videos else (),
+                        account=account)
+    left_out = sum(each.count for each in account.left_out if each.what == "tubelets")
+    done(paths[0] if len(paths) == 1 else out, f"{len(found) - left_out} tubelets as {form}")
+    tell(account.lines(), account.gone, accept_missing)

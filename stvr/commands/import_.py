@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stvr.commands import Fps, done
+from stvr.commands import AcceptMissing, Fps, VideosAtHand, done, tell, video_files
 
 
 def import_(
@@ -18,18 +18,28 @@ def import_(
     out: Annotated[
         Path, typer.Option(help="tubelets.jsonl, or a .csv that `stvr prepare table` reads.", show_default=False)
     ],
-    label: Annotated[str, typer.Option(help="The label to write into a .csv.")] = "match",
+    label: Annotated[
+        str | None, typer.Option(help="What all tubelets show; without it, what the files say.")
+    ] = None,
+    videos: VideosAtHand = None,
     fps: Fps = None,
     size: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT of the video in pixels, if the file does not say so.")
     ] = None,
+    accept_missing: AcceptMissing = False,
 ) -> None:
     """Read tubelets from another tool."""
-    from stvr.render.exporters import import_file, write_found, write_table
+    from dataclasses import replace
 
-    found = [each for path in files for each in import_file(path, form, fps=fps, size=size_of(size))]
-    count = write_table(out, found, label) if out.suffix.lower() == ".csv" else write_found(out, found)
+    from stvr.render.exporters import Account, import_files, write_found, write_table
+
+    account = Account()
+    found = import_files(files, form, fps=fps, size=size_of(size), account=account,
+                         videos=video_files([videos]) if videos else ())
+    found = [replace(each, label=label) for each in found] if label else found
+    count = write_table(out, found) if out.suffix.lower() == ".csv" else write_found(out, found)
     done(out, f"{count} tubelets")
+    tell(account.lines(), account.gone, accept_missing)
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:

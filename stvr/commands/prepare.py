@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stvr.annotations import READERS
-from stvr.commands import Seed, done, video_files
+from stvr.commands import AcceptMissing, Seed, done, tell, video_files
 
 if TYPE_CHECKING:
     from stvr.annotations.reader import Reader
@@ -39,9 +39,6 @@ TrainFiles = Annotated[list[Path] | None, typer.Option(help="Files whose videos 
 VideosDir = Annotated[
     Path | None,
     typer.Option("--videos", help="The folder of the video files, or of folders of them: their lengths are read."),
-]
-AcceptMissing = Annotated[
-    bool, typer.Option("--accept-missing", help="Exit with status 0 though whole videos fell away, not with 1.")
 ]
 GIVEN_BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
@@ -117,7 +114,7 @@ def prepare_source(
     from stvr.tasks.pairs.prepare import prepare
 
     probed = probe_folder(videos) if videos else None
-    facts = {"frame_rates": probed.rates, "sizes": probed.sizes} if probed else {}
+    facts = {"frame_rates": probed.times, "sizes": probed.sizes} if probed else {}
     summary = prepare(
         source, files if isinstance(files, list) else [files], out, {**own, **READERS[source].usable(facts)},
         train_files=train or (), held_out=held_out, video_clips=probed.clips if probed else None,
@@ -125,8 +122,16 @@ def prepare_source(
         options=pair_options(protocol=protocol, seed=seed, absent_share=absent_share),
     )  # fmt: skip
     print_summary(out, summary)
-    if summary["missing_videos"] and not accept_missing:
-        sys.exit(1)
+    tell([*assumed(source, probed, own), *summary["said"], *summary["doubts"], *summary["left_out"]],
+         summary["missing_videos"], accept_missing)
+
+
+def assumed(source: str, probed: Probed | None, own: dict[str, Any]) -> list[str]:
+    """A line where frames are counted and no video says when each of them is shown."""
+    fps = own.get("fps") or getattr(READERS[source].options.model_fields.get("fps"), "default", None)
+    if probed or not fps:
+        return []
+    return [f"{fps:g} frames a second are assumed throughout; give --videos for the videos' own time stamps"]
 
 
 @app.command("check")
@@ -161,13 +166,16 @@ def check_command(
     probed = probe_folder(videos, decode=decode) if videos else None
     parts = read_rows(files, kind, {
         "labels": labels, "excluded": excluded, "offset_seconds": offset_seconds, "attribute": attribute, "fps": fps,
-        "frame_rates": probed.rates if probed else None, "sizes": probed.sizes if probed else None,
+        "frame_rates": probed.times if probed else None, "sizes": probed.sizes if probed else None,
         "pixels": pixels and probed is not None,  # without the videos, boxes in pixels are faults like any other
     }, [*probed.clips, *probed.failed] if probed else ())  # fmt: skip
     report = check(parts, Videos(probed.clips, probed.failed) if probed else None, pair_options(protocol=protocol),
                    read_pairs(pairs)[0] if pairs else None)  # fmt: skip
+    for line in (line for part in parts for line in (*part.said, *map(str, part.left_out))):
+        print(f"stvr: {line}", file=sys.stderr)
     print(json.dumps(report.to_json(), indent=1, ensure_ascii=False) if as_json else "\n".join(report.lines()))
-    sys.exit(1 if report.faults else 0)
+    gone = any(each.videos for part in parts for each in part.left_out)
+    sys.exit(1 if report.faults or gone else 0)
 
 
 def probe_folder(folder: Path, *, decode: bool = False) -> Probed:
@@ -192,7 +200,6 @@ def pair_options(**flags: Any) -> PairOptions:
 
 def print_summary(out: Path, summary: dict[str, Any]) -> None:
     """Counts and place on standard output; what was decided for the user, and left out, on standard error."""
-    from stvr.annotations.held_out import listed
     from stvr.tasks.pairs.audit import headline
 
     for split, numbers in summary["splits"].items():
@@ -201,10 +208,6 @@ def print_summary(out: Path, summary: dict[str, Any]) -> None:
         print(f"stvr: {line}", file=sys.stderr)
     total = sum(int(numbers["pairs"]) for numbers in summary["splits"].values())
     done(out, f"{total} pairs of {summary['tubelets']} tubelets, {summary['labels']} labels")
-    for line in [*summary["doubts"], *summary["left_out"]]:
-        print(f"stvr: {line}", file=sys.stderr)
-    if gone := summary["missing_videos"]:
-        print(f"stvr: {len(gone)} videos fell away as a whole: {listed(gone)}", file=sys.stderr)
 
 
 def decisions(summary: dict[str, Any]) -> list[str]:

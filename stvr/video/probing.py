@@ -8,14 +8,16 @@ from pathlib import Path
 
 from stvr.structures import ClipSpec
 from stvr.video.decode import VideoError, decode_clips, probe
+from stvr.video.frame_times import FrameTimes, frame_times
 from stvr.video_names import names_of
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """By video name: frames a second, (width, height) in pixels, whole clips; `failed`: why a file is left out."""
+    """By video name: when its frames are on screen, (width, height) in pixels, whole clips; `failed`: why a file is
+    left out."""
 
-    rates: dict[str, float] = field(default_factory=dict)
+    times: dict[str, FrameTimes] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     clips: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
@@ -28,7 +30,7 @@ def probe_videos(paths: Sequence[Path]) -> Probed:
         try:
             info = probe(path)
             found.clips[name] = info.count_clips(ClipSpec())
-            found.rates[name] = len(info.ticks) / float(info.duration)
+            found.times[name] = frame_times(info)
             found.sizes[name] = (info.width, info.height)
         except VideoError as error:
             found.failed[name] = str(error)

@@ -3,6 +3,7 @@
 import csv
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from stvr.jobs.locate import Answer
 from stvr.render.exporters import IMPORTS, export_file, import_file, read_found, write_found, write_table
 from stvr.render.exporters.records import Found
 from stvr.structures import ClipSpec, Span, Tubelet
+from stvr.video_names import plain_name
 
 LOSSLESS = [form for form in IMPORTS if form != "ava"]
 
@@ -75,7 +77,8 @@ def test_what_is_exported_comes_back_to_the_hundredth_of_a_pixel(form: str, foun
 def test_ava_brings_back_tubelets_of_whole_seconds(found: list[Found], tmp_path_factory: pytest.TempPathFactory):
     for each in found:
         folder = tmp_path_factory.mktemp("ava")
-        assert plain(back([each], "ava", folder, size=(each.width, each.height))) == plain([each])
+        named = replace(each, reference=plain_name(each.reference))
+        assert plain(back([each], "ava", folder, size=(each.width, each.height))) == plain([named])
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -115,7 +118,7 @@ def test_cvats_file_reads_as_annotations_and_ends_outside(tmp_path: Path):
     assert annotations.names == {1: "wave"}
     assert annotations.boxes["start"].min() == 1
     assert annotations.boxes["stop"].max() == 3
-    assert set(annotations.boxes["video"]) == {"a"}
+    assert set(annotations.boxes["video"]) == {"films/a"}
     shapes = ET.parse(tmp_path / "a.xml").getroot().findall("track/box")
     assert [shape.get("outside") for shape in shapes] == ["0"] * 48 + ["1"]
     assert (shapes[0].get("frame"), shapes[-1].get("frame")) == ("24", "72")
@@ -179,8 +182,11 @@ def test_webvtt_has_a_cue_a_clip(tmp_path: Path):
 def test_several_videos_make_a_folder_where_a_file_holds_one(tmp_path: Path):
     paths = export_file([one(), one(reference="b.mp4")], "webvtt", tmp_path / "cues")
     assert [path.name for path in paths] == ["a.vtt", "b.vtt"]
-    with pytest.raises(ValueError, match="same name"):
-        export_file([one(), one(reference="other/a.mkv")], "mot", tmp_path / "tracks", fps=24)
+    paths = export_file([one(), one(reference="other/a.mp4")], "mot", tmp_path / "tracks", fps=24)
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
+        "tracks/films/a.txt", "tracks/films/a.ini", "tracks/other/a.txt", "tracks/other/a.ini"]
+    with pytest.raises(ValueError, match="would both be called 'films/a'"):
+        export_file([one(), one(reference="films/a.mkv")], "mot", tmp_path / "tracks", fps=24)
 
 
 def test_a_foreign_track_is_cut_where_it_is_not_seen(tmp_path: Path):
@@ -202,9 +208,12 @@ def test_a_table_of_what_was_found_is_what_prepare_table_reads(tmp_path: Path):
 
 @pytest.mark.parametrize(("form", "text", "says"), [
     ("mot", "1,2,3\n", "line 1: wanted frame,id"),
-    ("coco-video", "{}", "KeyError: 'videos'"),
-    ("coco-video", "[", "cannot be read as coco-video"),
-    ("fiftyone", '{"samples": [{}]}', "KeyError: 'metadata'"),
+    ("coco-video", "{}", "the file has no 'videos'; it has nothing"),
+    ("coco-video", "[", "a.in is not JSON: line 1"),
+    ("coco-video", '{"videos": [3], "images": []}', r"videos\[0\] of the file is a int, wanted an object"),
+    ("fiftyone", '{"samples": [{}]}', "a sample has no 'filepath'"),
+    ("fiftyone", '{"samples": [{"filepath": "a", "metadata": 3}]}', "'metadata' of a is a int, wanted an object"),
+    ("fiftyone", "[]", "the file is a list, wanted an object with the key 'samples'"),
     ("webvtt", "WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n", "NOTE stvr"),
     ("cvat", "<annotations/>", "not a `CVAT for video 1.1` file"),
     ("ava", "v,1,0.1,0.1,0.2,0.2,1\n", "7: files without a person id"),
@@ -224,6 +233,8 @@ def test_what_a_file_does_not_say_is_asked_for(tmp_path: Path):
     (tmp_path / "a.txt").write_text("1,1,1,1,10,20,0.5,-1,-1,-1\n")
     with pytest.raises(ValueError, match="Give --size"):
         import_file(tmp_path / "a.txt", "mot", fps=24)
+    with pytest.raises(ValueError, match="Give --fps"):
+        import_file(tmp_path / "a.txt", "mot", size=(100, 50))
     with pytest.raises(ValueError, match="Give --fps"):
         export_file([one()], "cvat", tmp_path / "a.xml")
     with pytest.raises(ValueError, match="at least 3 a second, so that every clip has a frame, got"):
@@ -247,7 +258,7 @@ def test_the_commands_bring_tubelets_there_and_back(stvr, tmp_path: Path):
         assert ended.status == 0, ended.err
         ended = stvr("import", tmp_path / "f", "--format", form, "--out", tmp_path / "back.jsonl", "--fps", "24")
         assert ended.status == 0, ended.err
-        assert (tmp_path / "back.jsonl").read_bytes() == (tmp_path / "tubelets.jsonl").read_bytes()
+        assert plain(read_found(tmp_path / "back.jsonl")) == plain(read_found(tmp_path / "tubelets.jsonl"))
     ended = stvr("import", tmp_path / "f", "--format", "webvtt", "--out", tmp_path / "back.csv")
     assert len(read_table(tmp_path / "back.csv").checked().boxes) == 12
     for words in (("export", tmp_path / "f", "--format", "mot", "--out", tmp_path / "g"),

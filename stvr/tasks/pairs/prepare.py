@@ -71,6 +71,8 @@ def prepare(
     paths = list(dict.fromkeys([*files, *train_files]))
     known = ByVideo(dict.fromkeys([*(video_clips or ()), *unreadable]))
     rows = with_shared_videos(reader.rows(paths, reader_options), known)
+    if not any(len(part.table) for part in rows):
+        raise LookupError("; ".join(["no annotation is left", *(str(each) for part in rows for each in part.left_out)]))
     parts = [part.checked() for part in rows]
     train_videos = reader.train_videos(reader_options)
     if train_videos is not None:
@@ -83,7 +85,8 @@ def prepare(
     options = with_extent(options, reader, annotations, reader_options)
     if held_out is None:
         held_out = reader.held_out(annotations, reader_options, options.seed)
-    return write(annotations, paths, out, held_out, train_videos, video_clips, options, unreadable)
+    written = write(annotations, paths, out, held_out, train_videos, video_clips, options, unreadable)
+    return {**written, "said": [line for part in rows for line in part.said]}
 
 
 def with_extent(options: PairOptions, reader: Reader, annotations: Annotations,
