@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stvr.structures import FeatureSpec
-from stvr.video.decode import OnError, VideoInfo, decode_clips
+from stvr.video.decode import OnError, VideoInfo, decode_clips, probe
 
 COLOUR_ORDERS = ("RGB", "BGR")  # BGR: what the authors' program feeds a network that was trained on RGB
 
@@ -41,6 +41,15 @@ def read_clips(
         if index >= start:
             yield Clip(index, frames, ticks, before)
         before = frames[-1]
+
+
+def frame_seconds(path: Path) -> NDArray[np.float64]:
+    """When each frame of a video is shown, (N,) seconds of the container's clock: what formats that count frames need.
+
+    In the order shown, as other tools count them. VideoError for a file that is not a video.
+    """
+    info = probe(path)
+    return np.asarray(info.ticks * float(info.time_base) + float(info.offset), np.float64)
 
 
 def as_fed(frames: NDArray[np.uint8], spec: FeatureSpec, flipped: bool = False) -> Tensor:
