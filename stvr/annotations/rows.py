@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,17 @@ class Annotations:
     names: Mapping[int, str] = field(default_factory=dict)
     num_clipped: int = 0
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def after_first_picture(self, offsets: Mapping[str, float]) -> Annotations:
+        """With seconds counted from the first picture of each video, offsets[video] seconds on its clock.
+
+        Boxes that end before it are left out.
+        """
+        shift = self.boxes["video"].map(dict(offsets)).fillna(0.0)
+        boxes = self.boxes.assign(start=(self.boxes["start"] - shift).clip(lower=0.0), stop=self.boxes["stop"] - shift)
+        extents = {video: (max(start - by, 0.0), stop - by) for video, (start, stop) in self.extents.items()
+                   if stop > (by := offsets.get(video, 0.0))}
+        return replace(self, boxes=boxes[boxes["stop"] > 0].reset_index(drop=True), extents=extents)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stvr.annotations import READERS
-from stvr.commands import Seed, done, video_files
+from stvr.commands import Seed, done, tell_doubts, video_files
 
 if TYPE_CHECKING:
     from stvr.annotations.reader import Reader
@@ -117,6 +117,7 @@ def prepare_source(
     summary = prepare(
         source, files if isinstance(files, list) else [files], out, {**own, **READERS[source].usable(facts)},
         train_files=train or (), held_out=held_out, video_clips=probed.clips if probed else None,
+        video_offsets=probed.offsets if probed else None,
         options=pair_options(protocol=protocol, seed=seed, absent_share=absent_share),
     )  # fmt: skip
     print_summary(out, summary)
@@ -157,8 +158,8 @@ def check_command(
         "frame_rates": probed.rates if probed else None, "sizes": probed.sizes if probed else None,
         "pixels": pixels and probed is not None,  # without the videos, boxes in pixels are faults like any other
     })  # fmt: skip
-    report = check(parts, Videos(probed.clips, probed.failed) if probed else None, pair_options(protocol=protocol),
-                   read_pairs(pairs)[0] if pairs else None)  # fmt: skip
+    known = Videos(probed.clips, probed.failed, probed.offsets) if probed else None
+    report = check(parts, known, pair_options(protocol=protocol), read_pairs(pairs)[0] if pairs else None)
     print(json.dumps(report.to_json(), indent=1, ensure_ascii=False) if as_json else "\n".join(report.lines()))
     sys.exit(1 if report.faults else 0)
 
@@ -167,10 +168,11 @@ def probe_folder(folder: Path, *, decode: bool = False) -> Probed:
     """Rates, sizes and lengths of the videos in a folder and the folders in it; a line for each unreadable file."""
     from stvr.video.probing import decode_videos, probe_videos
 
-    files = video_files([folder, *sorted(folder.glob("*/"))])
+    files = video_files([folder])
     probed = probe_videos(files)
     if decode:
         decode_videos(probed, files)
+    tell_doubts(probed.doubtful)
     for name, reason in probed.failed.items():
         print(f"stvr: {name}: {reason}", file=sys.stderr)
     return probed
@@ -203,6 +205,8 @@ def decisions(summary: dict[str, Any]) -> list[str]:
         lines.append(f"to be held out, but nobody does it: {'; '.join(summary['unseen'])}")
     if not any(summary["held_out"].values()):
         lines.append("nothing is held out; name labels with --held-out to test on actions that training never shows")
+    if early := summary["before_first_picture"]:
+        lines.append(f"{early} boxes are left out, which end before the first picture of their video")
     if summary["extent_seconds"]:
         start, stop = summary["extent_seconds"]
         lines.append(f"references lie between {start:g} and {stop:g} s, as AVA's; give --videos for the true lengths")

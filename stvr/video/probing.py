@@ -12,12 +12,17 @@ from stvr.video.decode import VideoError, decode_clips, probe
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """By video name: frames a second, (width, height) in pixels, whole clips; `failed`: why a file is left out."""
+    """By video name: frames a second, (width, height) in pixels, whole clips, seconds of the first picture.
+
+    failed: why a file is left out; doubtful: what is not as it promises.
+    """
 
     rates: dict[str, float] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     clips: dict[str, int] = field(default_factory=dict)
+    offsets: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    doubtful: dict[str, str] = field(default_factory=dict)
 
 
 def probe_videos(paths: Sequence[Path]) -> Probed:
@@ -32,6 +37,9 @@ def probe_videos(paths: Sequence[Path]) -> Probed:
             found.clips[path.stem] = info.count_clips(ClipSpec())
             found.rates[path.stem] = len(info.ticks) / float(info.duration)
             found.sizes[path.stem] = (info.width, info.height)
+            found.offsets[path.stem] = float(info.offset)
+            if doubt := info.doubt():
+                found.doubtful[path.stem] = doubt
         except VideoError as error:
             found.failed[path.stem] = str(error)
     return found

@@ -17,12 +17,16 @@ from stvr.files import whole, write_text
 from stvr.structures import ClipSpec
 
 CLIP = ClipSpec()  # how `stvr locate` cuts time: three clips a second
+HAIR = 0.001  # seconds
 DECIMALS = 2  # of coordinates in pixels, as `stvr locate` writes them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """One tubelet of one video: clips [start, start + T), boxes (T, 4) xyxy in pixels of a picture width x height."""
+    """One tubelet of one video: clips [start, start + T), boxes (T, 4) xyxy in pixels of a picture width x height.
+
+    offset: seconds from clip 0 on the clock's grid of clips to the video's own, less than a clip.
+    """
 
     reference: str
     score: float
@@ -30,6 +34,11 @@ class Found:
     height: int
     start: int
     boxes: NDArray[np.float64]
+    offset: float = 0.0
+
+    def seconds_at(self, clip: int) -> float:
+        """When a clip begins, in seconds of the container's clock."""
+        return self.offset + CLIP.seconds_at(clip)
 
     @property
     def stop(self) -> int:
@@ -39,9 +48,9 @@ class Found:
         """The object of one line of tubelets.jsonl."""
         return {
             "reference": self.reference, "rank": rank, "score": self.score,
-            "start_seconds": CLIP.seconds_at(self.start), "stop_seconds": CLIP.seconds_at(self.stop),
+            "start_seconds": self.seconds_at(self.start), "stop_seconds": self.seconds_at(self.stop),
             "width": self.width, "height": self.height,
-            "boxes": [{"seconds": CLIP.seconds_at(clip), "box": [round(edge, DECIMALS) for edge in box]}
+            "boxes": [{"seconds": self.seconds_at(clip), "box": [round(edge, DECIMALS) for edge in box]}
                       for clip, box in enumerate(self.boxes.tolist(), self.start)],
         }  # fmt: skip
 
@@ -60,7 +69,7 @@ def read_found(path: Path) -> list[Found]:
 
 
 def from_json(line: dict[str, Any]) -> Found:
-    clips = [CLIP.index_at(float(each["seconds"])) for each in line["boxes"]]
+    clips, offset = on_grid([float(each["seconds"]) for each in line["boxes"]])
     boxes = np.array([each["box"] for each in line["boxes"]], np.float64)
     if not clips or clips != list(range(clips[0], clips[0] + len(clips))) or clips[0] < 0:
         raise ValueError("its boxes are not one clip apart (a third of a second)")
@@ -69,7 +78,18 @@ def from_json(line: dict[str, Any]) -> Found:
     width, height = int(line["width"]), int(line["height"])
     if min(width, height) < 1:
         raise ValueError(f"the picture is {width} x {height}")
-    return Found(str(line["reference"]), float(line["score"]), width, height, clips[0], boxes)
+    return Found(str(line["reference"]), float(line["score"]), width, height, clips[0], boxes, offset)
+
+
+def on_grid(seconds: Sequence[float]) -> tuple[list[int], float]:
+    """The clips that begin at these times, and by how much they all begin later than a whole number of clips.
+
+    A hair, as `stvr locate` and players round seconds, is nothing.
+    """
+    first = min(seconds, default=0.0)
+    offset = first - CLIP.seconds_at(CLIP.index_at(first + HAIR))
+    offset = offset if offset > HAIR else 0.0
+    return [CLIP.index_at(each - offset + HAIR) for each in seconds], offset
 
 
 def write_found(path: Path, found: Iterable[Found]) -> int:
@@ -91,7 +111,7 @@ def write_table(path: Path, found: Sequence[Found], label: str) -> int:
         writer.writerow([*TABLE_COLUMNS, "width", "height"])
         for person, each in enumerate(found, start=1):
             for clip, box in enumerate(each.boxes.tolist(), each.start):
-                writer.writerow([Path(each.reference).stem, CLIP.seconds_at(clip),
+                writer.writerow([Path(each.reference).stem, each.seconds_at(clip),
                                  *(round(edge, DECIMALS) for edge in box), person, label, each.width, each.height])
     return len(found)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stvr.render.exporters.records import CLIP, DECIMALS, Found, runs
+from stvr.render.exporters.records import DECIMALS, Found, on_grid, runs
 
 CUE = re.compile(r"^((?:\d+:)?\d\d:\d\d\.\d{3})\s+-->\s+((?:\d+:)?\d\d:\d\d\.\d{3})")
 HEADER = "NOTE stvr "
@@ -24,7 +24,8 @@ def export_webvtt(found: Sequence[Found], label: str) -> str:
         for clip, box in enumerate(each.boxes.tolist(), each.start):
             text = payload({"tubelet": number, "label": label, "score": each.score,
                             "box": [round(edge, DECIMALS) for edge in box]})
-            cues.append((clip, number, f"{number}.{clip}\n{stamp(clip)} --> {stamp(clip + 1)}\n{text}\n"))
+            start, stop = stamp(each.seconds_at(clip)), stamp(each.seconds_at(clip + 1))
+            cues.append((clip, number, f"{number}.{clip}\n{start} --> {stop}\n{text}\n"))
     head = payload({"reference": first.reference, "width": first.width, "height": first.height})
     return "\n".join(["WEBVTT\n", f"{HEADER}{head}\n", *(cue for _, _, cue in sorted(cues))])
 
@@ -35,10 +36,9 @@ def payload(content: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def stamp(clip: int) -> str:
-    milliseconds = round(CLIP.seconds_at(clip) * 1000)
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest:03d}"
+def stamp(seconds: float) -> str:
+    whole, rest = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{rest:03d}"
 
 
 def seconds_of(text: str) -> float:
@@ -53,20 +53,20 @@ def import_webvtt(path: Path) -> list[Found]:
     if not blocks[0].startswith("WEBVTT") or not notes:
         raise ValueError("wanted WEBVTT with a note that starts with 'NOTE stvr', as `stvr export` writes it.")
     head = json.loads(notes[0].removeprefix(HEADER))
-    tracks: dict[int, list[tuple[int, dict[str, Any]]]] = {}
+    tracks: dict[int, list[tuple[float, dict[str, Any]]]] = {}
     for block in blocks:
         lines = block.splitlines()
         for number, line in enumerate(lines, start=1):
             if cue := CUE.match(line):
-                middle = (seconds_of(cue[1]) + seconds_of(cue[2])) / 2
                 content = json.loads("\n".join(lines[number:]))
-                tracks.setdefault(int(content["tubelet"]), []).append((CLIP.index_at(middle), content))
+                tracks.setdefault(int(content["tubelet"]), []).append((seconds_of(cue[1]), content))
                 break
     found = []
     for track in tracks.values():
         track.sort(key=lambda each: each[0])
-        clips, boxes = np.array([clip for clip, _ in track]), np.array([text["box"] for _, text in track], np.float64)
+        places, offset = on_grid([seconds for seconds, _ in track])
+        clips, boxes = np.array(places), np.array([text["box"] for _, text in track], np.float64)
         for run in runs(clips):
             found.append(Found(head["reference"], float(track[0][1]["score"]), int(head["width"]), int(head["height"]),
-                               int(clips[run[0]]), boxes[run]))
+                               int(clips[run[0]]), boxes[run], offset))
     return found

@@ -49,6 +49,7 @@ def prepare(
     train_files: Sequence[Path] = (),
     held_out: HeldOut | str | None = None,
     video_clips: Mapping[str, int] | None = None,
+    video_offsets: Mapping[str, float] | None = None,
     options: PairOptions | None = None,
 ) -> dict[str, Any]:
     """Annotation files -> OUT, a pairs file. Returns the summary of what was written.
@@ -59,6 +60,7 @@ def prepare(
             val files do in the authors' program).
         held_out: labels by split, or a text for `parse_held_out`; None: the reader's own rule.
         video_clips: how many clips each video holds; other videos are left out. None: all annotated videos are used.
+        video_offsets: seconds of the first picture of each video, on the clock that the annotations use; 0 where none.
     Raises: LookupError for an unknown source, ValueError for an option that the reader does not have, for annotations
         that are wrong, and where no pair can be made.
     """
@@ -70,11 +72,13 @@ def prepare(
     if train_files:
         train_videos = {video for path, part in zip(paths, parts, strict=True) if path in train_files
                         for video in part.boxes["video"]}
-    annotations = merge(parts)
+    every = merge(parts)
+    annotations = every.after_first_picture(video_offsets or {})
     options = with_extent(options, reader, annotations, reader_options)
     if held_out is None:
         held_out = reader.held_out(annotations, reader_options, options.seed)
-    return write(annotations, paths, out, held_out, train_videos, video_clips, options)
+    written = write(annotations, paths, out, held_out, train_videos, video_clips, options)
+    return {**written, "before_first_picture": len(every.boxes) - len(annotations.boxes)}
 
 
 def with_extent(options: PairOptions, reader: Reader, annotations: Annotations,
