@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stvr.store.arrays import ArrayLayout, arrays_of, marker_of
 from stvr.store.features import FeatureStore
+from stvr.store.names import folder_of, video_of
 from stvr.store.writer import notes_of
 
 ABSENT = 2**64 - 1  # in the index of a shard: a chunk that was never written
@@ -48,7 +49,7 @@ class Checked:
 
 def check_all(store: FeatureStore, tell: Callable[[float, str], None] = lambda share, text: None) -> Checked:
     """Checks every video. `tell` is called with the share that is done and the video being checked."""
-    names, complete = sorted(store.place.folders()), set(store.videos())
+    names, complete = sorted(map(video_of, store.place.folders())), set(store.videos())
     faults, unfinished, unsigned = list[Fault](), list[str](), list[str]()
     for number, video in enumerate(names):
         tell(number / len(names), video)
@@ -64,7 +65,7 @@ def check_all(store: FeatureStore, tell: Callable[[float, str], None] = lambda s
 def check(store: FeatureStore, video: str) -> list[Fault]:
     """Checks every chunk of a video against its checksum, and its arrays against the spec of the store."""
     try:
-        notes_of(store.place, video)
+        notes_of(store.place, folder_of(video))
         arrays = dict(_arrays(store, video))
     except (ValueError, LookupError, TypeError, OSError) as error:
         return [Fault(video, None, str(error))]
@@ -100,7 +101,7 @@ def _fault(
     store: FeatureStore, video: str, name: str, array: zarr.Array[Any], layout: ArrayLayout, shard: int
 ) -> str | None:
     """Why one shard of one array is not as it was written; None when it is."""
-    content = store.place.read(f"{video}/{name}/{layout.shard_key(shard)}")
+    content = store.place.read(f"{folder_of(video)}/{name}/{layout.shard_key(shard)}")
     start = shard * store.clips_per_shard
     stop = min(start + store.clips_per_shard, array.shape[0])
     if content is None:

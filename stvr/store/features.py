@@ -19,6 +19,7 @@ from zarr.errors import ContainsGroupError
 from stvr.store.arrays import Shapes, arrays_of, as_maps, by_endpoint, coded_maps, maps_name, shard_key
 from stvr.store.claims import LEASE_SECONDS, kept
 from stvr.store.codes import check_code, decode
+from stvr.store.names import folder_of, video_of
 from stvr.store.older_stores import any_map_shape, refuse_folder_of_stores, with_maps
 from stvr.store.places import Place, place_at
 from stvr.store.writer import VideoWriter, notes_of
@@ -115,7 +116,7 @@ class FeatureStore:
         """The complete videos, sorted. Those without a mark are looked into."""
         folders = self.place.folders()
         marked = self.place.keys(MARKS) & folders
-        return sorted(marked | {name for name in folders - marked if name in self})
+        return sorted(map(video_of, marked | {name for name in folders - marked if video_of(name) in self}))
 
     def num_clips(self, video: str) -> int:
         return int(self.info(video)["num_clips"])
@@ -199,7 +200,7 @@ class FeatureStore:
     def _check_shards(self, span: Span, name: str, axes: int) -> None:
         """ValueError where a shard of the span is missing, which zarr reads as zeros."""
         for shard in range(span.start // self.clips_per_shard, -(-span.stop // self.clips_per_shard)):
-            if self.place.read(f"{span.video}/{name}/{shard_key(shard, axes)}") is None:
+            if self.place.read(f"{folder_of(span.video)}/{name}/{shard_key(shard, axes)}") is None:
                 raise ValueError(f"shard {shard} of {name} is missing")
 
     @contextmanager
@@ -212,44 +213,44 @@ class FeatureStore:
         `digest` says which file it is made from. Claimed, a ValueError, when another process writes it; ValueError when
         it is complete or half made from another file.
         """
-        if video.startswith((".", "__")) or "/" in video or video in ("", "zarr.json"):
-            raise ValueError(f"{video!r} cannot be the name of a video in a store. Rename the file.")
-        with kept(self.place.claim(video, self.lease_seconds), self.lease_seconds) as claim:
+        folder = folder_of(video)
+        with kept(self.place.claim(folder, self.lease_seconds), self.lease_seconds) as claim:
             if video in self:
                 self._mark(video)
                 raise ValueError(f"{video!r} is complete in {self.path} already.")
-            self.place.delete(f"{MARKS}/{video}")  # of one that was removed by hand
+            self.place.delete(f"{MARKS}/{folder}")  # of one that was removed by hand
             shapes = by_endpoint(self._kept, map_shape)
             yield VideoWriter(
-                self.place, video, num_clips, self._kept, shapes, dict(info or {}), self.clips_per_shard, claim.check
+                self.place, folder, num_clips, self._kept, shapes, dict(info or {}), self.clips_per_shard, claim.check
             )
             if video in self:
                 self._mark(video)
 
     def check_free(self, video: str) -> None:
         """Claimed, a ValueError, when another process writes the video."""
-        self.place.claim(video, self.lease_seconds).release()
+        self.place.claim(folder_of(video), self.lease_seconds).release()
 
     def reopen(self, video: str, shards: Collection[int] | None = None) -> None:
         """Says that shards of a video are missing (None: the whole video), so that the next extraction makes them."""
-        with kept(self.place.claim(video, self.lease_seconds), self.lease_seconds):
-            self.place.delete(f"{MARKS}/{video}")
+        folder = folder_of(video)
+        with kept(self.place.claim(folder, self.lease_seconds), self.lease_seconds):
+            self.place.delete(f"{MARKS}/{folder}")
             self._notes.pop(video, None)
             self._groups.pop(video, None)
             if shards is None:
-                self.place.delete_all(video)
+                self.place.delete_all(folder)
                 return
-            group = zarr.open_group(self.place.zarr(), path=video, mode="r+")
+            group = zarr.open_group(self.place.zarr(), path=folder, mode="r+")
             group.attrs["stvr"] = {**cast(dict[str, Any], group.attrs["stvr"]), "state": "writing"}
             layout = arrays_of(self._kept, dict.fromkeys(self._kept.endpoints, (0, 0, 0, 0)))
             for shard in shards:
                 for name, each in reversed(layout.items()):  # the marker first
-                    self.place.delete(f"{video}/{name}/{each.shard_key(shard)}")
+                    self.place.delete(f"{folder}/{name}/{each.shard_key(shard)}")
 
     def is_garbled(self, video: str) -> bool:
         """Whether nobody can say any more what was noted of a video."""
         try:
-            notes_of(self.place, video)
+            notes_of(self.place, folder_of(video))
         except ValueError:
             return True
         return False
@@ -258,19 +259,19 @@ class FeatureStore:
         """Notes why a file cannot be extracted, so that no later run tries until it changes."""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         note = {"video": video, "reason": reason, "digest": digest, "when": when}
-        self.place.write(f"{FAILED}/{video}.json", json.dumps(note).encode())
+        self.place.write(f"{FAILED}/{folder_of(video)}.json", json.dumps(note).encode())
 
     def release(self, video: str) -> None:
         """Takes a video out of quarantine."""
-        self.place.delete(f"{FAILED}/{video}.json")
+        self.place.delete(f"{FAILED}/{folder_of(video)}.json")
 
     def quarantined(self, video: str) -> dict[str, str] | None:
-        content = self.place.read(f"{FAILED}/{video}.json")
+        content = self.place.read(f"{FAILED}/{folder_of(video)}.json")
         return None if content is None else json.loads(content)
 
     def failed(self) -> dict[str, str]:
         """Video -> why it cannot be extracted."""
-        names = sorted(key.removesuffix(".json") for key in self.place.keys(FAILED) if key.endswith(".json"))
+        names = sorted(video_of(key.removesuffix(".json")) for key in self.place.keys(FAILED) if key.endswith(".json"))
         notes = {name: self.quarantined(name) for name in names}
         return {name: note["reason"] for name, note in notes.items() if note}
 
@@ -278,16 +279,16 @@ class FeatureStore:
         """The Zarr group of a complete video."""
         self.info(video)
         if video not in self._groups:
-            self._groups[video] = zarr.open_group(self.place.zarr(), path=video, mode="r")
+            self._groups[video] = zarr.open_group(self.place.zarr(), path=folder_of(video), mode="r")
         return self._groups[video]
 
     def _mark(self, video: str) -> None:
-        self.place.write(f"{MARKS}/{video}", b"")
+        self.place.write(f"{MARKS}/{folder_of(video)}", b"")
 
     def _find(self, video: str) -> dict[str, Any] | None:
         if video not in self._notes:
             try:
-                notes = notes_of(self.place, video)
+                notes = notes_of(self.place, folder_of(video))
             except ValueError:  # garbled: whoever writes or checks it says so
                 return None
             if notes is None or notes.get("state") != "complete":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stvr.store.features import FeatureStore
+from stvr.store.names import folder_of
 from stvr.structures import Span
 
 FOLDER = ".boxes"
@@ -27,7 +28,7 @@ def write_boxes(store: FeatureStore, video: str, boxes: NDArray[np.float32], det
                          f"got {boxes.shape}. Is this the same video file?")
     content = io.BytesIO()
     np.savez_compressed(content, boxes=boxes.astype(np.float32), detector=np.array(detector))
-    store.place.write(f"{FOLDER}/{video}.npz", content.getvalue())
+    store.place.write(f"{FOLDER}/{folder_of(video)}.npz", content.getvalue())
 
 
 def read_boxes(store: FeatureStore, span: Span) -> Tensor:
@@ -49,12 +50,13 @@ def detector_of(store: FeatureStore, video: str) -> str | None:
 
 def _read(store: FeatureStore, video: str) -> tuple[NDArray[np.float32], str] | None:
     """The boxes of a video and what made them; None where there are none."""
-    content = store.place.read(f"{FOLDER}/{video}.npz")
+    content = store.place.read(f"{FOLDER}/{folder_of(video)}.npz")
     if content is None:
         return None
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return file["boxes"], str(file["detector"])
     except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"the boxes of {video!r} in {store} are damaged ({error}). "
-                         f"Remove {store}/{FOLDER}/{video}.npz and run `stvr extract --boxes` again.") from None
+        file_name = f"{store}/{FOLDER}/{folder_of(video)}.npz"
+        raise ValueError(f"the boxes of {video!r} in {store} are damaged ({error}). Remove {file_name} and run "
+                         "`stvr extract --boxes` again.") from None

@@ -84,7 +84,7 @@ def _interval(values: NDArray[np.int64], time_base: Fraction) -> int:
     intervals = np.repeat(steps[there] / lengths[there], lengths[there])
     if not len(intervals):
         return max(1, round(USUAL_INTERVAL / time_base))
-    middle = np.median(intervals)
+    middle = np.quantile(intervals, 0.5, method="lower")
     return max(1, round(float(intervals[(intervals > middle / 2) & (intervals < middle * 3 / 2)].mean())))
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from filled import DEEP_SHAPE, SHAPE, SPEC, TWO, WHOLE, clips, companions, deep, fill
 
-from stvr.store import FeatureStore, check
+from stvr.store import FeatureStore, check, check_all
 from stvr.structures import ClipSpec, MapSpec, Span
 
 DEEP = (MapSpec("Mixed_5c", 32, 1, 5),)
@@ -282,9 +282,27 @@ def test_maps_of_another_shape_are_refused(store):
             writer.complete()
 
 
-@pytest.mark.parametrize("name", [".hidden", "__reserved", "a/b", "zarr.json", ""])
-def test_names_that_the_layout_needs_itself_are_refused(store, name):
-    with pytest.raises(ValueError, match="cannot be the name of a video"), store.write(name, 1, SHAPE):
+@pytest.mark.parametrize("name", [".hidden", "__reserved", "a/b", "..", "zarr.json", "a%2Fb", "100%", "%", "é ü"])
+def test_a_video_of_any_name_is_kept_under_it(store, name):
+    others = ["a", "b", "zarr", "hidden"]
+    for each in (name, *others):
+        fill(store, each, 4)
+    again = FeatureStore.open(store.path)
+    assert again.videos() == sorted([name, *others])
+    assert name in again
+    np.testing.assert_array_equal(again.read(Span(name, 1, 3)).numpy(), clips(1, 3)[0])
+    again.quarantine(name, "broken", "00")
+    assert again.failed() == {name: "broken"}
+    assert check_all(again).faults == ()
+    assert check_all(again).complete == 5
+    inside = Path(str(store.path)).resolve()
+    assert {path.name for path in inside.parent.iterdir()} == {"store"}  # nothing is written outside
+    again.reopen(name)
+    assert name not in FeatureStore.open(store.path)
+
+
+def test_a_video_without_a_name_is_refused(store):
+    with pytest.raises(ValueError, match="needs a name"), store.write("", 1, SHAPE):
         pass
 
 
