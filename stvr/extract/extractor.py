@@ -149,7 +149,7 @@ class Extractor:
                     computed += len(group.clips)
                     yield Progress(computed, writer.num_clips - writer.num_wanted, writer.num_clips)
             num_errors = max(len(errors), writer.noted.get("decode_errors", 0))
-            doubt = _doubt(info, num_errors, num_clips - writer.num_clips, self.store.spec.clip)
+            doubt = _doubt(info, num_errors, num_clips - writer.next_clip, self.store.spec.clip)
             more = {"also_computed_by": others, "doubt": doubt}
             writer.complete(decode_errors=num_errors, **{name: value for name, value in more.items() if value})
         mixed = f"shards by {', '.join(others)}, whose last bits may differ from the rest" if others else ""

@@ -149,4 +149,4 @@ def _told(values: NDArray[np.int64], timeline: Timeline, walk: _Walk, lacking: l
             size = f"of {abs(values[first] - values[first - 1]) * unit:.1f} s " if places in (jumps, back) else ""
             parts.append(f"{len(places)} {what.format('s' * many)} ({'the first ' * many}{size}"
                          f"at {timeline.ticks[first] * unit:.1f} s)")
-    return f"its clock has {', '.join(parts)}, bridged at {1 / (timeline.interval * unit):.4g} pictures a second"
+    return f"its clock has {', '.join(parts)}, bridged at {1 / (timeline.interval * unit):.3g} pictures a second"

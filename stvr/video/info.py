@@ -18,9 +18,8 @@ from stvr.video.clips import count_instants, tail_of
 from stvr.video.clock import is_clock, timeline
 from stvr.video.display import Display
 from stvr.video.packets import VideoError, decoded, frames, ignore, opened, packets, stamp_of
-from stvr.video.promise import ends_within_a_packet, missing_seconds
+from stvr.video.promise import NEAR, ends_within_a_packet, promise
 
-NEAR_SECONDS, NEAR_PICTURES = Fraction(1, 5), 3  # that may be missing at the end: headers round
 REORDERED = 16  # frames that a decoder may hold back (H.264, A.3.1): stamps run back by more only with the clock
 
 
@@ -33,8 +32,9 @@ class VideoInfo:
     begins, which players show as 0, to the first frame. display: how a decoded frame is shown.
     counted: the timestamps in the file do not belong to the frames (raw streams, some AVI files, clocks that jump), so
     frames are given `ticks` in the order they are decoded.
-    bridged: what was wrong with the clock, in one line, or "". promised: seconds that the container promises, where it
-    has fewer. cut_off: whether it ends in the middle of something, without a word of how long it should be.
+    bridged: what was wrong with the clock, in one line, or "". promised, missing: seconds that the container promises,
+    and how many of these are not there; 0 where all are. cut_off: whether it ends in the middle of something, without a
+    word of how long it should be.
     """
 
     path: Path
@@ -47,7 +47,8 @@ class VideoInfo:
     codec: str
     counted: bool
     bridged: str = ""
-    promised: Fraction | None = None
+    promised: Fraction = Fraction(0)
+    missing: Fraction = Fraction(0)
     cut_off: bool = False
 
     @property
@@ -77,10 +78,9 @@ class VideoInfo:
 
     def doubt(self, lost_seconds: Fraction = Fraction(0)) -> str:
         """What is not as the container promises, in one line, or "". lost_seconds: that do not decode."""
-        there, promised = self.duration - lost_seconds, self.promised
-        parts = [self.bridged] if self.bridged else []
-        if promised is not None or lost_seconds:
-            whole = self.duration if promised is None else promised
+        whole, parts = self.promised or self.duration, [self.bridged] if self.bridged else []
+        there = max(whole - self.missing - lost_seconds, Fraction(0))
+        if self.missing or lost_seconds:
             parts.append(f"{float(there):.1f} of {float(whole):.1f} s are there")
         elif self.cut_off:
             parts.append(f"it ends in the middle of a packet: {float(there):.1f} s are there, and a transport stream "
@@ -89,11 +89,15 @@ class VideoInfo:
 
 
 class _Packets(NamedTuple):
-    """Of the video's packets in the order stored: stamps and durations, in ticks. ends: of each stream, in seconds."""
+    """Of the video's packets in the order stored: stamps and durations, in ticks, of those that are shown.
+
+    ends: of each stream, in seconds. num_pictures: of all that are there.
+    """
 
     stamps: list[int | None]
     durations: list[int | None]
     ends: dict[int, Fraction]
+    num_pictures: int = 0
 
 
 def probe(path: Path | str, alive: Callable[[], None] = lambda: None) -> VideoInfo:
@@ -122,14 +126,14 @@ def probe(path: Path | str, alive: Callable[[], None] = lambda: None) -> VideoIn
             stream.codec_context.name, counted or bool(clock.bridged), clock.bridged,
             cut_off="mpegts" in container.format.name and ends_within_a_packet(path),
         )  # fmt: skip
-        missing = missing_seconds(container, stream, start * stream.time_base, found.ends)
-        usual = max(NEAR_SECONDS, NEAR_PICTURES * clock.interval * clock.time_base)
-        return replace(info, promised=info.duration + missing) if missing > usual else info
+        promised, missing = promise(container, stream, start * stream.time_base, found.ends, found.num_pictures)
+        near = NEAR * clock.interval * clock.time_base
+        return replace(info, promised=promised, missing=missing) if missing > near else info
 
 
 def _read(container: Any, stream: Any, alive: Callable[[], None]) -> tuple[_Packets, Any]:
     """What is to be known of all packets, and the first frame that can be decoded, or None."""
-    found, frame = _Packets([], [], defaultdict(Fraction)), None
+    found, count, frame = _Packets([], [], defaultdict(Fraction)), 0, None
     for packet in packets(container, None, ignore, alive):
         stamp = None if packet is None else packet.dts if packet.pts is None else packet.pts
         if packet is not None and stamp is not None and packet.stream.type in ("video", "audio"):
@@ -137,12 +141,13 @@ def _read(container: Any, stream: Any, alive: Callable[[], None]) -> tuple[_Pack
             found.ends[packet.stream.index] = max(found.ends[packet.stream.index], end)
         if packet is not None and packet.stream.index != stream.index:
             continue
+        count += packet is not None
         if packet is not None and not packet.is_discard:
             found.stamps.append(stamp)
             found.durations.append(packet.duration)
         if frame is None:
             frame = next(iter(decoded(stream, packet, on_error=ignore)), None)
-    return found, frame
+    return found._replace(num_pictures=count), frame
 
 
 def _counted(found: _Packets, stream: Any) -> _Packets:
