@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -197,7 +198,10 @@ class Extractor:
 
 
 def _doubt(info: VideoInfo, num_errors: int, num_lost: int, clip: ClipSpec) -> str:
-    parts = [info.doubt(num_lost / clip.clips_per_second), f"{num_errors} decoding errors" if num_errors else ""]
+    """num_lost: clips at the end; of the last one, a picture may be all that does not decode."""
+    parts = [info.doubt(num_lost / clip.clips_per_second if num_lost > 1 else Fraction(0)),
+             "its last clip does not decode" if num_lost == 1 else "",
+             f"{num_errors} decoding errors" if num_errors else ""]  # fmt: skip
     return "; ".join(filter(None, parts))
 
 
