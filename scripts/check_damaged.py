@@ -1,7 +1,8 @@
 """Extracts good and damaged files in one run: every good file must be in the store, every bad one needs a reason.
 
 Usage: python scripts/check_damaged.py [--damaged 200] [--good 10] [--workers 1]
-Prints what became of each kind, and how much memory the run took after its first quarter.
+Prints what became of each kind, how many seconds of cut files are there, and how much memory the run took after its
+first quarter. A cut file that is extracted though clips are missing must be doubtful, in every container.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from stvr.structures import ClipSpec
 ALLOWED_MB = 100
 CLIP = ClipSpec(image_size=64)
 SECONDS, RATE = 2, 24
+CODECS = {".mp4": "libx264", ".mkv": "libx264", ".avi": "mpeg4", ".ts": "mpeg2video", ".webm": "libvpx"}
+OPTIONS = {".mp4": {"movflags": "faststart"}}  # in front, or a cut file cannot be read
 
 
 def main() -> int:
@@ -44,18 +47,25 @@ def main() -> int:
         faults = check_all(store).faults
         for kind, (count, extracted) in sorted(tally(damaged, report).items()):
             print(f"{kind}: {count} files, {extracted} extracted, {count - extracted} given up with a reason")
+        cut = [path for path in damaged if path.stem.startswith(truncated.__name__) and path.stem in report.done]
+        for suffix in CODECS:
+            print("\n".join(lines_of([path for path in cut if path.suffix == suffix], report, store)))
+        unnamed = [path.name for path in cut if is_missing_clips(path, store) and path.stem not in report.doubtful]
     growth = max(resident) - resident[len(resident) // 4]
     missing = [path.name for path in good if path.stem not in report.done]
     print(f"{len(good) - len(missing)} of {len(good)} good files extracted; of {len(damaged)} damaged ones "
           f"{len(report.failed)} given up and {len(report.doubtful)} doubtful, in {time.monotonic() - start:.0f} s; "
           f"{len(faults)} faults in the store; {growth:.0f} MB more after the first quarter (allowed: {ALLOWED_MB})")
-    return int(bool(missing) or bool(faults) or growth >= ALLOWED_MB or not all(report.failed.values()))
+    if unnamed:
+        print(f"cut, but not said to be: {', '.join(unnamed)}")
+    wrong = [missing, unnamed, faults, growth >= ALLOWED_MB, not all(report.failed.values())]
+    return int(any(wrong))
 
 
 def write_files(folder: Path, num_good: int, num_damaged: int) -> tuple[list[Path], list[Path]]:
     """Good files of several formats, and damaged ones made from them, named after the damage."""
     chance = random.Random(0)
-    good = [write_video(folder / f"good{number}{['.mp4', '.mkv', '.avi', '.ts'][number % 4]}", number)
+    good = [write_video(folder / f"good{number}{list(CODECS)[number % len(CODECS)]}", number)
             for number in range(num_good)]  # fmt: skip
     damaged = []
     for number in range(num_damaged):
@@ -86,12 +96,21 @@ def tally(damaged: list[Path], report: ExtractReport) -> dict[str, tuple[int, in
     return {kind: (counts[kind], extracted[kind]) for kind in counts}
 
 
+def lines_of(cut: list[Path], report: ExtractReport, store: FeatureStore) -> list[str]:
+    """Of each cut file how many of its seconds are there, as it was written, and what was said of it."""
+    return [f"  {path.name}: {store.info(path.stem)['duration_seconds']:.2f} of {SECONDS} seconds; "
+            f"said: {report.doubtful.get(path.stem, 'nothing')}" for path in cut]
+
+
+def is_missing_clips(path: Path, store: FeatureStore) -> bool:
+    return store.num_clips(path.stem) < SECONDS * CLIP.clips_per_second
+
+
 def write_video(path: Path, number: int) -> Path:
     """Two seconds of moving squares."""
     squares = np.random.default_rng(number).integers(0, 255, (8, 8, 3), np.uint8).repeat(16, 0).repeat(16, 1)
-    codec = {".avi": "mpeg4", ".ts": "mpeg2video"}.get(path.suffix, "libx264")
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=RATE)
+    with av.open(str(path), "w", options=OPTIONS.get(path.suffix, {})) as container:
+        stream = container.add_stream(CODECS[path.suffix], rate=RATE)
         stream.width = stream.height = 128
         stream.pix_fmt = "yuv420p"
         for shift in range(SECONDS * RATE):

@@ -53,6 +53,21 @@ class Annotations:
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     left_out: Sequence[LeftOut] = ()
 
+    def after_first_picture(self, offsets: Mapping[str, float]) -> Annotations:
+        """With seconds counted from the first picture of each video, offsets[video] seconds on its clock.
+
+        Boxes that end before it are left out.
+        """
+        shift = self.boxes["video"].map(dict(offsets)).fillna(0.0)
+        boxes = self.boxes.assign(start=(self.boxes["start"] - shift).clip(lower=0.0), stop=self.boxes["stop"] - shift)
+        extents = {video: (max(start - by, 0.0), stop - by) for video, (start, stop) in self.extents.items()
+                   if stop > (by := offsets.get(video, 0.0))}
+        early = self.boxes[boxes["stop"] <= 0]
+        first = f"{early.iloc[0].video!r} at {early.iloc[0].start:g} s" if len(early) else ""
+        gone = [LeftOut(len(early), "boxes", "they end before the first picture of their video", first)]
+        return replace(self, boxes=boxes[boxes["stop"] > 0].reset_index(drop=True), extents=extents,
+                       left_out=[*self.left_out, *(gone if len(early) else [])])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:

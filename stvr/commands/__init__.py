@@ -42,15 +42,16 @@ Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same res
 
 StorePath = Annotated[str, typer.Argument(help="The folder of the store, or s3://BUCKET/PREFIX.", show_default=False)]
 
-VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv"}
-
 
 def done(path: Path | str, what: str) -> None:
     print(f"{path}: {what}")
 
 
 def video_files(paths: list[Path]) -> list[Path]:
-    """The files themselves; of a folder, every file in it that is named like a video."""
+    """The files themselves; of a folder, every file in it, and in the folders in it, that is named like a video.
+
+    FileNotFoundError for a path that is not there, or when there is no video.
+    """
     files = [file for path in paths for file in _files_at(path)]
     if not files:
         raise _none_in(list(map(str, paths)))
@@ -58,12 +59,13 @@ def video_files(paths: list[Path]) -> list[Path]:
 
 
 def sources(names: list[str]) -> list[Source]:
-    """Like `video_files`, but in buckets too: an object, or all directly below a prefix that are named like videos."""
+    """Like `video_files`, but in buckets too: an object, or all below a prefix that are named like videos."""
+    from stvr.video.folders import SUFFIXES
     from stvr.video.source import files_at, is_in_bucket
 
     found: list[Source] = []
     for name in names:
-        found += files_at(name, VIDEO_SUFFIXES) if is_in_bucket(name) else _files_at(Path(name))
+        found += files_at(name, SUFFIXES) if is_in_bucket(name) else _files_at(Path(name))
     if not found:
         raise _none_in(names)
     return found
@@ -74,9 +76,13 @@ def _none_in(names: list[str]) -> FileNotFoundError:
 
 
 def _files_at(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in VIDEO_SUFFIXES)
+    from stvr.video.folders import videos_in
+
+    if path.is_dir():
+        return videos_in(path, lambda line: print(f"stvr: {line}", file=sys.stderr))
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist. Name video files, or a folder of them.")
+    return [path]
 
 
 def named_in(pairs: Path, files: Mapping[str, Source], image_size: int) -> tuple[dict[str, Source], ClipSpec]:
@@ -135,6 +141,12 @@ def tell(lines: Sequence[str], gone: Sequence[str], accept_missing: bool) -> Non
     print(f"stvr: {len(gone)} videos fell away as a whole: {listed(gone)}{may}", file=sys.stderr)
     if not accept_missing:
         sys.exit(1)
+
+
+def tell_doubts(doubtful: Mapping[str, str]) -> None:
+    """Prints a line for each video that was read, but is not as its file promises."""
+    for name, doubt in doubtful.items():
+        print(f"stvr: {name} is doubtful: {doubt}", file=sys.stderr)
 
 
 def edges(text: str, count: int, example: str) -> list[float]:

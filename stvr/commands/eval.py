@@ -58,7 +58,7 @@ def files_by_name(folder: Path) -> dict[str, Path]:
     """The video files of a folder and of the folders in it."""
     if not folder.is_dir():
         raise FileNotFoundError(f"--videos wants a folder of video files, and {folder} is not a folder.")
-    return names_of(video_files([folder, *sorted(folder.glob("*/"))]))
+    return names_of(video_files([folder]))
 
 
 def shown_worst(results: Mapping[str, Any], files: Mapping[str, Path]) -> list[Any]:

@@ -20,6 +20,7 @@ from stvr.commands import (
     named_in,
     shown_videos,
     sources,
+    tell_doubts,
     usable,
 )
 
@@ -55,11 +56,15 @@ def extract(
     engine: Annotated[str, typer.Option(help="local, or ray for the cluster at RAY_ADDRESS.")] = "local",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds without progress after which a video fails.")] = 120.0,
     retry: Annotated[bool, typer.Option("--retry", help="Try files again that an earlier run found broken.")] = False,
+    accept_doubtful: Annotated[
+        bool, typer.Option("--accept-doubtful", help="Exit with status 0 though videos are not as they promise.")
+    ] = False,
     device: Device = "cpu",
 ) -> None:
     """Stage one: videos -> backbone -> store. If it is stopped, start it again and it goes on.
 
-    Several runs may fill one store. A file that cannot be extracted is noted there with the reason; exit status 1.
+    Several runs may fill one store. A file that cannot be extracted is noted there with the reason; exit status 1, as
+    for a doubtful one, whose clock jumps or that is shorter than it promises, but which is in the store.
     """
     from stvr.backbones import load_backbone
     from stvr.extract.default_weights import weights_for
@@ -86,11 +91,14 @@ def extract(
     )  # fmt: skip
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
                 f"{len(report.skipped)} already there, {len(report.failed)} failed")
-    for name, doubt in report.doubtful.items():
-        print(f"stvr: {name} was extracted, but has {doubt}", file=sys.stderr)
+    tell_doubts(report.doubtful)
+    for name, mixed in report.mixed.items():
+        print(f"stvr: {name} was extracted, but has {mixed}", file=sys.stderr)
     if detector:
         whole = {video: path for video, path in paths.items() if video not in report.failed}
         with shown_videos("finding boxes", len(whole)) as show:
             names = detect(whole, FeatureStore.open(store), detector, batch_size, show)
         done(store, f"region boxes added for {len(names)} videos")
     exit_telling(report.failed)
+    if report.doubtful and not accept_doubtful:
+        sys.exit(1)

@@ -9,9 +9,11 @@ import typer
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="A store, a checkpoint, a run, or a pairs file.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(help="A store, a checkpoint, a run, a pairs file or a video.", show_default=False)
+    ],
 ) -> None:
-    """Show what is in a store, a checkpoint or a pairs file, as JSON."""
+    """Show what is in a store, a checkpoint, a pairs file or a video, as JSON."""
     import json
 
     from stvr.jobs.info import describe

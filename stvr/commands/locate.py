@@ -15,6 +15,7 @@ from stvr.commands import (
     edges,
     exit_telling,
     seconds_pair,
+    tell_doubts,
     usable,
     video_files,
 )
@@ -77,6 +78,7 @@ def locate(
             on_answer=write_video, report=lambda path, done, total: tell(done, total, {}),
         )  # fmt: skip
     done(report.path, f"{report.num_tubelets} tubelets in {report.num_references} references")
+    tell_doubts(report.doubtful)
     exit_telling(report.failed)
 
 

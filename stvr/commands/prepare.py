@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stvr.annotations import READERS
-from stvr.commands import AcceptMissing, Seed, done, tell, video_files
+from stvr.commands import AcceptMissing, Seed, done, tell, tell_doubts, video_files
 
 if TYPE_CHECKING:
     from stvr.annotations.reader import Reader
@@ -118,7 +118,7 @@ def prepare_source(
     summary = prepare(
         source, files if isinstance(files, list) else [files], out, {**own, **READERS[source].usable(facts)},
         train_files=train or (), held_out=held_out, video_clips=probed.clips if probed else None,
-        unreadable=probed.failed if probed else (),
+        unreadable=probed.failed if probed else (), video_offsets=probed.offsets if probed else None,
         options=pair_options(protocol=protocol, seed=seed, absent_share=absent_share),
     )  # fmt: skip
     print_summary(out, summary)
@@ -169,8 +169,8 @@ def check_command(
         "frame_rates": probed.times if probed else None, "sizes": probed.sizes if probed else None,
         "pixels": pixels and probed is not None,  # without the videos, boxes in pixels are faults like any other
     }, [*probed.clips, *probed.failed] if probed else ())  # fmt: skip
-    report = check(parts, Videos(probed.clips, probed.failed) if probed else None, pair_options(protocol=protocol),
-                   read_pairs(pairs)[0] if pairs else None)  # fmt: skip
+    known = Videos(probed.clips, probed.failed, probed.offsets) if probed else None
+    report = check(parts, known, pair_options(protocol=protocol), read_pairs(pairs)[0] if pairs else None)
     for line in (line for part in parts for line in (*part.said, *map(str, part.left_out))):
         print(f"stvr: {line}", file=sys.stderr)
     print(json.dumps(report.to_json(), indent=1, ensure_ascii=False) if as_json else "\n".join(report.lines()))
@@ -182,10 +182,11 @@ def probe_folder(folder: Path, *, decode: bool = False) -> Probed:
     """Rates, sizes and lengths of the videos in a folder and the folders in it; a line for each unreadable file."""
     from stvr.video.probing import decode_videos, probe_videos
 
-    files = video_files([folder, *sorted(folder.glob("*/"))])
+    files = video_files([folder])
     probed = probe_videos(files)
     if decode:
         decode_videos(probed, files)
+    tell_doubts(probed.doubtful)
     for name, reason in probed.failed.items():
         print(f"stvr: {name}: {reason}", file=sys.stderr)
     return probed

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from stvr.commands import Device, FlowWeights, StorePath, Videos, Weights, done, exit_telling, sources, usable
+from stvr.commands import (
+    Device,
+    FlowWeights,
+    StorePath,
+    Videos,
+    Weights,
+    done,
+    exit_telling,
+    sources,
+    tell_doubts,
+    usable,
+)
 
 
 def repair(
@@ -38,6 +49,7 @@ def repair(
     report = run_repair(opened, found, files, load, flow_of(opened.spec, flow_weights, usable(device)), workers)
     done(store, f"{len(report.done)} videos repaired ({report.clips_computed} clips computed, "
                 f"{report.clips_reused} kept), {len(report.failed)} failed")
-    for name, doubt in report.doubtful.items():
-        print(f"stvr: {name} was repaired, but has {doubt}", file=sys.stderr)
+    tell_doubts(report.doubtful)
+    for name, mixed in report.mixed.items():
+        print(f"stvr: {name} was repaired, but has {mixed}", file=sys.stderr)
     exit_telling(report.failed)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
 from stvr.extract.ways import WAYS, Wanted
 from stvr.store import Claimed, FeatureStore
+from stvr.structures import ClipSpec
 from stvr.video.copies import local
 from stvr.video.decode import VideoError, VideoInfo, probe
 from stvr.video.reading import Clip, read_clips
@@ -148,9 +150,13 @@ class Extractor:
                     computed += len(group.clips)
                     yield Progress(computed, writer.num_clips - writer.num_wanted, writer.num_clips)
             num_errors = max(len(errors), writer.noted.get("decode_errors", 0))
-            writer.complete(decode_errors=num_errors, **({"also_computed_by": others} if others else {}))
-        doubt = _doubt(num_errors, num_clips - writer.num_clips, others if computed else [])
-        yield Outcome(computed, writer.num_clips - computed, doubt=doubt)  # after the claim is released, as above
+            doubt = _doubt(info, num_errors, num_clips - writer.next_clip, self.store.spec.clip)
+            more = {"also_computed_by": others, "doubt": doubt}
+            writer.complete(decode_errors=num_errors, **{name: value for name, value in more.items() if value})
+        mixed = f"shards by {', '.join(others)}, whose last bits may differ from the rest" if others else ""
+        yield Outcome(  # after the claim is released, as above
+            computed, writer.num_clips - computed, doubt=doubt, mixed=mixed if computed else ""
+        )  # fmt: skip
 
     def _skip(self, video: str, path: Path, digest: str) -> Outcome:
         info = self.store.info(video)
@@ -164,7 +170,7 @@ class Extractor:
                 f"{video!r} is already in {self.store.path}, computed in {info['precision']}, not in "
                 f"{self.backbone.precision}. Give --precision {info['precision']} or another --store."
             )
-        return Outcome(reused=self.store.num_clips(video), skipped=True)
+        return Outcome(reused=self.store.num_clips(video), skipped=True, doubt=info.get("doubt", ""))
 
     def _with_flow(self, clips: Iterator[Clip], wanted: Wanted) -> Iterator[Clip]:
         """Every clip that is wanted gets its flow (row, column, 2) where clips are decoded: beside the network."""
@@ -181,6 +187,7 @@ class Extractor:
             "width": info.width,
             "height": info.height,
             "duration_seconds": float(info.duration),
+            "offset_seconds": float(info.offset),
             "time_base": str(info.time_base),
             "codec": info.codec,
             "precision": self.backbone.precision,
@@ -190,11 +197,12 @@ class Extractor:
         }
 
 
-def _doubt(num_errors: int, num_lost: int, others: Sequence[str]) -> str:
-    parts = [f"{num_errors} decoding errors"] if num_errors else []
-    parts += [f"{num_lost} clips fewer than its header says"] if num_lost else []
-    parts += [f"shards by {', '.join(others)}, whose last bits may differ from the rest"] if others else []
-    return " and ".join(parts)
+def _doubt(info: VideoInfo, num_errors: int, num_lost: int, clip: ClipSpec) -> str:
+    """num_lost: clips at the end; of the last one, a picture may be all that does not decode."""
+    parts = [info.doubt(num_lost / clip.clips_per_second if num_lost > 1 else Fraction(0)),
+             "its last clip does not decode" if num_lost == 1 else "",
+             f"{num_errors} decoding errors" if num_errors else ""]  # fmt: skip
+    return "; ".join(filter(None, parts))
 
 
 def _blamed(path: Path, items: Iterator[T]) -> Generator[T, None, None]:

@@ -32,13 +32,15 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class ExtractReport:
     """What became of each video: failed says why. clips_reused were in the store when the run began.
 
-    doubtful: of those that are done, what is wrong with their files: decoding errors, an early end.
+    doubtful: of those that are in the store, what is wrong with their files: a clock that was bridged, an early end,
+    decoding errors. mixed: of those that are done, which shards were made by other processors, with other last bits.
     """
 
     done: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     doubtful: dict[str, str] = field(default_factory=dict)
+    mixed: dict[str, str] = field(default_factory=dict)
     clips_computed: int = 0
     clips_reused: int = 0
 
@@ -136,6 +138,8 @@ def _settle(
         result.clips_reused += outcome.reused
         if outcome.doubt:
             result.doubtful[video] = outcome.doubt
+        if outcome.mixed:
+            result.mixed[video] = outcome.mixed
         if outcome.failed:
             result.failed[video] = outcome.failed
         else:

@@ -31,7 +31,7 @@ def repair(
 
     videos: files, of which those that are needed are read. load: precision -> backbone.
     The bytes are the ones that were lost if processor and torch are the same (see `extract`); where a video's notes say
-    that they were others, `doubtful` says so. A video whose file is missing or has changed stays as it is, and is
+    that they were others, `mixed` says so. A video whose file is missing or has changed stays as it is, and is
     reported. ValueError for another backbone.
     """
     files, result, spec = by_name(videos), ExtractReport(), store.spec
@@ -65,14 +65,15 @@ def repair(
         )  # fmt: skip
         result.done += made.done
         result.failed |= made.failed
-        result.doubtful |= _rounded_otherwise(store, made.done, made_by) | made.doubtful
+        result.doubtful |= made.doubtful
+        result.mixed |= _rounded_otherwise(store, made.done, made_by) | made.mixed
         result.clips_computed += made.clips_computed
         result.clips_reused += made.clips_reused
     return result
 
 
 def _rounded_otherwise(store: FeatureStore, videos: Sequence[str], made_by: dict[str, str]) -> dict[str, str]:
-    """A doubt for each video that was computed again by another torch or processor than before."""
+    """A line for each video that was computed again by another torch or processor than before."""
     now = {video: arithmetic(store.info(video)) for video in videos}
     return {video: f"shards recomputed by {now[video]}, made before by {made_by[video]}: last bits may differ"
             for video in videos if now[video] != made_by[video]}  # fmt: skip

@@ -16,7 +16,8 @@ AGAIN_SECONDS = 1.0  # how long to wait before trying a video again that another
 class Outcome:
     """Of one video: clips computed now, clips that were in the store before, whether there was nothing to do.
 
-    doubt: what is wrong with the file, though the video is in the store now. failed: why the video is not there.
+    doubt: what is wrong with the file, though the video is in the store now. mixed: which of its shards have other last
+    bits. failed: why the video is not there.
     claimed: it failed because another run is writing it. hung: because the decoder hangs, and still has its thread.
     """
 
@@ -24,6 +25,7 @@ class Outcome:
     reused: int = 0
     skipped: bool = False
     doubt: str = ""
+    mixed: str = ""
     failed: str = ""
     claimed: bool = False
     hung: bool = False

@@ -1,4 +1,4 @@
-"""What is in a store, a file that a store was exported to, a checkpoint or a pairs file."""
+"""What is in a store, a file that a store was exported to, a checkpoint, a pairs file or a video."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from stvr.store.places import place_at
 from stvr.tasks.pairs.audit import audit
 from stvr.tasks.pairs.build import read_pairs, summary
 from stvr.tasks.pairs.file import clip_spec
+from stvr.video.decode import probe
+from stvr.video.folders import SUFFIXES
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -21,13 +23,15 @@ def describe(path: Path) -> dict[str, Any]:
         return describe_store(FeatureStore.open(path))
     if not path.exists():
         raise FileNotFoundError(f"{path} is not there. Name a store, one that was exported, a checkpoint, a run's "
-                                "folder or a pairs file.")
+                                "folder, a pairs file or a video.")
     if path.is_dir():
         refuse_folder_of_stores(place_at(path))
     if path.suffix == ".json" and path.is_file():
         pairs, header = read_pairs(path)
         spec = clip_spec(header) if "clip" in header else None
         return {"kind": "pairs", **header, "splits": summary(pairs), "audit": audit(pairs, spec)}
+    if path.suffix.lower() in SUFFIXES:
+        return describe_video(path)
     if is_export(path):
         return describe_export(path)
     checkpoint = load_head(path)
@@ -39,8 +43,20 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def describe_store(store: FeatureStore) -> dict[str, Any]:
-    clips = {video: store.num_clips(video) for video in store.videos()}
+    notes = {video: store.info(video) for video in store.videos()}
     return {
-        "kind": "store", "spec": store.spec.to_json(), "videos": len(clips), "clips": sum(clips.values()),
-        "failed": store.failed(),
+        "kind": "store", "spec": store.spec.to_json(), "videos": len(notes),
+        "clips": sum(each["num_clips"] for each in notes.values()), "failed": store.failed(),
+        "doubtful": {video: each["doubt"] for video, each in notes.items() if "doubt" in each},
+    }  # fmt: skip
+
+
+def describe_video(path: Path) -> dict[str, Any]:
+    """VideoError, a ValueError, for a file that cannot be read. coded: the size of its frames as they are stored."""
+    info = probe(path)
+    return {
+        "kind": "video", "width": info.width, "height": info.height,
+        "coded_width": info.display.coded_width, "coded_height": info.display.coded_height,
+        "pixel_aspect": str(info.display.aspect), "codec": info.codec, "pictures": len(info.ticks),
+        "offset_seconds": float(info.offset), "duration_seconds": float(info.duration), "doubt": info.doubt(),
     }  # fmt: skip

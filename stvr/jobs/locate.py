@@ -92,12 +92,13 @@ def with_videos(
 
 @dataclass(frozen=True, slots=True)
 class LocateReport:
-    """Where the tubelets were written, how many there are, and which references could not be read."""
+    """Where the tubelets were written, how many there are, which references could not be read, which are doubtful."""
 
     path: Path
     num_tubelets: int
     num_references: int
     failed: Mapping[str, str]
+    doubtful: Mapping[str, str]
 
 
 def locate_files(
@@ -124,7 +125,7 @@ def locate_files(
     on_answer is told of each reference's answer as it comes (to render it, say). A reference that cannot be read is
     left out and named in the report; when none can be read, ValueError says why.
     """
-    failed: dict[str, str] = {}
+    failed, doubtful = dict[str, str](), dict[str, str]()
     lines: list[dict[str, Any]] = []
     answers = locate(
         checkpoint, query, box, at, references, span=span, weights=weights, flow_weights=flow_weights, store=store,
@@ -135,11 +136,13 @@ def locate_files(
     for found in answers:
         count += 1
         lines += found.to_json()
+        if found.doubt:
+            doubtful[str(found.path)] = found.doubt
         if on_answer:
             on_answer(found)
     if not count:
         raise ValueError(f"no reference could be read: {next(iter(failed.values()), 'none was given')}")
-    return LocateReport(write_lines(out, lines), len(lines), count, failed)
+    return LocateReport(write_lines(out, lines), len(lines), count, failed, doubtful)
 
 
 def write_lines(out: Path, lines: Sequence[Mapping[str, Any]]) -> Path:

@@ -18,11 +18,14 @@ from stvr.video.pictures import frame_at, frames, upright
 def render_tubelets(video: Path, tubelets: Sequence[Tubelet], out: Path, clips: ClipSpec) -> Path:
     """Writes `out` (mp4, H.264): every frame of `video` at its own time and size, boxes drawn in, a bar of time below.
 
-    Each box is titled with its rank and score and moves on straight lines between the centres of clips. Times count
-    from the first frame; there is no sound. Raises ValueError when `video` cannot be read.
+    Each box is titled with its rank and score and moves on straight lines between the centres of clips. The bar is in
+    seconds of the video's clock; the file written begins with the first frame, and has no sound. Raises ValueError when
+    `video` cannot be read.
     """
     info = probe(video)
-    lanes = [(clips.seconds_at(each.span.start), clips.seconds_at(each.span.stop)) for each in tubelets]
+    offset = float(info.offset)
+    lanes = [(offset + clips.seconds_at(each.span.start), offset + clips.seconds_at(each.span.stop))
+             for each in tubelets]
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with like(info, out) as writer:
@@ -32,7 +35,7 @@ def render_tubelets(video: Path, tubelets: Sequence[Tubelet], out: Path, clips: 
                 box = box_at(tubelet, seconds, clips)
                 if box is not None:
                     draw_box(picture, box, colour_of(index), title=f"{index + 1}: {tubelet.score:.2f}")
-            writer.add(with_time_bar(picture, lanes, seconds, float(info.duration)), tick)
+            writer.add(with_time_bar(picture, lanes, offset + seconds, offset + float(info.duration)), tick)
     return out
 
 

@@ -15,7 +15,11 @@ QUERY_SECONDS = 1.0  # of a query when no span is given: a second around the ask
 
 
 class Facts(NamedTuple):
-    """What a file or a store says of a video; width and height in pixels as displayed."""
+    """What a file or a store says of a video; width and height in pixels as displayed.
+
+    offset_seconds: of the first picture, on the container's clock, in which all seconds are given. doubt: what is not
+    as the file promises, or "".
+    """
 
     path: Path
     video: str
@@ -23,20 +27,23 @@ class Facts(NamedTuple):
     height: int
     duration_seconds: float
     num_clips: int
+    offset_seconds: float = 0.0
+    doubt: str = ""
 
 
 def query_span(spec: ClipSpec, facts: Facts, at: float, span: tuple[float, float] | None) -> Span:
     """The clips of the query; the time asked for must lie in the video, and in the span when there is one."""
-    path, duration = facts.path, facts.duration_seconds
-    start, stop = span or (max(0.0, at - QUERY_SECONDS / 2), at + QUERY_SECONDS / 2)
-    if not 0 <= at <= duration:
-        raise ValueError(f"--at {at:g} lies outside {path}, which lasts {duration:.2f} s.")
-    if not (0 <= start < stop and start < duration and start <= at <= stop):
+    path, first, last = facts.path, facts.offset_seconds, facts.offset_seconds + facts.duration_seconds
+    lasts = f"lasts {last:.2f} s" if first == 0 else f"shows pictures from {first:.2f} to {last:.2f} s"
+    start, stop = span or (max(first, at - QUERY_SECONDS / 2), at + QUERY_SECONDS / 2)
+    if not first <= at <= last:
+        raise ValueError(f"--at {at:g} lies outside {path}, which {lasts}.")
+    if not (0 <= start < stop and start < last and stop > first and start <= at <= stop):
         raise ValueError(f"a query from {start:g} to {stop:g} s around {at:g} does not lie in {path}, "
-                         f"which lasts {duration:.2f} s. Give --span START,STOP that holds --at.")
-    clips = spec.span(facts.video, start, min(stop, duration))
-    first = min(clips.start, facts.num_clips - 1)  # the last clip may be a broken one
-    return Span(clips.video, first, min(max(clips.stop, first + 1), facts.num_clips))
+                         f"which {lasts}. Give --span START,STOP that holds --at.")
+    clips = spec.span(facts.video, max(start - first, 0.0), min(stop, last) - first)
+    begin = min(clips.start, facts.num_clips - 1)  # the last clip may be a broken one
+    return Span(clips.video, begin, min(max(clips.stop, begin + 1), facts.num_clips))
 
 
 def query_box(box: Sequence[float], facts: Facts) -> Tensor:

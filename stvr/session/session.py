@@ -122,8 +122,8 @@ class Session:
         clips, edges = query_span(self.spec.clip, facts, at, span), query_box(box, facts)
         parts = [part.maps for part in source.clips(clips).features(CLIPS_AT_ONCE)]
         if not parts:
-            raise ValueError(f"{facts.path} cannot be decoded from {self.spec.clip.seconds_at(clips.start):.2f} s on. "
-                             "Give a query that lies before.")
+            begin = facts.offset_seconds + self.spec.clip.seconds_at(clips.start)
+            raise ValueError(f"{facts.path} cannot be decoded from {begin:.2f} s on. Give a query that lies before.")
         features = Features({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
         count = len(features)  # fewer clips than asked for where the stream ends early
         tubelet = Tubelet(Span(clips.video, clips.start, clips.start + count), edges.expand(count, 4))
@@ -145,7 +145,8 @@ class Session:
         video = self.video(reference)
         facts = video.facts
         tubelets = self.tubelets(query, video.clips(Span(facts.video, 0, facts.num_clips)), report)
-        return Answer(facts.path, self.spec.clip, facts.width, facts.height, facts.duration_seconds, tubelets)
+        return Answer(facts.path, self.spec.clip, facts.width, facts.height, facts.duration_seconds, tubelets,
+                      facts.offset_seconds, facts.doubt)
 
     def tubelets(self, query: Query, source: Source, report: Report | None = None) -> list[Tubelet]:
         """The tubelets of any source, best first, in its clips."""

@@ -169,7 +169,7 @@ class StoredVideo:
     def facts(self) -> Facts:
         notes = self.store.info(self.name)
         return Facts(self.path, self.name, notes["width"], notes["height"], notes["duration_seconds"],
-                     self.store.num_clips(self.name))
+                     self.store.num_clips(self.name), self.store.offset_seconds(self.name), notes.get("doubt", ""))
 
     def clips(self, span: Span) -> StoredClips:
         return StoredClips(self.store, span, self.flow, self.endpoints, self.boxes)
@@ -186,7 +186,7 @@ class VideoFile:
     def facts(self) -> Facts:
         info = self.info
         return Facts(info.path, info.path.stem, info.width, info.height, float(info.duration),
-                     info.count_clips(self.eyes.spec.clip))
+                     info.count_clips(self.eyes.spec.clip), float(info.offset), info.doubt())
 
     def clips(self, span: Span) -> FileClips:
         return FileClips(self.info, span, self.eyes)

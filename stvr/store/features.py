@@ -136,6 +136,10 @@ class FeatureStore:
             raise LookupError(f"{video!r} is not in this store. Run `stvr extract` on it first.")
         return dict(notes)
 
+    def offset_seconds(self, video: str) -> float:
+        """When the first clip begins, in seconds of the container's clock; 0 where an older release did not note it."""
+        return float(self.info(video).get("offset_seconds", 0.0))
+
     def ticks(self, video: str) -> NDArray[np.int64]:
         """[clip, frame]: when each chosen frame is shown, in the video's time base after its first frame."""
         return np.asarray(cast("zarr.Array[Any]", self.group(video)["ticks"])[:])

@@ -62,9 +62,9 @@ class FrameTimes:
 
 
 def frame_times(info: VideoInfo) -> FrameTimes:
-    """Of a video that was probed; seconds count from its first frame."""
+    """Of a video that was probed; seconds are those of its container's clock."""
     ticks = np.append(info.ticks, info.ticks[-1] + info.tail)
-    seconds = ticks * info.time_base.numerator / info.time_base.denominator
+    seconds = float(info.offset) + ticks * info.time_base.numerator / info.time_base.denominator
     return FrameTimes(len(info.ticks) / float(info.duration), seconds)
 
 

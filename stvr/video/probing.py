@@ -14,13 +14,17 @@ from stvr.video_names import names_of
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """By video name: when its frames are on screen, (width, height) in pixels, whole clips; `failed`: why a file is
-    left out."""
+    """By video name: when its frames are on screen, (width, height) in pixels, whole clips, when its first picture is.
+
+    failed: why a file is left out; doubtful: what is not as it promises.
+    """
 
     times: dict[str, FrameTimes] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     clips: dict[str, int] = field(default_factory=dict)
+    offsets: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    doubtful: dict[str, str] = field(default_factory=dict)
 
 
 def probe_videos(paths: Sequence[Path]) -> Probed:
@@ -32,6 +36,9 @@ def probe_videos(paths: Sequence[Path]) -> Probed:
             found.clips[name] = info.count_clips(ClipSpec())
             found.times[name] = frame_times(info)
             found.sizes[name] = (info.width, info.height)
+            found.offsets[name] = float(info.offset)
+            if doubt := info.doubt():
+                found.doubtful[name] = doubt
         except VideoError as error:
             found.failed[name] = str(error)
     return found

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from stvr.video.folders import is_hidden
+
 BUCKET = re.compile(r"(s3|gs|az):/+(.+)")  # pathlib turns two slashes into one
 MARK = "stvr-video"  # copies lie in temporary folders stvr-video-MACHINE-PROCESS-...
 
@@ -53,7 +55,7 @@ def is_in_bucket(name: str) -> bool:
 
 
 def files_at(name: str, suffixes: Collection[str]) -> list[BucketFile]:
-    """The object itself when its name has one of the suffixes; else every such object directly under that prefix.
+    """The object itself when its name has one of the suffixes; else every such object below that prefix, none hidden.
 
     OSError when the bucket cannot be read.
     """
@@ -61,10 +63,11 @@ def files_at(name: str, suffixes: Collection[str]) -> list[BucketFile]:
     if PurePosixPath(key).suffix.lower() in suffixes:
         return [BucketFile(f"{root}/{key}")]
     try:
-        found = objects(root).list_with_delimiter(key or None)["objects"]
+        found = [each for part in objects(root).list(f"{key}/" if key else None) for each in part]
     except Exception as error:
         raise _in_one_line(name, "listed", error) from error
-    named = [each for each in found if PurePosixPath(each["path"]).suffix.lower() in suffixes]
+    below = {each["path"]: PurePosixPath(each["path"].removeprefix(key).lstrip("/")) for each in found}
+    named = [each for each in found if (path := below[each["path"]]).suffix.lower() in suffixes and not is_hidden(path)]
     return [BucketFile(f"{root}/{each['path']}", each["size"]) for each in sorted(named, key=lambda each: each["path"])]
 
 

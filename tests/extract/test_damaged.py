@@ -13,7 +13,15 @@ from clock import Reader, run, tree, write_clock
 from stvr.store import FeatureStore
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-from check_damaged import ALWAYS_BAD, DAMAGE, SECONDS, extract_all, tally, write_files
+from check_damaged import (
+    ALWAYS_BAD,
+    DAMAGE,
+    SECONDS,
+    extract_all,
+    is_missing_clips,
+    tally,
+    write_files,
+)
 
 
 def test_every_good_file_is_extracted_and_every_damaged_one_named(tmp_path):
@@ -33,9 +41,14 @@ def test_every_good_file_is_extracted_and_every_damaged_one_named(tmp_path):
     assert found.keys() == DAMAGE.keys()
     assert all(found[kind] == (6, 0) for kind in ALWAYS_BAD)
     assert store.failed() == dict(sorted(report.failed.items()))  # noted in the store, for later runs
+    cut = [path for path in damaged if path.stem.startswith("truncated") and path.stem in report.done]
+    assert all(path.stem in report.doubtful for path in cut if is_missing_clips(path, store))
     assert set(report.doubtful) <= {path.stem for path in damaged} & set(report.done)
     for name in set(report.done) - set(report.doubtful):
         assert store.info(name)["decode_errors"] == 0
+        assert "doubt" not in store.info(name)
+    for name, doubt in report.doubtful.items():
+        assert store.info(name)["doubt"] == doubt
 
 
 def test_a_file_in_quarantine_is_tried_again_when_it_changes_or_on_request(tmp_path):

@@ -109,7 +109,7 @@ def test_killed_and_gone_on_with_it_is_the_undisturbed_one(tmp_path, videos, bac
     report = run(videos, tmp_path / "store", backbone)
     assert report.clips_reused > 0
     assert report.clips_computed > 0
-    assert report.doubtful == {}
+    assert report.mixed == {}
     assert {name: content for name, content in tree(tmp_path / "store").items() if ".partial" not in name} == tree(
         undisturbed)
 
@@ -132,7 +132,7 @@ def repaired(store: Path, videos: list[Path], backbone: Backbone, workers: int =
     report = repair(opened, check_all(opened), videos, lambda precision: backbone, workers=workers)
     assert report.failed == {}
     assert check_all(FeatureStore.open(store)).faults == ()
-    return report.doubtful
+    return report.mixed
 
 
 def test_repair_restores_the_very_bytes(videos, backbone, undisturbed, store, threads):
@@ -157,9 +157,9 @@ def test_a_repair_says_which_shards_another_processor_has_made(videos, backbone,
         edit_notes(store, video, **ELSEWHERE)
     damage(store, "a", 1)
     damage_whole(store, "b")
-    doubtful = repaired(store, videos, backbone)
-    assert f"shards by {THEIRS}, whose last bits may differ" in doubtful["a"]
-    assert f"made before by {THEIRS}: last bits may differ" in doubtful["b"]
+    mixed = repaired(store, videos, backbone)
+    assert f"shards by {THEIRS}, whose last bits may differ" in mixed["a"]
+    assert f"made before by {THEIRS}: last bits may differ" in mixed["b"]
     opened = FeatureStore.open(store)
     assert opened.info("a")["also_computed_by"] == [THEIRS]
     assert opened.info("b") == FeatureStore.open(undisturbed).info("b")
@@ -172,7 +172,7 @@ def test_an_extraction_that_goes_on_with_another_processors_video_says_so(videos
     FeatureStore.open(store).reopen("b", [1])
     report = run(videos, store, backbone)
     assert report.skipped == ["a"]
-    assert f"shards by {THEIRS}" in report.doubtful["b"]
+    assert f"shards by {THEIRS}" in report.mixed["b"]
 
 
 def test_a_store_from_before_processors_were_noted_is_repaired(videos, backbone, undisturbed, store):

@@ -135,6 +135,21 @@ def test_a_query_outside_its_video_is_refused(at, span, says, films):
         query_span(ClipSpec(image_size=SIZE), FACTS, at, span)
 
 
+# The same video, whose pictures begin two seconds after its sound: a player shows them from 2 s to 6 s.
+@pytest.mark.parametrize(("at", "span", "clips"), [
+    (3.5, None, (3, 6)), (2, None, (0, 2)), (6, None, (10, 12)), (3.5, (3, 4), (3, 6)), (3, (0, 4), (0, 6)),
+])
+def test_a_query_is_asked_in_seconds_of_the_videos_clock(at, span, clips):
+    found = query_span(ClipSpec(image_size=SIZE), FACTS._replace(offset_seconds=2.0), at, span)
+    assert (found.start, found.stop) == clips
+
+
+@pytest.mark.parametrize("at", [1.9, 6.1])
+def test_a_time_without_a_picture_is_refused_with_the_times_that_have_one(at):
+    with pytest.raises(ValueError, match=r"outside a.mp4, which shows pictures from 2.00 to 6.00 s"):
+        query_span(ClipSpec(image_size=SIZE), FACTS._replace(offset_seconds=2.0), at, None)
+
+
 @pytest.mark.parametrize("box", [(10, 10, 5, 20), (200, 0, 300, 50), (0.5, 0.5, 0.5, 0.9), (1, 2, 3), (0, 0, 1, "nan")])
 def test_a_box_without_area_in_the_picture_is_refused(box, films):
     with pytest.raises(ValueError, match="box"):

@@ -104,6 +104,31 @@ def test_the_lines_that_locate_writes_are_read(tmp_path: Path):
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "tubelets.jsonl").read_bytes()
 
 
+# A video whose pictures begin 2.1 s after its sound: clip 4, from 4 / 3 s after the first picture, is at 3.4333 s.
+def test_seconds_are_those_of_the_videos_clock_in_every_file(tmp_path: Path):
+    tubelet = Tubelet(Span("a", 4, 6), np_tensor([[0.1, 0.2, 0.5, 0.6], [0.2, 0.2, 0.5, 0.6]]), 0.25)
+    answer = Answer(Path("films/a.mp4"), ClipSpec(), 200, 100, 1.9, [tubelet], offset_seconds=2.1)
+    (line,) = answer.to_json()
+    begin = 2.1 + 4 / 3
+    assert line["start_seconds"] == pytest.approx(begin)
+    assert line["stop_seconds"] == pytest.approx(4.0)  # where the video ends
+    assert [each["seconds"] for each in line["boxes"]] == pytest.approx([begin, begin + 1 / 3])
+    (tmp_path / "tubelets.jsonl").write_text(json.dumps(line) + "\n")
+    found = read_found(tmp_path / "tubelets.jsonl")
+    write_found(tmp_path / "again.jsonl", found)
+    again = json.loads((tmp_path / "again.jsonl").read_text())
+    assert [each["seconds"] for each in again["boxes"]] == pytest.approx([begin, begin + 1 / 3])
+    write_table(tmp_path / "a.csv", found, "wave")
+    rows = [row.split(",") for row in (tmp_path / "a.csv").read_text().splitlines()[1:]]
+    assert [float(row[1]) for row in rows] == pytest.approx([begin, begin + 1 / 3])
+    export_file(found, "webvtt", tmp_path / "a.vtt", label="wave")
+    cues = [text for text in (tmp_path / "a.vtt").read_text().splitlines() if "-->" in text]
+    assert cues == ["00:00:03.433 --> 00:00:03.767", "00:00:03.767 --> 00:00:04.100"]
+    (back,) = import_file(tmp_path / "a.vtt", "webvtt")
+    assert back.seconds_at(back.start) == pytest.approx(begin, abs=0.001)
+    assert back.boxes.tolist() == found[0].boxes.tolist()
+
+
 def np_tensor(rows: list[list[float]]):
     import torch
 

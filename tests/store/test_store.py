@@ -15,7 +15,7 @@ import pytest
 import torch
 from filled import DEEP_SHAPE, SHAPE, SPEC, TWO, WHOLE, clips, companions, deep, fill
 
-from stvr.store import FeatureStore, check
+from stvr.store import FeatureStore, check, check_all
 from stvr.structures import ClipSpec, MapSpec, Span
 
 DEEP = (MapSpec("Mixed_5c", 32, 1, 5),)
@@ -282,18 +282,25 @@ def test_maps_of_another_shape_are_refused(store):
             writer.complete()
 
 
-@pytest.mark.parametrize("name", [".hidden", "__reserved", "a/b", "zarr.json", "a%2Fb", "%252F", "my%20clip", "café"])
-def test_names_that_no_folder_can_have_are_escaped_and_come_back(store, name):
-    with store.write(name, 13, SHAPE) as writer:
-        writer.append(*clips(0, 13))
-        writer.complete()
+@pytest.mark.parametrize("name", [
+    ".hidden", "__reserved", "a/b", "..", "zarr.json", "a%2Fb", "%252F", "my%20clip", "100%", "%", "é ü",
+])  # fmt: skip
+def test_a_video_of_any_name_is_kept_under_it(store, name):
+    others = ["a", "b", "zarr", "hidden"]
+    for each in (name, *others):
+        fill(store, each, 4)
     again = FeatureStore.open(store.path)
-    assert again.videos() == [name]
+    assert again.videos() == sorted([name, *others])
     assert name in again
-    assert again.read(Span(name, 0, 13)).shape[0] == 13
-    assert not check(again, name)
-    again.quarantine(name, "tried", "digest")
-    assert again.failed() == {name: "tried"}
+    np.testing.assert_array_equal(again.read(Span(name, 1, 3)).numpy(), clips(1, 3)[0])
+    again.quarantine(name, "broken", "00")
+    assert again.failed() == {name: "broken"}
+    assert check_all(again).faults == ()
+    assert check_all(again).complete == 5
+    inside = Path(str(store.path)).resolve()
+    assert {path.name for path in inside.parent.iterdir()} == {"store"}  # nothing is written outside
+    again.reopen(name)
+    assert name not in FeatureStore.open(store.path)
 
 
 def test_a_name_that_an_older_release_kept_in_another_unicode_form_is_found(store):

@@ -175,6 +175,15 @@ def test_videos_in_a_bucket_give_the_same_store_as_local_files(tmp_path, url, mo
     assert run(named, tmp_path / "one", Reader()).skipped == ["v00", "v01"]  # the same etag
 
 
+def test_objects_below_a_prefix_are_found_as_files_below_a_folder(tmp_path, url):
+    names = ("a.mp4", "day1/b.mp4", "day1/deep/c.MP4", ".trash/d.mp4", "day1/._b.mp4", "notes.txt")
+    for name in names:
+        objects(url).put(f"videos/{name}", b"film")
+    objects(url).put("videos2/e.mp4", b"film")  # beside the prefix
+    found = [file.url.removeprefix(f"{url}/") for file in files_at(f"{url}/videos", {".mp4"})]
+    assert found == ["videos/a.mp4", "videos/day1/b.mp4", "videos/day1/deep/c.MP4"]
+
+
 def test_another_object_of_the_same_name_is_refused(tmp_path, url):
     (video,) = write_clocks(tmp_path, [3])
     (name,) = put(url, video)

@@ -35,10 +35,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Videos:
-    """What is known of the video files: how many clips each has, and why some of them cannot be read."""
+    """What is known of the video files: how many clips each has, and why some of them cannot be read.
+
+    offsets: seconds of their first pictures, on the clock that the annotations use; 0 where none.
+    """
 
     clips: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    offsets: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ def check(parts: Sequence[Rows], videos: Videos | None = None, options: PairOpti
     options = options or PairOptions()
     faults = [fault for part in parts for fault in check_rows(part, options.spec, videos)]
     annotations = merge([gathered(without_faults(part)) for part in parts])
+    annotations = annotations.after_first_picture(videos.offsets if videos else {})
     tubelets, extents = tubelets_within(annotations, None if videos is None else videos.clips, options)
     if pairs is None:
         pairs = build_pairs(tubelets, extents, held_out={}, protocol=options.protocol, seed=options.seed,
@@ -193,7 +198,8 @@ def check_times(rows: Rows, videos: Videos, spec: ClipSpec) -> list[Fault]:
     if failed:
         faults.append(Fault("undecodable video", f"{rows.source}: {len(failed)} videos cannot be read", len(failed),
                             [f"{video}: {reason}" for video, reason in failed.items()]))
-    seconds = rows.table["video"].map({video: spec.seconds_at(clips) for video, clips in videos.clips.items()})
+    seconds = rows.table["video"].map({video: videos.offsets.get(video, 0.0) + spec.seconds_at(clips)
+                                       for video, clips in videos.clips.items()})
     late = rows.table["start"] >= seconds  # False where the length is not known
     if late.any():
         faults.append(late_fault(rows, rows.table[late], seconds))

@@ -19,6 +19,7 @@ from stvr.tasks.pairs.answers import PairAnswers
 from stvr.tasks.pairs.dataset import lacking, read_pairs_for
 from stvr.tasks.pairs.figures import by_dial, score
 from stvr.tasks.pairs.truth import everyone_by_clip, targets_by_clip
+from stvr.tasks.pairs.worst_pairs import on_the_clock
 from stvr.tubelets import of_label
 from stvr.world.dials import bins_of_pairs, read_dials
 
@@ -63,11 +64,13 @@ def evaluate(
         answers.append(pair_answers)
         if report:
             report(len(answers), len(pairs))
+    scored = score(answers, store.spec.clip, seed)
     return {
         "metric_version": METRIC_VERSION,
         "split": sorted({pair.split for pair in pairs}),
         "evaluated": f"{len(pairs)} of {len(every)} pairs",
-        **score(answers, store.spec.clip, seed),
+        **scored,
+        "worst": on_the_clock(scored["worst"], store.offset_seconds),
         "by_dial": by_dial(answers, bins) if bins else None,
         "labels": dict(header.get("labels", {})),
         "pairs_digest": f"sha256:{hashlib.sha256(pairs_path.read_bytes()).hexdigest()}",

@@ -52,6 +52,7 @@ def prepare(
     held_out: HeldOut | str | None = None,
     video_clips: Mapping[str, int] | None = None,
     unreadable: Collection[str] = (),
+    video_offsets: Mapping[str, float] | None = None,
     options: PairOptions | None = None,
 ) -> dict[str, Any]:
     """Annotation files -> OUT, a pairs file. Returns the summary of what was written.
@@ -63,6 +64,7 @@ def prepare(
         held_out: labels by split, or a text for `parse_held_out`; None: the reader's own rule.
         video_clips: how many clips each video holds; other videos are left out. None: all annotated videos are used.
         unreadable: videos whose files are there but cannot be read; left out too, for that reason.
+        video_offsets: seconds of the first picture of each video, on the clock that the annotations use; 0 where none.
     Raises: LookupError for an unknown source, ValueError for an option that the reader does not have, for annotations
         that are wrong, and where no pair can be made.
     """
@@ -81,7 +83,7 @@ def prepare(
     if train_files:
         train_videos = {video for path, part in zip(paths, parts, strict=True) if path in train_files
                         for video in part.boxes["video"]}
-    annotations = merge(parts)
+    annotations = merge(parts).after_first_picture(video_offsets or {})
     options = with_extent(options, reader, annotations, reader_options)
     if held_out is None:
         held_out = reader.held_out(annotations, reader_options, options.seed)

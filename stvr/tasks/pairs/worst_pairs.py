@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -19,8 +20,8 @@ NUM_WORST = 6
 def worst_pairs(known: Known, clip: ClipSpec) -> list[dict[str, Any]]:
     """Of the pairs with a target those with the lowest average precision at IoU 0.5, and what to show of each.
 
-    query, mistake, target: a moment each, in seconds of its video, and the boxes there. mistake: see `largest_mistake`;
-    None where nothing is wrong. target: the middle of the first one.
+    query, mistake, target: a moment each, in seconds after the first picture, and the boxes there. mistake: see
+    `largest_mistake`; None where nothing is wrong. target: the middle of the first one.
     """
     own = [(frame_map([answer.own], [AT]).mean[AT], answer, pair) for answer, pair in known if pair.targets]
     return [
@@ -33,6 +34,16 @@ def worst_pairs(known: Known, clip: ClipSpec) -> list[dict[str, Any]]:
         }
         for value, answer, pair in sorted(own, key=lambda each: each[0])[:NUM_WORST]
     ]  # fmt: skip
+
+
+def on_the_clock(worst: Sequence[dict[str, Any]], offset: Callable[[str], float]) -> list[dict[str, Any]]:
+    """The same with every moment in seconds of its video's clock; offset(video): of its first picture."""
+
+    def moved(moment: dict[str, Any] | None, video: str) -> dict[str, Any] | None:
+        return moment and {**moment, "seconds": moment["seconds"] + offset(video)}
+
+    return [{name: moved(value, each["query" if name == "query" else "reference"]["video"])
+             if name in ("query", "mistake", "target") else value for name, value in each.items()} for each in worst]
 
 
 def place(span: Span) -> dict[str, Any]:

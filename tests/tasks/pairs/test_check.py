@@ -86,6 +86,16 @@ def test_a_moment_after_the_end_of_its_video_is_named():
     assert report.faults[0].places == ["line 2: a at 4 s, the file lasts 4.00 s"]
 
 
+def test_moments_are_held_against_the_videos_clock():
+    clips = {"a": 12, "b": 30, "c": 30}
+    late = Videos(clips, offsets={"a": 1.0})  # its pictures are there from 1 s to 5 s
+    assert kinds(check([rows()], late)) == []
+    later = check([rows()], Videos(clips, offsets={"a": 0.5}))  # until 4.5 s: second 4 has begun
+    assert kinds(later) == []
+    (fault,) = check([rows(("a", 6, (0.1, 0.2, 0.5, 0.9), 1, "0"))], late).faults
+    assert fault.places == ["line 7: a at 6 s, the file lasts 5.00 s"]
+
+
 def test_seconds_that_count_from_the_start_of_a_cut_film_are_told():
     late = [(video, 900 + second, *rest) for video, second, *rest in GOOD]
     with pytest.raises(LookupError, match="no annotated moment"):

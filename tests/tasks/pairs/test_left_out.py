@@ -23,6 +23,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.mp4").parent.mkdir(exist_ok=True)
         (folder / f"{name}.mp4").write_bytes(first.read_bytes())
     return folder
+MAY = "; give --accept-missing if they may"
 
 
 def prepared(stvr, tmp_path: Path, films: Path, text: str, *words: object, source: str = "table"):
@@ -40,7 +41,7 @@ def test_videos_without_a_file_are_counted_and_give_status_1_unless_told(stvr, t
     assert ended.status == 1
     assert ended.err.splitlines()[-2:] == [
         "stvr: 4 boxes of 2 whole videos left out: no video file has their name (first: 'd' at 0 s)",
-        "stvr: 2 videos fell away as a whole: d, e; give --accept-missing if they may"]
+        f"stvr: 2 videos fell away as a whole: d, e{MAY}"]
     assert len(read_pairs(tmp_path / "pairs.json")[0]) == 2
     assert prepared(stvr, tmp_path, films, text, "--accept-missing").status == 0
 
@@ -50,7 +51,7 @@ def test_moments_after_the_end_are_counted(stvr, tmp_path: Path, films: Path):
     assert ended.status == 0
     assert "6 boxes left out: they lie outside their video (first: 'a' at 2 s)" in ended.err.splitlines()[-1]
     ended = prepared(stvr, tmp_path, films, HEADER + rows("a", "b") + f"caf\u00e9,900,{BOX},p,nod\n")
-    assert (ended.status, ended.err.splitlines()[-1]) == (1, "stvr: 1 videos fell away as a whole: caf\u00e9; give --accept-missing if they may")
+    assert (ended.status, ended.err.splitlines()[-1]) == (1, f"stvr: 1 videos fell away as a whole: caf\u00e9{MAY}")
 
 
 def test_tubelets_whose_label_makes_no_pair_are_counted(stvr, tmp_path: Path, films: Path):
@@ -83,7 +84,7 @@ def test_videos_are_found_with_ending_and_folder_and_in_either_unicode_form(stvr
 
 def test_a_name_that_may_mean_two_files_means_neither(stvr, tmp_path: Path, films: Path):
     ended = prepared(stvr, tmp_path, films, HEADER + rows("a", "b", "clip"))
-    assert (ended.status, ended.err.splitlines()[-1]) == (1, "stvr: 1 videos fell away as a whole: clip; give --accept-missing if they may")
+    assert (ended.status, ended.err.splitlines()[-1]) == (1, f"stvr: 1 videos fell away as a whole: clip{MAY}")
 
 
 def test_excluded_rows_and_boxes_that_are_clipped_are_counted(stvr, tmp_path: Path, films: Path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from oddities import write_late
 from scipy.io import savemat
 
 from stvr.tasks.pairs.build import read_pairs
@@ -40,6 +41,21 @@ def test_multisports_finds_its_videos_below_the_sports(stvr, tmp_path: Path):
     assert "of queries last 1 s" in ended.err
     check = stvr("prepare", "check", tmp_path / "train.csv", "--videos", tmp_path / "videos")
     assert check.status == 0, check.out
+
+
+def test_annotations_in_seconds_meet_the_pictures_of_videos_that_begin_late(stvr, tmp_path: Path):
+    (tmp_path / "videos").mkdir()
+    rows = ["video,seconds,x1,y1,x2,y2,person,label"]
+    for video in ("a", "b"):
+        write_late(tmp_path / f"videos/{video}.mp4", late_seconds=2, seconds=4)  # pictures from 2 s to 6 s
+        rows += [f"{video},{second},.1,.1,.5,.5,p,{label}" for second, label in ((0, "early"), (3, "nod"), (4, "nod"))]
+    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
+    ended = stvr("prepare", "table", tmp_path / "table.csv", "--videos", tmp_path / "videos", "--held-out", "none",
+                 "--out", tmp_path / "pairs.json")
+    assert ended.status == 0, ended.err
+    assert "2 boxes are left out, which end before the first picture of their video" in ended.err
+    queries = {(pair.query.span.start, pair.query.span.stop) for pair in read_pairs(tmp_path / "pairs.json")[0]}
+    assert queries == {(3, 9)}  # 3 s to 5 s are 1 s to 3 s after the first picture, three clips in each
 
 
 def test_jhmdb_trains_on_the_videos_of_its_split(stvr, tmp_path: Path):
