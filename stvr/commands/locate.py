@@ -19,6 +19,7 @@ from stvr.commands import (
     usable,
     video_files,
 )
+from stvr.video_names import names_of
 
 QuerySpan = Annotated[
     str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
@@ -91,11 +92,11 @@ def render_places(references: list[Path], query: Path, out: Path) -> dict[Path, 
     """Where the annotated video of each reference goes; never over another one, nor over a video that is read."""
     places: dict[Path, Path] = {}
     taken = {path.resolve() for path in (*references, query)}
-    for reference in references:
+    for name, reference in names_of(list(dict.fromkeys(references))).items():
         if not reference.is_file():
             raise ValueError(f"--render draws on a video file, but {reference} is a name in the store. "
                              "Give the file, or leave out --render.")
-        place = out / f"{reference.stem}_tubelets.mp4"
+        place = out / f"{name.replace('/', '_')}_tubelets.mp4"
         if place.resolve() in taken:
             raise ValueError(f"--render would write {place} over another video. Choose another --out, or rename "
                              f"{reference}.")

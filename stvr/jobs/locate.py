@@ -14,6 +14,7 @@ from stvr.files import whole
 from stvr.heads.checkpoint import check_features
 from stvr.session import Answer, Session
 from stvr.session.session import backbone_of
+from stvr.session.sources import stored_name
 from stvr.store import FeatureStore, is_store
 
 Report = Callable[[Path, int, int], None]  # of a reference: clips done, clips there are
@@ -79,7 +80,7 @@ def with_videos(
     spec = store.spec if store else session.spec
     if store:
         check_features(session.loaded, store)
-    missing = [video for video in videos if video.is_file() and not (store and video.stem in store)]
+    missing = [video for video in videos if video.is_file() and not (store and stored_name(store, video))]
     if missing:
         same = spec.endpoint == session.spec.endpoint
         backbone = session.eyes().backbone if same else backbone_of(spec, session.weights, session.device)

@@ -22,7 +22,7 @@ from stvr.heads.ready import READY, ready_head
 from stvr.session.answer import Answer
 from stvr.session.examples import query_box, query_span
 from stvr.session.looks import Gathering, KeptLooks
-from stvr.session.sources import Eyes, LiveClips, Source, StoredClips, StoredVideo, VideoFile
+from stvr.session.sources import Eyes, LiveClips, Source, StoredClips, StoredVideo, VideoFile, stored_name
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.structures import Detections, Features, Query, Span, Tubelet
 from stvr.tubelets import OnlineLinker, link
@@ -213,8 +213,8 @@ class Session:
         ValueError where the store has features of another file under that name.
         """
         path = Path(reference)
-        name = path.stem if path.is_file() else str(reference)
-        if self.store is None or name not in self.store:
+        name = None if self.store is None else stored_name(self.store, reference)
+        if self.store is None or name is None:
             return VideoFile(probe(path), self.eyes())
         if path.is_file() and self.store.info(name).get("digest") != digest_of(path):
             raise ValueError(f"{name!r} is in {self.store} already, made from another file than {path}. "

@@ -23,6 +23,7 @@ from stvr.store.region_boxes import boxes_if_any
 from stvr.structures import Features, Span
 from stvr.video.decode import VideoInfo
 from stvr.video.reading import Clip, read_clips
+from stvr.video_names import ByVideo
 
 
 class Source(Protocol):
@@ -190,3 +191,13 @@ class VideoFile:
 
     def clips(self, span: Span) -> FileClips:
         return FileClips(self.info, span, self.eyes)
+
+
+def stored_name(store: FeatureStore, reference: Path | str) -> str | None:
+    """What a store calls a video that is named by its path or its name; None where it has none, or two may be meant."""
+    path = Path(reference)
+    if not path.is_file():
+        return str(reference) if str(reference) in store else None
+    if path.stem in store:
+        return path.stem
+    return ByVideo(dict.fromkeys(store.videos())).name(path.resolve())
