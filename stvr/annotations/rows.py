@@ -85,9 +85,9 @@ class Rows:
     names: Mapping[int, str] = field(default_factory=dict)
     extents: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     left_out: Sequence[LeftOut] = ()
-    said: Sequence[str] = ()
     place: str = "line"
     in_pixels: bool = False
+    said: Sequence[str] = ()
 
     def checked(self) -> Annotations:
         """Boxes clipped, labels gathered. Raises ValueError with the line of the first row that is wrong."""

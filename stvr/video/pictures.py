@@ -21,14 +21,27 @@ Picture = NDArray[np.uint8]  # RGB, (H, W, 3)
 def frame_at(video: Path, seconds: float) -> Picture:
     """The frame on screen at `seconds` of the container's clock, RGB uint8 (H, W, 3), as displayed."""
     info = probe(video)
-    shown: VideoFrame | None = None
-    for tick, frame in frames(info, seconds - float(info.offset)):
-        if shown is not None and tick * info.time_base + info.offset > seconds + 1e-6:
-            break
-        shown = frame
+    wanted = seconds - float(info.offset)
+    shown = _on_screen(info, wanted, wanted)
+    if shown is None:  # a transport stream may seek to where no key frame is: then from its start
+        shown = _on_screen(info, wanted, 0.0)
     if shown is None:
         raise VideoError(f"{video}: wanted the frame at {seconds:g} s, but none can be decoded there.")
     return upright(shown, info)
+
+
+def _on_screen(info: VideoInfo, seconds: float, begin: float) -> VideoFrame | None:
+    """The last frame that begins by `seconds` after the first, of those from `begin` on; None where there is none.
+
+    Before the first frame of all, that one.
+    """
+    shown: VideoFrame | None = None
+    for tick, frame in frames(info, begin):
+        late = tick * info.time_base > seconds + 1e-6
+        if late and (shown is not None or tick > 0):
+            break
+        shown = frame
+    return shown
 
 
 def frames(info: VideoInfo, from_seconds: float = 0.0) -> Iterator[tuple[int, VideoFrame]]:

@@ -78,12 +78,13 @@ def test_the_videos_own_stamps_are_used_both_ways_where_it_is_at_hand(stvr, tmp_
     # 30 frames in the first second, 5 in each of the next two
     write_stamped(tmp_path / "clip.mp4", [each / 30 for each in range(30)] + [1 + each / 5 for each in range(10)])
     file = cvat(tmp_path / "a.xml", "clip.mp4", box(0, "wave", 30, 40))
-    ended = stvr("import", file, "--format", "cvat", "--out", tmp_path / "a.csv", "--videos", tmp_path)
+    ended = stvr("import", file, "--format", "cvat", "--out", tmp_path / "a.csv", "--videos", tmp_path / "clip.mp4")
     assert (ended.status, ended.err) == (0, "")
     seconds = [float(row["seconds"]) for row in csv.DictReader((tmp_path / "a.csv").open())]
     assert (min(seconds), len(seconds)) == (1.0, 6)  # seconds 1 to 3: six clips
-    stvr("import", file, "--format", "cvat", "--out", tmp_path / "a.jsonl", "--videos", tmp_path)
-    ended = stvr("export", tmp_path / "a.jsonl", "--format", "mot", "--out", tmp_path / "a.txt", "--videos", tmp_path)
+    stvr("import", file, "--format", "cvat", "--out", tmp_path / "a.jsonl", "--videos", tmp_path / "clip.mp4")
+    ended = stvr("export", tmp_path / "a.jsonl", "--format", "mot", "--out", tmp_path / "a.txt", "--videos",
+                 tmp_path / "clip.mp4")
     assert (ended.status, ended.err) == (0, "")
     lines = (tmp_path / "a.txt").read_text().splitlines()
     assert [int(line.split(",")[0]) for line in lines] == list(range(31, 41))
@@ -93,7 +94,8 @@ def test_tubelets_after_the_end_of_their_video_are_counted(stvr, tmp_path: Path)
     write_stamped(tmp_path / "a.mp4", [each / 24 for each in range(48)])  # two seconds: clips 0 to 5
     late, early = (Found("a.mp4", 0.5, 96, 64, start, np.tile([1.0, 1.0, 9.0, 9.0], (3, 1))) for start in (9, 4))
     write_found(tmp_path / "t.jsonl", [late, early])
-    words = ("export", tmp_path / "t.jsonl", "--format", "mot", "--out", tmp_path / "a.txt", "--videos", tmp_path)
+    words = ("export", tmp_path / "t.jsonl", "--format", "mot", "--out", tmp_path / "a.txt", "--videos",
+             tmp_path / "a.mp4")  # fmt: skip
     ended = stvr(*words)
     assert ended.status == 0
     assert ended.err == "stvr: 1 tubelets left out: their videos end before (first: a.mp4, 3 s)\n"

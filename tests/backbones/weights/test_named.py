@@ -61,7 +61,9 @@ def test_a_name_means_the_fetched_file_and_a_file_of_that_name_wins(fetched, tmp
     ("weights", "info", NAME), ("weights", "convert", NAME, "--out", "w.safetensors"),
     ("extract", "a.mp4", "--store", "s", "--weights", NAME),
 ])  # fmt: skip
-def test_a_name_that_was_not_fetched_says_how(stvr, words):
+def test_a_name_that_was_not_fetched_says_how(stvr, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp4").touch()
     result = stvr(*words)
     assert (result.status, result.err) == (
         2, f"stvr: the weights {NAME} have not been fetched. Run `stvr weights fetch {NAME}`.\n")  # fmt: skip

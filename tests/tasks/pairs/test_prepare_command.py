@@ -53,7 +53,7 @@ def test_annotations_in_seconds_meet_the_pictures_of_videos_that_begin_late(stvr
     ended = stvr("prepare", "table", tmp_path / "table.csv", "--videos", tmp_path / "videos", "--held-out", "none",
                  "--out", tmp_path / "pairs.json")
     assert ended.status == 0, ended.err
-    assert "2 boxes are left out, which end before the first picture of their video" in ended.err
+    assert "2 boxes left out: they end before the first picture of their video" in ended.err
     queries = {(pair.query.span.start, pair.query.span.stop) for pair in read_pairs(tmp_path / "pairs.json")[0]}
     assert queries == {(3, 9)}  # 3 s to 5 s are 1 s to 3 s after the first picture, three clips in each
 
