@@ -6,13 +6,14 @@ In all three, hidden and memory are moved together, so that the two stay in step
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stvr.kernels import spline_warp
-from stvr.kernels.warp import dense_warp, warp_all
+from stvr.kernels.warp import dense_warp, number, warp_all
 from stvr.propagation.cell import Aligner, LSTMState
 from stvr.propagation.initial import xavier_uniform_
 
@@ -34,7 +35,8 @@ class SplineAligner(Aligner):
         self.offsets = SeparableOffsets(2 * channels)
 
     def forward(self, x: Tensor, state: LSTMState, flow: Tensor | None = None) -> LSTMState:
-        points = control_points(*x.shape[-2:]).to(x.device)
+        height, width = x.shape[-2:]
+        points = points_on(number(height), number(width), x.device)
         moves = self.offsets([x, state.hidden], points)
         return LSTMState(*spline_warp(state, points, moves, order=self.order))
 
@@ -51,10 +53,27 @@ class SeparableOffsets(nn.Module):
         nn.init.zeros_(self.pointwise.bias)
 
     def forward(self, maps: Sequence[Tensor], points: Tensor) -> Tensor:
-        """Maps (B, C, H, W) each, side by side; points (N, 2) on whole cells -> displacement (B, N, 2), (y, x)."""
+        """Maps (B, C, H, W) each, side by side; points (N, 2) on whole cells -> displacement (B, N, 2), (y, x).
+
+        In float32 under autocast too: bfloat16 would keep a displacement of five cells to a fiftieth of one.
+        """
         rows, columns = points.long().unbind(1)
-        sites = torch.cat([each[:, :, rows, columns] for each in maps], 1)  # (B, C, N)
-        return self.pointwise(sites.mT * self.depthwise)
+        with torch.autocast(points.device.type, enabled=False):
+            wide = self.depthwise.dtype
+            sites = torch.cat([each[:, :, rows, columns].to(wide) for each in maps], 1)  # (B, C, N)
+            return self.pointwise(sites.mT * self.depthwise)
+
+
+@torch.compiler.assume_constant_result
+def points_on(height: int, width: int, device: torch.device) -> Tensor:
+    """`control_points` on a device, made once: a cell copies nothing there."""
+    return _kept_points(height, width, device)
+
+
+@lru_cache(maxsize=64)
+def _kept_points(height: int, width: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return control_points(height, width).to(device)
 
 
 def control_points(height: int, width: int) -> Tensor:

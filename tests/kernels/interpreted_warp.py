@@ -171,7 +171,8 @@ def test_the_operators_pass_opcheck():
     states = [hidden.requires_grad_(), memory.requires_grad_()]
     flow = spline_flow(points, displacement, 4, 5)
     tests = ("test_schema", "test_faketensor", "test_autograd_registration")
-    torch.library.opcheck(ops.spline_flow, (points, displacement.requires_grad_(), 4, 5, 2, 4, True), test_utils=tests)
+    inputs = (points, displacement.requires_grad_(), ops.constants(len(points), 4, 5, 2, 4, flow.device))
+    torch.library.opcheck(ops.spline_flow, (*inputs, 4, 5, 2, 4, True), test_utils=tests)
     torch.library.opcheck(ops.warp, (states, flow.requires_grad_()), test_utils=tests)
 
 
@@ -179,11 +180,12 @@ def test_the_operators_pass_opcheck():
 def test_the_fakes_know_every_stride(size):
     hidden, _, points, displacement = made(*size)
     options, displacements = (2, 4, True), layouts(displacement)
-    solved = ops.spline_flow(points, displacement, *size[2:], *options)
+    fixed = ops.constants(len(points), *size[2:], 2, 4, hidden.device)
+    solved = ops.spline_flow(points, displacement, fixed, *size[2:], *options)
     for layout, state in layouts(hidden).items():
         flow, displacement = layouts(solved[0])[layout], displacements[layout]
-        assert_fake_is_real(ops.spline_flow, points, displacement, *size[2:], *options)
-        assert_fake_is_real(ops.spline_flow_backward, flow, points, displacement, *solved[1:], *options)
+        assert_fake_is_real(ops.spline_flow, points, displacement, fixed, *size[2:], *options)
+        assert_fake_is_real(ops.spline_flow_backward, flow, points, displacement, fixed, *solved[1:], *options)
         assert_fake_is_real(ops.warp, [state, state.half()], flow)
         assert_fake_is_real(ops.warp_backward_states, [state, hidden], flow)
         assert_fake_is_real(ops.warp_backward_flow, [state, hidden.half()], [hidden, state.half()], flow)

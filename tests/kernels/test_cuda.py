@@ -3,6 +3,9 @@
     python -m pytest --noconftest -m gpu tests/kernels/test_cuda.py
 """
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -136,6 +139,37 @@ def test_a_cuda_graph_replays_what_was_computed_eagerly(operation):
         graph.replay()
         for one, two in zip(outputs, expected, strict=True):
             assert torch.equal(one, two)
+
+
+@pytest.mark.usefixtures("poison")
+def test_gates_in_bfloat16_beside_a_state_in_float32_equal_the_twin():
+    """As autocast mixes them."""
+    gates, *rest = gates_inputs(3, 64, 20, 20)
+    inputs = [gates.bfloat16(), *rest]
+    for one, two in zip(answers(lstm_gates, inputs), answers(gates_twin, [part.double() for part in inputs]),
+                        strict=True):  # fmt: skip
+        assert one.isfinite().all()
+        assert (one.double() - two).norm() <= GATES[torch.bfloat16] * two.norm()
+
+
+FRESH = """
+import torch
+from stvr.kernels import spline_warp
+points = torch.tensor([[5.0, 5.0], [5.0, 15.0], [15.0, 10.0]], device="cuda")
+states = [torch.randn(2, 64, 20, 20, device="cuda") for _ in range(2)]
+compiled = torch.compile(spline_warp, mode="reduce-overhead", fullgraph=True)
+with torch.no_grad():
+    for seed in range(4):
+        moves = 0.3 * torch.randn(2, 3, 2, device="cuda", generator=torch.Generator("cuda").manual_seed(seed))
+        found = [each.clone() for each in compiled(states, points, moves)]
+        for one, two in zip(found, spline_warp(states, points, moves), strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+"""
+
+
+def test_the_first_call_of_a_fresh_process_may_be_compiled_with_cuda_graphs():
+    run = subprocess.run([sys.executable, "-c", FRESH], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

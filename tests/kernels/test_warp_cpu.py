@@ -95,7 +95,8 @@ def test_the_reduced_system_in_float64_equals_tensorflow(shared, order, num_boun
     names = ("control", "offset", "image", "cotangent")
     points, offset, image, cotangent = (torch.from_numpy(values[name]) for name in names)
     image, cotangent = image.permute(0, 3, 1, 2), cotangent.permute(0, 3, 1, 2)
-    flow, *solved = cpu.spline_flow(points[0], offset, 20, 20, order, num_boundary, True)
+    fixed = cpu.constants(20, 20, order, num_boundary, torch.device("cpu"))
+    flow, *solved = cpu.spline_flow(points[0], offset, fixed, 20, 20, order, num_boundary, True)
     case = f"float64_o{order}_b{num_boundary}"
     np.testing.assert_allclose(flow, values[f"{case}_flow"], atol=1e-9, rtol=0)
     (warped,) = cpu.warp([image], flow)
@@ -104,7 +105,7 @@ def test_the_reduced_system_in_float64_equals_tensorflow(shared, order, num_boun
         (grad_image,) = cpu.warp_backward_states([cotangent], flow)
         np.testing.assert_allclose(grad_image.permute(0, 2, 3, 1), values[f"{case}_grad_image"], atol=1e-6)
         grad_flow = cpu.warp_backward_flow([cotangent], [image], flow)
-        grad = cpu.spline_flow_backward(grad_flow, points[0], offset, *solved, order, num_boundary, True)
+        grad = cpu.spline_flow_backward(grad_flow, points[0], offset, fixed, *solved, order, num_boundary, True)
         np.testing.assert_allclose(grad, values[f"{case}_grad_offset"], atol=1e-6)
 
 
@@ -212,12 +213,13 @@ def test_autocast_does_not_reach_the_solve():
 def test_the_operators_pass_opcheck(size, layout):
     states, points, displacement = made(*size)
     flow = spline_flow(points, displacement, *size[2:])
-    solved = ops.spline_flow(points, displacement, *size[2:], 2, 4, True)[1:]
+    fixed = ops.constants(len(points), *size[2:], 2, 4, flow.device)
+    solved = ops.spline_flow(points, displacement, fixed, *size[2:], 2, 4, True)[1:]
     first, second, flow, displacement = (layouts(each)[layout] for each in (*states, flow, displacement))
     grads, options = [torch.randn_like(first), second], (2, 4, True)
     for operator, inputs in [
-        (ops.spline_flow, (points, leaf(displacement), *size[2:], *options)),
-        (ops.spline_flow_backward, (flow, points, displacement, *solved, *options)),
+        (ops.spline_flow, (points, leaf(displacement), fixed, *size[2:], *options)),
+        (ops.spline_flow_backward, (flow, points, displacement, fixed, *solved, *options)),
         (ops.warp, ([leaf(first), leaf(second)], leaf(flow))),
         (ops.warp_backward_states, (grads, flow)),
         (ops.warp_backward_flow, (grads, [first, second], flow)),
@@ -247,7 +249,8 @@ def test_the_fakes_of_the_warps_know_every_stride(size):
 def test_the_fakes_of_the_spline_know_every_stride(size, num_points):
     _, points, still = made(*size, num_points=num_points, spread=0.0)
     for displacement, (order, moving) in itertools.product(layouts(still).values(), [(1, False), (2, True)]):
-        inputs, options = (points, displacement), (order, 4, moving)
+        fixed, options = ops.constants(num_points, *size[2:], order, 4, still.device), (order, 4, moving)
+        inputs = (points, displacement, fixed)
         assert_fake_is_real(ops.spline_flow, *inputs, *size[2:], *options)
         flow, *solved = ops.spline_flow(*inputs, *size[2:], *options)
         for grad in layouts(torch.randn(flow.shape)).values():
@@ -307,3 +310,54 @@ def test_destinations_off_the_menu_are_refused():
     states, points, displacement = made()
     with pytest.raises(ValueError, match="moving"):
         spline_warp(states, points, displacement, destinations="still")
+
+
+@pytest.mark.parametrize("dynamic", [None, True], ids=["one size", "any size"])
+def test_a_compiled_graph_has_the_constants_as_they_are(dynamic):
+    """Nothing of the system is made within the graph: that would copy from the host while a CUDA graph is captured."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    compiled = torch.compile(spline_warp, backend=backend, fullgraph=True, dynamic=dynamic)
+    for size in ((2, 3, 7, 11), (3, 3, 8, 9)):
+        states, points, displacement = made(*size)
+        for one, two in zip(compiled(states, points, displacement), spline_warp(states, points, displacement),
+                            strict=True):  # fmt: skip
+            torch.testing.assert_close(one, two)
+    for graph in graphs:
+        called = [str(node.target) for node in graph.graph.nodes if node.op == "call_function"]
+        assert not [name for name in called if "linalg" in name or "cartesian" in name or "arange" in name]
+        (solved,) = (node for node in graph.graph.nodes if "spline_flow" in str(node.target))
+        assert solved.args[2].op == "get_attr"
+    assert len(graphs) >= 2
+
+
+@pytest.mark.parametrize("moved", ["displacement", "state"])
+def test_forward_mode_is_refused_in_words_and_not_answered_with_zeros(moved):
+    (first, second), points, displacement = made(1, 2, 5, 6)
+
+    def warped(value):
+        given = ([first, second], value) if moved == "displacement" else ([value, second], displacement)
+        return spline_warp(given[0], points, given[1])[0]
+
+    start = displacement if moved == "displacement" else first
+    with pytest.raises(NotImplementedError, match="forward-mode"):
+        torch.func.jvp(warped, (start,), (torch.ones_like(start),))
+
+
+def test_float64_has_forward_mode_from_the_twin():
+    """Against a central difference."""
+    (first, second), points, displacement = made(1, 2, 5, 6)
+    states, start = [first.double(), second.double()], displacement.double()
+    along = torch.randn_like(start)
+
+    def warped(value):
+        return spline_warp(states, points.double(), value)[0]
+
+    _, tangent = torch.func.jvp(warped, (start,), (along,))
+    step = 1e-6
+    difference = (warped(start + step * along) - warped(start - step * along)) / (2 * step)
+    torch.testing.assert_close(tangent, difference, atol=1e-4, rtol=1e-4)

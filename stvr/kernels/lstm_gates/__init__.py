@@ -11,11 +11,13 @@ import importlib.util
 import torch
 from torch import Tensor
 
+from ..refusals import refuse_forward_mode
 from . import reference, traced
 
 __all__ = ["lstm_gates"]
 
 FUSED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+MAX_CHANNELS = 1024  # a row of one cell is a tile's width: more would spill registers
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 
 
@@ -41,19 +43,25 @@ def lstm_gates(
         hidden' = tanh(memory') sigmoid(norm(output)) + x
 
     Takes any memory format; channels_last is fastest, and CUDA returns it. float32, bfloat16 and float16 are fused on
-    CUDA, with statistics in float32; float64 runs the plain twin everywhere. Raises ValueError when sizes do not fit.
+    CUDA, with statistics in float32; float64, and more than 1,024 channels, run the plain twin. Raises ValueError when
+    sizes do not fit.
     """
     check(gates, memory, x, gate_gain, gate_bias, memory_gain, memory_bias)
     parameters = (gate_gain, gate_bias, memory_gain, memory_bias)
-    if gates.is_cuda and HAS_TRITON and all(part.dtype in FUSED_DTYPES for part in (gates, memory, x)):
+    if gates.is_cuda and HAS_TRITON and can_fuse(gates, memory, x):
         from . import ops
 
+        refuse_forward_mode("lstm_gates", [gates, memory, x, *parameters])
         return ops.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
     if torch.compiler.is_compiling():
         return traced.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
     if gates.device.type == "cpu" and len(gates) > 1:
         return item_by_item(gates, memory, x, *parameters, forget_bias, epsilon)
     return reference.lstm_gates(gates, memory, x, *parameters, forget_bias, epsilon)
+
+
+def can_fuse(gates: Tensor, memory: Tensor, x: Tensor) -> bool:
+    return memory.shape[1] <= MAX_CHANNELS and all(part.dtype in FUSED_DTYPES for part in (gates, memory, x))
 
 
 def item_by_item(gates: Tensor, memory: Tensor, x: Tensor, *rest: Tensor | float) -> tuple[Tensor, Tensor]:

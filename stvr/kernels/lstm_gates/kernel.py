@@ -23,6 +23,7 @@ from ..compiling import CompileCase
 TILE_NUMBERS = 4096  # numbers of one map that a program of the forward holds
 STEP_NUMBERS = 1024  # and a program of the backward
 TILE_WARPS, STEP_WARPS = 8, 4
+OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}  # given, because Triton's defaults differ between versions
 MANY_CELLS = 2048  # in a batch: from here on long strips still keep every multiprocessor busy
 LONG_STRIP, SHORT_STRIP = 16, 4  # cells that a program of the backward goes through
 
@@ -304,14 +305,16 @@ def _through_norm(slope_ptr, value_ptr, live, gain, mean, scale, flat, along):
 
 
 def compile_cases(backend: str) -> list[CompileCase]:
-    """The paper's size, 1024 channels on 20 x 20 cells, in both precisions; and an odd one."""
+    """The paper's size, 1024 channels on 20 x 20 cells, in both precisions and in autocast's mix; and an odd one."""
     return [
-        *cases("bfloat16 1024", "*bf16", 400, 1024), *cases("float32 1024", "*fp32", 400, 1024),
-        *cases("bfloat16 40", "*bf16", 231, 40),
+        *cases("bfloat16 1024", "*bf16", "*bf16", 400, 1024), *cases("float32 1024", "*fp32", "*fp32", 400, 1024),
+        *cases("gates bfloat16, state float32 1024", "*bf16", "*fp32", 400, 1024),
+        *cases("bfloat16 40", "*bf16", "*bf16", 231, 40),
     ]  # fmt: skip
 
 
-def cases(label: str, dtype: str, cells: int, channels: int) -> list[CompileCase]:
+def cases(label: str, gates: str, state: str, cells: int, channels: int) -> list[CompileCase]:
+    """gates: the type of the gates and of their gradient; state: that of every other map."""
     whole = {"tiles_ptr", "memory_tiles_ptr", "statistics_ptr", "rows_ptr", "sums_ptr", "gain_ptr", "bias_ptr",
              "memory_gain_ptr", "memory_bias_ptr"}  # fmt: skip
     made = []
@@ -319,9 +322,11 @@ def cases(label: str, dtype: str, cells: int, channels: int) -> list[CompileCase
         forward = kernel in (gate_tiles, memory_forward, hidden_forward)
         known = {**(tile_sizes if forward else strip_sizes)(8, cells, channels), "FORGET_BIAS": 1.0, "EPSILON": 1e-12}
         constants = {name: value for name, value in known.items() if name in kernel.arg_names}
-        pointers = {name: "*fp32" if name in whole else dtype for name in kernel.arg_names if name.endswith("_ptr")}
+        pointers = {name: gates if name in ("gates_ptr", "dgates_ptr") else "*fp32" if name in whole else state
+                    for name in kernel.arg_names if name.endswith("_ptr")}  # fmt: skip
         warps = TILE_WARPS if forward else STEP_WARPS
-        made.append(CompileCase(label, kernel, pointers | {"x_item_stride": "i32"}, constants, warps))
+        made.append(CompileCase(label, kernel, pointers | {"x_item_stride": "i32"}, constants, warps,
+                                int(OPTIONS["num_stages"]), {"enable_fp_fusion": OPTIONS["enable_fp_fusion"]}))
     return made
 
 

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from . import kernel
 
-FUSION = {"enable_fp_fusion": True}  # Triton 3.10 turns it off unless asked
-
 
 def lstm_gates(
     gates: Tensor, memory: Tensor, x: Tensor, gate_gain: Tensor, gate_bias: Tensor, memory_gain: Tensor,
@@ -49,16 +47,17 @@ def fused(
     tiles, memory_tiles, statistics = (
         buffer(memory, *size) for size in ((batch, 4, num_tiles, 2), (batch, num_tiles, 2), (batch, 5, 2))
     )
-    options: dict[str, Any] = {"EPSILON": epsilon, "num_warps": kernel.TILE_WARPS, **FUSION}
-    kernel.gate_tiles[num_tiles, 4, batch](gates, tiles, **once, num_warps=kernel.TILE_WARPS, **FUSION)
-    kernel.memory_forward[num_tiles, batch](
-        gates, memory, tiles, gate_gain, gate_bias, raw, memory_tiles, statistics,
-        **sizes, FORGET_BIAS=forget_bias, **options,
-    )  # fmt: skip
-    kernel.hidden_forward[num_tiles, batch](
-        gates, raw, x, memory_tiles, gate_gain, gate_bias, memory_gain, memory_bias, statistics, hidden, new_memory,
-        x.stride(0), **sizes, **options,
-    )  # fmt: skip
+    options: dict[str, Any] = {"EPSILON": epsilon, "num_warps": kernel.TILE_WARPS, **kernel.OPTIONS}
+    with torch.cuda.device_of(memory):
+        kernel.gate_tiles[num_tiles, 4, batch](gates, tiles, **once, num_warps=kernel.TILE_WARPS, **kernel.OPTIONS)
+        kernel.memory_forward[num_tiles, batch](
+            gates, memory, tiles, gate_gain, gate_bias, raw, memory_tiles, statistics,
+            **sizes, FORGET_BIAS=forget_bias, **options,
+        )  # fmt: skip
+        kernel.hidden_forward[num_tiles, batch](
+            gates, raw, x, memory_tiles, gate_gain, gate_bias, memory_gain, memory_bias, statistics, hidden, new_memory,
+            x.stride(0), **sizes, **options,
+        )  # fmt: skip
     return hidden, new_memory, raw, statistics
 
 
@@ -82,19 +81,20 @@ def fused_backward(
     dnormal, dgates, dold = empty_like(raw, raw), empty_like(gates, gates), empty_like(memory, memory)
     rows = buffer(memory, batch, num_strips, 5, 2, channels)
     sums = buffer(memory, batch, num_strips, 5, 2)
-    options: dict[str, Any] = {"num_warps": kernel.STEP_WARPS, **FUSION}
-    kernel.hidden_backward[num_strips, batch](
-        dhidden, dmemory, gates, raw, statistics, gate_gain, gate_bias, memory_gain, memory_bias, dnormal, rows, sums,
-        **once, **options,
-    )  # fmt: skip
-    kernel.memory_backward[num_strips, batch](
-        dnormal, gates, raw, memory, statistics, gate_gain, gate_bias, memory_gain, rows, sums,
-        **sizes, FORGET_BIAS=forget_bias, **options,
-    )  # fmt: skip
-    kernel.gates_backward[num_strips, batch](
-        dhidden, dnormal, gates, raw, memory, statistics, sums, gate_gain, gate_bias, memory_gain, memory_bias,
-        dgates, dold, **sizes, FORGET_BIAS=forget_bias, **options,
-    )  # fmt: skip
+    options: dict[str, Any] = {"num_warps": kernel.STEP_WARPS, **kernel.OPTIONS}
+    with torch.cuda.device_of(memory):
+        kernel.hidden_backward[num_strips, batch](
+            dhidden, dmemory, gates, raw, statistics, gate_gain, gate_bias, memory_gain, memory_bias, dnormal, rows,
+            sums, **once, **options,
+        )  # fmt: skip
+        kernel.memory_backward[num_strips, batch](
+            dnormal, gates, raw, memory, statistics, gate_gain, gate_bias, memory_gain, rows, sums,
+            **sizes, FORGET_BIAS=forget_bias, **options,
+        )  # fmt: skip
+        kernel.gates_backward[num_strips, batch](
+            dhidden, dnormal, gates, raw, memory, statistics, sums, gate_gain, gate_bias, memory_gain, memory_bias,
+            dgates, dold, **sizes, FORGET_BIAS=forget_bias, **options,
+        )  # fmt: skip
     return dgates, dold, rows.sum((0, 1))
 
 

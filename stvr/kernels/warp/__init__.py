@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from ..refusals import refuse_forward_mode
 from . import ops, reference
 from .reduced import can_reduce
 
@@ -77,8 +78,16 @@ def spline_flow(
                 points, displacement, height, width,
                 order=order, num_boundary_points=num_boundary_points, destinations=destinations,
             )  # fmt: skip
+    refuse_forward_mode("spline warp", [displacement])
+    sizes = [number(each) for each in (len(points), height, width, order, num_boundary_points)]
+    fixed = ops.constants(*sizes, displacement.device)
     moving = destinations == "moving"
-    return ops.spline_flow(points, displacement, height, width, order, num_boundary_points, moving)[0]
+    return ops.spline_flow(points, displacement, fixed, height, width, order, num_boundary_points, moving)[0]
+
+
+def number(size: int) -> int:
+    """The same: torch.compile, which may stand for any size, learns here that it must be this one."""
+    return len([None for _ in range(size)])
 
 
 def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
@@ -92,6 +101,7 @@ def warp_all(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
         flow = flow.float()
     if torch.float64 in {flow.dtype, *(state.dtype for state in states)}:
         return [reference.dense_warp(state, flow) for state in states]
+    refuse_forward_mode("warp", [flow, *states])
     return ops.warp(list(states), flow)
 
 

@@ -7,14 +7,15 @@ All are below autograd: ops.py joins forward and backward.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .reduced import FixedPart, fixed_part, to_units, with_one
-from .reference import bilinear_corners, radial_basis, squared_distances
+from .reduced import FixedPart, fixed_part, pack, to_units, unpack, with_one
+from .reference import MIN_SQUARED_DISTANCE, bilinear_corners, radial_basis, squared_distances
 
 RIDGE = 1e-12  # of S's largest entry: far below what a displacement changes, far above float64's rounding
 SUM = 0  # embedding_bag's number for mode="sum"
@@ -25,49 +26,64 @@ def can_solve(num_points: int, num_boundary_points: int) -> bool:
     return True
 
 
+@lru_cache(maxsize=64)
+def constants(height: int, width: int, order: int, num_boundary_points: int, device: torch.device) -> Tensor:
+    """What `spline_flow` and its adjoint are given as `fixed`: the float64 parts of the system that never change."""
+    fixed = fixed_part(height, width, order, num_boundary_points)
+    return pack([fixed.border, fixed.cells, fixed.inverse, fixed.basis], device)
+
+
+def fixed_from(packed: Tensor, height: int, width: int, num_boundary_points: int) -> FixedPart:
+    scale, border, cells = float(max(height, width) - 1), 4 * num_boundary_points, height * width
+    sizes = [(border, 2), (cells, 2), (border + 3, border + 3), (cells, border + 3)]
+    centre = ((height - 1) / 2, (width - 1) / 2)
+    return FixedPart(centre, scale, MIN_SQUARED_DISTANCE / scale**2, *unpack(packed, sizes))
+
+
 def spline_flow(
-    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+    points: Tensor, displacement: Tensor, fixed: Tensor, height: int, width: int, order: int, num_boundary_points: int,
+    moving: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Flow (B, H, W, 2), and for the backward the weights w (B, N, 2) and S^-1 (B, N, N).
 
     A ridge keeps S definite when two moved points meet or one lands on a border point: everything is finite, and the
     flow is close to that of their mean displacement.
     """
-    fixed = fixed_part(height, width, order, num_boundary_points, displacement.device)
-    moved = solved_on(points, displacement, fixed, moving)
-    to_fixed = fixed_columns(moved, fixed, order)
-    system, wanted = reduced_system(moved, to_fixed, fixed, order), displacement.double()
+    part = fixed_from(fixed, height, width, num_boundary_points)
+    moved = solved_on(points, displacement, part, moving)
+    to_fixed = fixed_columns(moved, part, order)
+    system, wanted = reduced_system(moved, to_fixed, part, order), displacement.double()
     inverse = inverse_of(system, order)
     weights = inverse @ wanted
     weights += inverse @ (wanted - system @ weights)  # undoes the ridge where there is a solution
-    basis = radial_basis(squared_distances(fixed.cells, moved), order, fixed.min_squared)  # Phi (B, HW, N)
-    flow = basis @ weights - fixed.basis @ (to_fixed @ weights)
+    basis = radial_basis(squared_distances(part.cells, moved), order, part.min_squared)  # Phi (B, HW, N)
+    flow = basis @ weights - part.basis @ (to_fixed @ weights)
     flow = flow.reshape(-1, height, width, 2)
     return flow.to(displacement), weights.to(displacement), inverse.to(displacement).contiguous()
 
 
 def spline_flow_backward(
-    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, fixed: Tensor, weights: Tensor, inverse: Tensor,
     order: int, num_boundary_points: int, moving: bool,
 ) -> Tensor:  # fmt: skip
     """The adjoint of `spline_flow` towards displacement (B, N, 2)."""
     height, width = grad_flow.shape[1:3]
-    fixed = fixed_part(height, width, order, num_boundary_points, displacement.device)
-    moved = solved_on(points, displacement, fixed, moving)
-    to_fixed = fixed_columns(moved, fixed, order)  # C
+    part = fixed_from(fixed, height, width, num_boundary_points)
+    moved = solved_on(points, displacement, part, moving)
+    to_fixed = fixed_columns(moved, part, order)  # C
     grad_flow, weights, inverse = (part.double() for part in (grad_flow.flatten(1, 2), weights, inverse))
-    away = fixed.cells[:, None] - moved[:, None]  # (B, HW, N, 2)
+    away = part.cells[:, None] - moved[:, None]  # (B, HW, N, 2)
     squared = away.square().sum(-1)
-    pulled = fixed.basis.mT @ grad_flow  # R (B, K + 3, 2)
-    grad_weights = radial_basis(squared, order, fixed.min_squared).mT @ grad_flow - to_fixed.mT @ pulled
+    pulled = part.basis.mT @ grad_flow  # R (B, K + 3, 2)
+    grad_weights = radial_basis(squared, order, part.min_squared).mT @ grad_flow - to_fixed.mT @ pulled
     grad_values = inverse @ grad_weights  # lambda (B, N, 2)
     if not moving:
         return grad_values.to(displacement)
-    along = (grad_flow @ weights.mT) * radial_slope(squared, order, fixed.min_squared)  # (B, HW, N)
+    along = (grad_flow @ weights.mT) * radial_slope(squared, order, part.min_squared)  # (B, HW, N)
     grad_moved = -2 * (along[..., None] * away).sum(1)
     outer = grad_values @ weights.mT
-    grad_moved += grad_through_system(-(outer + outer.mT), pulled, weights, moved, to_fixed, fixed, order)
-    return (grad_values + grad_moved / fixed.scale).to(displacement)
+    grad_moved += grad_through_system(-(outer + outer.mT), pulled, weights, moved, to_fixed, part, order)
+    return (grad_values + grad_moved / part.scale).to(displacement)
 
 
 def grad_through_system(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +12,8 @@ from torch.nn.functional import pad
 
 from . import kernel
 from .kernel import MAX_FIXED, MAX_POINTS, MIN_PIVOT, OPTIONS, TILES, Tiles
-from .reduced import fixed_part
+from .reduced import fixed_part, pack, unpack
+from .reference import MIN_SQUARED_DISTANCE
 
 
 def can_solve(num_points: int, num_boundary_points: int) -> bool:
@@ -21,14 +21,23 @@ def can_solve(num_points: int, num_boundary_points: int) -> bool:
     return num_points <= MAX_POINTS and 4 * num_boundary_points + 3 <= MAX_FIXED
 
 
+@lru_cache(maxsize=64)
+def constants(height: int, width: int, order: int, num_boundary_points: int, device: torch.device) -> Tensor:
+    """What `spline_flow` and its adjoint are given as `fixed`: float32, padded with zeros to MAX_FIXED."""
+    part = fixed_part(height, width, order, num_boundary_points)
+    missing = MAX_FIXED - len(part.inverse)
+    inverse, basis = pad(part.inverse.float(), (0, missing, 0, missing)), pad(part.basis.float(), (0, missing))
+    return pack([part.border.float(), inverse, basis], device)
+
+
 def spline_flow(
-    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+    points: Tensor, displacement: Tensor, fixed: Tensor, height: int, width: int, order: int, num_boundary_points: int,
+    moving: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """Flow (B, H, W, 2), and for the backward the weights w (B, N, 2) and S^-1 (B, N, N); all float32.
 
     A pivot of S below a floor is raised to it, so everything is finite when two points meet.
     """
-    fixed = constants(height, width, order, num_boundary_points, displacement.device)
     batch, num_points, _ = displacement.shape
     flow, weights, inverse = (
         torch.empty(size, device=displacement.device)
@@ -37,29 +46,44 @@ def spline_flow(
     tiles = tiles_for(displacement.dtype)
     with torch.cuda.device_of(displacement):
         kernel.spline_forward[(batch,)](
-            points.contiguous(), displacement.contiguous(), fixed.border, fixed.inverse, fixed.basis,
+            points.contiguous(), displacement.contiguous(), *fixed_parts(fixed, height, width, num_boundary_points),
             flow, weights, inverse, N=num_points, MOVING=moving, MIN_PIVOT=MIN_PIVOT,
-            **fixed.sizes, **kernel.spline_options(tiles), num_warps=tiles.spline_warps, **OPTIONS,
+            **spline_sizes(height, width, order, num_boundary_points), **kernel.spline_options(tiles),
+            num_warps=tiles.spline_warps, **OPTIONS,
         )  # fmt: skip
     return flow, weights, inverse
 
 
 def spline_flow_backward(
-    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, fixed: Tensor, weights: Tensor, inverse: Tensor,
     order: int, num_boundary_points: int, moving: bool,
 ) -> Tensor:  # fmt: skip
     """The adjoint of `spline_flow` towards displacement (B, N, 2)."""
     batch, height, width, _ = grad_flow.shape
-    fixed = constants(height, width, order, num_boundary_points, displacement.device)
     answer = torch.empty(displacement.shape, device=displacement.device)
     tiles = tiles_for(displacement.dtype)
     with torch.cuda.device_of(displacement):
         kernel.spline_backward[(batch,)](
-            grad_flow.contiguous(), points.contiguous(), displacement.contiguous(), fixed.border, fixed.inverse,
-            fixed.basis, weights.contiguous(), inverse.contiguous(), answer, N=displacement.shape[1], MOVING=moving,
-            **fixed.sizes, **kernel.spline_options(tiles), num_warps=tiles.spline_warps, **OPTIONS,
+            grad_flow.contiguous(), points.contiguous(), displacement.contiguous(),
+            *fixed_parts(fixed, height, width, num_boundary_points), weights.contiguous(), inverse.contiguous(),
+            answer, N=displacement.shape[1], MOVING=moving, **spline_sizes(height, width, order, num_boundary_points),
+            **kernel.spline_options(tiles), num_warps=tiles.spline_warps, **OPTIONS,
         )  # fmt: skip
     return answer
+
+
+def fixed_parts(fixed: Tensor, height: int, width: int, num_boundary_points: int) -> list[Tensor]:
+    """Of `constants`: border (K, 2), inverse (MAX_FIXED, MAX_FIXED), basis (HW, MAX_FIXED)."""
+    return unpack(fixed, [(4 * num_boundary_points, 2), (MAX_FIXED, MAX_FIXED), (height * width, MAX_FIXED)])
+
+
+def spline_sizes(height: int, width: int, order: int, num_boundary_points: int) -> dict[str, Any]:
+    """What the spline's kernels are compiled for."""
+    scale = max(height, width) - 1
+    return dict(
+        HW=height * width, WIDTH=width, K=4 * num_boundary_points, ORDER=order, CENTRE_Y=(height - 1) / 2,
+        CENTRE_X=(width - 1) / 2, UNIT=1 / scale, MIN_SQUARED=MIN_SQUARED_DISTANCE / scale**2,
+    )  # fmt: skip
 
 
 def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
@@ -108,32 +132,6 @@ def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: 
                 num_warps=tiles.gather_warps, **OPTIONS,
             )  # fmt: skip
     return answers[0] if len(answers) == 1 else torch.stack(answers).sum(0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Constants:
-    """The fixed part of the system in float32, padded with zeros, and the sizes that kernels are compiled for."""
-
-    border: Tensor  # (K, 2)
-    inverse: Tensor  # (MAX_FIXED, MAX_FIXED)
-    basis: Tensor  # (HW, MAX_FIXED)
-    sizes: dict[str, Any]
-
-
-@lru_cache(maxsize=64)
-def constants(height: int, width: int, order: int, num_boundary_points: int, device: torch.device) -> Constants:
-    """Made at the first call, which must therefore come before a CUDA graph is captured."""
-    fixed = fixed_part(height, width, order, num_boundary_points, device)
-    missing = MAX_FIXED - len(fixed.inverse)
-    with torch.inference_mode(False), torch.no_grad():
-        border = fixed.border.float().contiguous()
-        inverse = pad(fixed.inverse.float(), (0, missing, 0, missing))
-        basis = pad(fixed.basis.float(), (0, missing))
-    sizes = dict(
-        HW=height * width, WIDTH=width, K=len(border), ORDER=order, CENTRE_Y=fixed.centre[0], CENTRE_X=fixed.centre[1],
-        UNIT=1 / fixed.scale, MIN_SQUARED=fixed.min_squared,
-    )  # fmt: skip
-    return Constants(border, inverse, basis, sizes)
 
 
 def tiles_for(dtype: torch.dtype) -> Tiles:

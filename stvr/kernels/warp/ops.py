@@ -24,22 +24,41 @@ def backend_of(device: torch.device) -> ModuleType:
     return importlib.import_module(BACKENDS.get(device.type, PLAIN))
 
 
+def spline_backend(num_points: int, num_boundary_points: int, device: torch.device) -> ModuleType:
+    """As `backend_of`, but plain where the system does not fit a program."""
+    backend = backend_of(device)
+    return backend if backend.can_solve(num_points, num_boundary_points) else importlib.import_module(PLAIN)
+
+
+@torch.compiler.assume_constant_result
+def constants(
+    num_points: int, height: int, width: int, order: int, num_boundary_points: int, device: torch.device
+) -> Tensor:
+    """The part of the system that no displacement changes, made once for a size and kept.
+
+    Outside the operators, so that a CUDA graph finds it made; torch.compile takes it for the constant that it is.
+    """
+    backend = spline_backend(num_points, num_boundary_points, device)
+    return backend.constants(height, width, order, num_boundary_points, device)
+
+
 @torch.library.custom_op("stvr::spline_flow", mutates_args=())
 def spline_flow(
-    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """points (N, 2), displacement (B, N, 2) -> flow (B, H, W, 2); spline weights (B, N, 2) and S^-1 (B, N, N)"""
-    backend = backend_of(displacement.device)
-    if not backend.can_solve(len(points), num_boundary_points):
-        backend = importlib.import_module(PLAIN)
-    return backend.spline_flow(points, displacement, height, width, order, num_boundary_points, moving)
+    points: Tensor, displacement: Tensor, fixed: Tensor, height: int, width: int, order: int, num_boundary_points: int,
+    moving: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """points (N, 2), displacement (B, N, 2), fixed of `constants` -> flow (B, H, W, 2), and for the adjoint
+    the spline's weights (B, N, 2) and S^-1 (B, N, N)
+    """
+    backend = spline_backend(len(points), num_boundary_points, displacement.device)
+    return backend.spline_flow(points, displacement, fixed, height, width, order, num_boundary_points, moving)
 
 
 @spline_flow.register_fake
 def _(
-    points: Tensor, displacement: Tensor, height: int, width: int, order: int, num_boundary_points: int, moving: bool
+    points: Tensor, displacement: Tensor, fixed: Tensor, height: int, width: int, *rest: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    batch, num_points, _ = displacement.shape
+    batch, num_points = displacement.shape[:2]
     sizes = [(batch, height, width, 2), (batch, num_points, 2), (batch, num_points, num_points)]
     flow, weights, inverse = (displacement.new_empty(size) for size in sizes)
     return flow, weights, inverse
@@ -47,34 +66,29 @@ def _(
 
 @torch.library.custom_op("stvr::spline_flow_backward", mutates_args=())
 def spline_flow_backward(
-    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
+    grad_flow: Tensor, points: Tensor, displacement: Tensor, fixed: Tensor, weights: Tensor, inverse: Tensor,
     order: int, num_boundary_points: int, moving: bool,
 ) -> Tensor:  # fmt: skip
-    backend = backend_of(displacement.device)
-    if not backend.can_solve(len(points), num_boundary_points):
-        backend = importlib.import_module(PLAIN)
+    backend = spline_backend(len(points), num_boundary_points, displacement.device)
     return backend.spline_flow_backward(
-        grad_flow, points, displacement, weights, inverse, order, num_boundary_points, moving
+        grad_flow, points, displacement, fixed, weights, inverse, order, num_boundary_points, moving
     )
 
 
 @spline_flow_backward.register_fake
-def _(
-    grad_flow: Tensor, points: Tensor, displacement: Tensor, weights: Tensor, inverse: Tensor,
-    order: int, num_boundary_points: int, moving: bool,
-) -> Tensor:  # fmt: skip
+def _(grad_flow: Tensor, points: Tensor, displacement: Tensor, *_: Any) -> Tensor:
     return displacement.new_empty(displacement.shape)
 
 
 def keep_for_spline_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    points, displacement, _, _, *ctx.options = inputs
+    points, displacement, fixed, _, _, *ctx.options = inputs
     _, weights, inverse = output
-    ctx.save_for_backward(points, displacement, weights, inverse)
+    ctx.save_for_backward(points, displacement, fixed, weights, inverse)
 
 
 def backward_of_spline(ctx: Any, grad_flow: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     grad = torch.ops.stvr.spline_flow_backward(grad_flow, *ctx.saved_tensors, *ctx.options)
-    return None, grad, *(None,) * 5
+    return None, grad, *(None,) * 6
 
 
 spline_flow.register_autograd(backward_of_spline, setup_context=keep_for_spline_backward)

@@ -11,8 +11,9 @@ longer side: the interpolant does not change (the polynomial absorbs it), and co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from math import prod
 
 import torch
 from torch import Tensor
@@ -41,9 +42,8 @@ class FixedPart:
     basis: Tensor  # G (HW, K + 3)
 
 
-@lru_cache(maxsize=64)
-def fixed_part(height: int, width: int, order: int, num_boundary_points: int, device: torch.device) -> FixedPart:
-    """The constants in float64, made once and kept."""
+def fixed_part(height: int, width: int, order: int, num_boundary_points: int) -> FixedPart:
+    """The constants in float64, on the CPU."""
     scale = float(max(height, width) - 1)
     centre = ((height - 1) / 2, (width - 1) / 2)
     min_squared = MIN_SQUARED_DISTANCE / scale**2
@@ -57,8 +57,19 @@ def fixed_part(height: int, width: int, order: int, num_boundary_points: int, de
         inverse = (inverse + inverse.mT) / 2
         to_border = radial_basis(squared_distances(cells, border), order, min_squared)
         basis = torch.cat([to_border, with_one(cells)], 1) @ inverse
-        border, cells, inverse, basis = (part.to(device) for part in (border, cells, inverse, basis))
     return FixedPart(centre, scale, min_squared, border, cells, inverse, basis)
+
+
+def pack(parts: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Tensors of one type, side by side in one: an operator is given a single constant."""
+    with torch.inference_mode(False), torch.no_grad():
+        return torch.cat([part.flatten() for part in parts]).to(device)
+
+
+def unpack(packed: Tensor, sizes: Sequence[tuple[int, ...]]) -> list[Tensor]:
+    """The parts of `pack`, of those sizes: views."""
+    parts = packed.split([prod(size) for size in sizes])
+    return [part.view(size) for part, size in zip(parts, sizes, strict=True)]
 
 
 def can_reduce(order: int, num_boundary_points: int) -> bool:
