@@ -34,7 +34,8 @@ class SplineAligner(Aligner):
         self.offsets = SeparableOffsets(2 * channels)
 
     def forward(self, x: Tensor, state: LSTMState, flow: Tensor | None = None) -> LSTMState:
-        points = control_points(*x.shape[-2:]).to(x.device)
+        height, width = x.shape[-2:]
+        points = control_points(height, width, x.device)
         moves = self.offsets([x, state.hidden], points)
         return LSTMState(*spline_warp(state, points, moves, order=self.order))
 
@@ -57,9 +58,9 @@ class SeparableOffsets(nn.Module):
         return self.pointwise(sites.mT * self.depthwise)
 
 
-def control_points(height: int, width: int) -> Tensor:
-    """A 3x3 grid of whole cells, row-major (9, 2) float32 (y, x): cells 5, 10, 15 of 20."""
-    steps = torch.arange(1, NUM_CONTROL_POINTS_A_SIDE + 1)
+def control_points(height: int, width: int, device: torch.device | None = None) -> Tensor:
+    """A 3x3 grid of whole cells, row-major (9, 2) float32 (y, x): cells 5, 10, 15 of 20. Made on the device."""
+    steps = torch.arange(1, NUM_CONTROL_POINTS_A_SIDE + 1, device=device)
     parts = NUM_CONTROL_POINTS_A_SIDE + 1
     return torch.cartesian_prod(steps * height // parts, steps * width // parts).float()
 
