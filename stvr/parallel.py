@@ -12,7 +12,6 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.nn import functional as F
 
 
 @contextmanager
@@ -64,21 +63,16 @@ def mean(values: Tensor) -> Tensor:
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """The rows (N, ...) of all processes in the order of their ranks; N may differ.
+    """The rows (N, ...) of all processes in the order of their ranks; N is the same in all.
 
     The gradient flows to this process's own rows, times the number of processes: averaged over them, as
     DistributedDataParallel does, it is the gradient of a loss that every process computes over all rows.
     """
     if not together():
         return rows
-    counts = [torch.zeros(1, dtype=torch.long, device=rows.device) for _ in range(world_size())]
-    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
-    most = max(int(count) for count in counts)
-    plain = rows.detach().to(torch.uint8) if rows.dtype == torch.bool else rows.detach()
-    padded = F.pad(plain, (0, 0) * (rows.ndim - 1) + (0, most - len(rows))).contiguous()
-    received = [torch.empty_like(padded) for _ in counts]
-    dist.all_gather(received, padded)
-    parts = [part[: int(count)].to(rows.dtype) for part, count in zip(received, counts, strict=True)]
+    own = rows.detach().contiguous()
+    parts = [torch.empty_like(own) for _ in range(world_size())]
+    dist.all_gather(parts, own)
     if rows.requires_grad:
         parts[rank()] = rows * world_size() - rows.detach() * (world_size() - 1)
     return torch.cat(parts)

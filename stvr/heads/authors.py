@@ -12,10 +12,10 @@ from stvr.backbones import I3D
 from stvr.backbones.weights.load import digest, load_state
 from stvr.backbones.weights.load import from_tensorflow as backbone_from_tensorflow
 from stvr.heads.assembly import MatchingOptions, build_matching
+from stvr.heads.boxes import in_pixels
 from stvr.heads.candidates import MAX_DETECTIONS, MatchingOutputs
 from stvr.heads.layouts import conv, dense, depthwise, flat, plain, xyxy
 from stvr.heads.matching import MatchingHead
-from stvr.heads.targets import in_pixels
 from stvr.kernels import spline_flow
 from stvr.propagation import Recurrent
 from stvr.propagation.aligners import SplineAligner, control_points

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import clip_boxes_to_image, nms
+from torchvision.ops import clip_boxes_to_image
 
-from stvr.heads.boxes import decode, has_area
+from stvr.heads.boxes import at, decode, has_area, in_pixels
 from stvr.heads.proposals import ProposalOutputs
-from stvr.heads.targets import in_pixels
+from stvr.heads.suppression import suppress
 from stvr.structures import Detections
 
 MAX_PER_CLASS, MAX_DETECTIONS = 15, 30
@@ -96,20 +97,40 @@ class MatchingOutputs:
     sampler: str = "random"
 
 
-def detect_clip(outputs: MatchingOutputs, clip: int, nms_iou: float) -> Detections:
+class Found(NamedTuple):
+    """Detections of N clips, D a clip, best first: boxes (N, D, 4) in [0, 1], scores and labels (N, D).
+
+    Of each clip the first `how_many` (N,) are real.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    how_many: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Found]) -> Found:
+        """The clips of one after those of the other."""
+        return cls(*(torch.cat(each) for each in zip(*parts, strict=True)))
+
+    def by_clip(self) -> list[Detections]:
+        """Waits for the device: nobody knows before how many there are."""
+        return [Detections(boxes[:count], scores[:count], labels[:count]) for boxes, scores, labels, count in zip(
+            self.boxes, self.scores, self.labels, self.how_many.tolist(), strict=True)]  # fmt: skip
+
+
+def detect(outputs: MatchingOutputs, nms_iou: float) -> Found:
     """NMS a class on unclipped boxes, the classes joined, sorted, clipped, boxes without area dropped."""
-    real = outputs.candidates.mask[clip]
-    regions, height_width = outputs.candidates.boxes[clip, real], outputs.candidates.image_size
-    scores = outputs.logits[clip, real].softmax(-1)
-    found = []
-    for column, label in enumerate(outputs.labels, 1):
-        boxes = decode(outputs.codes[clip, real, column - 1], regions)
-        kept = nms(boxes, scores[:, column], nms_iou)[:MAX_PER_CLASS]
-        kept = kept[scores[kept, column] > 0]
-        found.append((boxes[kept], scores[kept, column], torch.full_like(kept, label)))
-    boxes, joined, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
-    order = joined.argsort(descending=True, stable=True)
-    boxes = clip_boxes_to_image(boxes[order], height_width)
-    keep = has_area(boxes).nonzero()[:MAX_DETECTIONS, 0]
-    scale = in_pixels(height_width, boxes)
-    return Detections(boxes[keep] / scale, joined[order][keep], labels[order][keep])
+    candidates, num_labels = outputs.candidates, len(outputs.labels)
+    scores = outputs.logits.softmax(-1)[..., 1:].transpose(1, 2).flatten(0, 1)  # (N * L, K)
+    boxes = decode(outputs.codes, candidates.boxes[:, :, None]).transpose(1, 2).flatten(0, 1)  # (N * L, K, 4)
+    real = candidates.mask[:, None].expand(-1, num_labels, -1).flatten(0, 1)
+    index, found = suppress(boxes, scores, nms_iou, MAX_PER_CLASS, real)
+    clipped = clip_boxes_to_image(at(boxes, index), candidates.image_size)
+    scores = scores.gather(1, index)
+    found = found & (scores > 0) & has_area(clipped)
+    boxes, scores, found = (each.unflatten(0, (-1, num_labels)).flatten(1, 2) for each in (clipped, scores, found))
+    labels = torch.cat([torch.full_like(index[::num_labels], label) for label in outputs.labels], 1)
+    order = scores.where(found, -torch.inf).argsort(descending=True, stable=True)[:, :MAX_DETECTIONS]
+    boxes = at(boxes, order) / in_pixels(candidates.image_size, boxes)
+    return Found(boxes, scores.gather(1, order), labels.gather(1, order), found.sum(1))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stvr.structures import LABEL_DIFFERENT, LABEL_SAME
+
 TEMPERATURE = 0.1  # Khosla et al., Supervised Contrastive Learning, 2020
 
 
@@ -26,12 +28,14 @@ class Embedding(nn.Module):
         return self.project(pooled).unflatten(0, regions.shape[:-3])
 
 
-def contrastive_loss(queries: Tensor, asked: Tensor, regions: Tensor, owner: Tensor, same: Tensor) -> Tensor:
+def contrastive_loss(queries: Tensor, asked: Tensor, regions: Tensor, owner: Tensor, labels: Tensor) -> Tensor:
     """Queries draw near to what shows their label and away from all else whose label is known (supervised contrast).
 
     queries (B, D) and regions (R, D) of unit length; asked (B,): the label of each query. Region r lies in the
-    reference of query owner[r]; same[r]: it shows that query's label. One that does not is known only to its owner.
+    reference of query owner[r]; labels[r]: LABEL_SAME where it shows that query's label, LABEL_DIFFERENT where it shows
+    another one: that one is known only to its owner. Any other label leaves the region out.
     """
+    same, seen = labels == LABEL_SAME, (labels == LABEL_SAME) | (labels == LABEL_DIFFERENT)
     batch = len(queries)
     candidates = torch.cat([queries, regions])  # (B + R, D)
     similarity = queries @ candidates.T / TEMPERATURE
@@ -39,9 +43,9 @@ def contrastive_loss(queries: Tensor, asked: Tensor, regions: Tensor, owner: Ten
     own = torch.arange(batch, device=queries.device)[:, None] == owner[None]
     others = asked[:, None] == asked[None]
     positive = torch.cat([others.fill_diagonal_(False), alike & same], 1)
-    known = torch.cat([~torch.eye(batch, dtype=torch.bool, device=queries.device), own | same], 1)
-    log_share = similarity - similarity.masked_fill(~known, float("-inf")).logsumexp(1, keepdim=True)
+    known = torch.cat([~torch.eye(batch, dtype=torch.bool, device=queries.device), (own & seen) | same], 1)
+    lowest = torch.finfo(similarity.dtype).min  # not infinity: a query may know of nothing
+    log_share = similarity - similarity.masked_fill(~known, lowest).logsumexp(1, keepdim=True)
     count = positive.sum(1)
-    if not count.any():
-        return similarity.sum() * 0.0
-    return -((log_share * positive).sum(1)[count > 0] / count[count > 0]).mean()
+    terms = log_share.where(positive, 0).sum(1) / count.clamp_min(1)
+    return -terms.sum() / (count > 0).sum().clamp_min(1)

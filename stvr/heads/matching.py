@@ -15,26 +15,25 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from stvr import parallel
 from stvr.heads.attention import Attention, fuse
-from stvr.heads.boxes import assign, generators, has_area, sample
-from stvr.heads.candidates import Candidates, MatchingLook, MatchingOutputs, detect_clip
+from stvr.heads.boxes import has_area, in_pixels
+from stvr.heads.candidates import Candidates, Found, MatchingLook, MatchingOutputs, detect
 from stvr.heads.deep_match import Asked, DeepMatch
-from stvr.heads.embedding import Embedding, contrastive_loss
+from stvr.heads.embedding import Embedding
 from stvr.heads.given import given_boxes
 from stvr.heads.head import Localizer
 from stvr.heads.proposals import ProposalNetwork, ProposalOutputs
+from stvr.heads.region_losses import region_losses, sample_regions
 from stvr.heads.regions import crop_regions
 from stvr.heads.tail import Tail
-from stvr.heads.targets import POSITIVE_FROM, assign_regions, columns, in_pixels, pixel_truth
+from stvr.heads.targets import pixel_truth
 from stvr.heads.where import Sources, Where
 from stvr.propagation import Propagation
 from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Batch, Detections, Features, Query, map_of
 
 CLASSES = {"three": (LABEL_DIFFERENT, LABEL_SAME), "binary": (LABEL_SAME,)}  # beside background, the last one is "same"
-SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE = 16, 0.25
+SAMPLE_SIZE = 16
 LIKENESS_SCALE = 10.0  # of a cosine, before training
-EMBEDDING_WEIGHT = 0.5
 OWN_PROPOSALS = Sources((), ("rpn",))
 NMS_IOU = 0.6
 CLIPS_AT_ONCE = 30  # of a look that go through the second stage together; bounds memory
@@ -115,13 +114,15 @@ class MatchingHead(Localizer):
             boxes, mask = torch.cat([boxes, windows], 1), torch.cat([mask, has_area(windows)], 1)
         if self.training:
             truth = pixel_truth(batch, self.image_size(maps))
-            boxes, mask = self.sample_regions(boxes, mask, truth, sampler, batch.seeds)
+            if self.add_truth:
+                boxes, mask = torch.cat([truth.boxes, boxes], 1), torch.cat([truth.real, mask], 1)
+            boxes, mask = sample_regions(boxes, mask, truth, self.sample_size, sampler, batch.seeds)
         candidates = self.candidates(maps, proposals.summary, boxes, mask, None if deep is None else deep.flatten(0, 1))
         return replace(self.match(candidates, query, batch.query_mask), proposals=proposals, sampler=sampler)
 
     def answers(self, outputs: MatchingOutputs) -> list[Detections]:
         """One Detections a clip, at most 30 boxes: class 1 is another action, class 2 the query's."""
-        return [detect_clip(outputs, clip, self.nms_iou) for clip in range(len(outputs.logits))]
+        return detect(outputs, self.nms_iou).by_clip()
 
     def pool(self, features: Features, boxes: Tensor) -> Any:
         maps = {endpoint: each[None] for endpoint, each in features.maps.items()}
@@ -150,8 +151,12 @@ class MatchingHead(Localizer):
         return every, has_area(every)
 
     def ask(self, look: MatchingLook, query: Query) -> list[Detections]:
-        return [clip for outputs in self.second_stage(self.candidates_of(look, query), query)
-                for clip in self.answers(outputs)]  # fmt: skip
+        return self.find(look, query).by_clip()
+
+    def find(self, look: MatchingLook, query: Query) -> Found:
+        """What `ask` answers, while it is still on the device."""
+        stages = self.second_stage(self.candidates_of(look, query), query)
+        return Found.joined([detect(outputs, self.nms_iou) for outputs in stages])
 
     def candidates_of(self, look: MatchingLook, query: Query | None) -> Candidates:
         """Those of the look, and, where they depend on it, those that look like the query."""
@@ -232,7 +237,8 @@ class MatchingHead(Localizer):
         if self.deep_match is not None and candidates.deep is not None and asked_with.deep is not None:
             found = candidates.deep.reshape(len(query), -1, candidates.deep.shape[-1])
             likeness = likeness.reshape(len(query), -1) + self.deep_match(found, asked_with.deep, weights)
-        logits = logits + likeness.reshape(-1, 1) * logits.new_tensor([0.0, -0.5, 0.5][-logits.shape[1] :])
+        half = likeness.reshape(-1, 1) / 2
+        logits = logits + F.pad(torch.cat([-half, half], 1), (logits.shape[1] - 2, 0))
         return MatchingOutputs(candidates, self.labels, codes.reshape(*shape, -1, 4), logits.reshape(*shape, -1),
                                weights.reshape(*shape, -1), asked)
 
@@ -255,46 +261,12 @@ class MatchingHead(Localizer):
         """(height, width) in pixels of the image behind maps (..., H, W, C)."""
         return maps.shape[-3] * self.proposals.stride, maps.shape[-2] * self.proposals.stride
 
-    def sample_regions(
-        self, boxes: Tensor, mask: Tensor, truth: list[tuple[Tensor, Tensor]], sampler: str, seeds: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """At most `sample_size` of the proposals of each clip, a quarter of them on a true box."""
-        random = generators(seeds, len(boxes), purpose=1)
-        sampled = boxes.new_zeros(len(boxes), self.sample_size, 4)
-        for clip, (true_boxes, _) in enumerate(truth):
-            candidates = boxes[clip, mask[clip]]
-            if self.add_truth:
-                candidates = torch.cat([true_boxes, candidates])
-            state, _ = assign(candidates, true_boxes, POSITIVE_FROM, POSITIVE_FROM, force=False)
-            chosen = candidates[sample(state, self.sample_size, SAMPLE_POSITIVE_SHARE, sampler, random[clip])]
-            sampled[clip, : len(chosen)] = chosen
-        return sampled, has_area(sampled)
-
     def losses(self, outputs: MatchingOutputs, batch: Batch) -> dict[str, Tensor]:
-        """rpn_box, rpn_objectness, box, class: weighted as the program reports them."""
-        truth = pixel_truth(batch, outputs.candidates.image_size)
-        valid = batch.reference_mask.flatten()
-        every = [boxes for boxes, _ in truth]
+        """rpn_box, rpn_objectness, box, class: weighted as the program reports them; and embedding."""
+        truth, valid = pixel_truth(batch, outputs.candidates.image_size), batch.reference_mask.flatten()
         assert outputs.proposals is not None  # forward() leaves them
-        losses = self.proposals.losses(outputs.proposals, every, valid, outputs.sampler, batch.seeds)
-        found, wanted = assign_regions(outputs.candidates.boxes, outputs.candidates.mask, truth)
-        classes = columns(found, outputs.labels)
-        clips = valid.nonzero()[:, 0]
-        count = outputs.candidates.mask.sum(1).clamp_min(1) * len(valid)  # padded clips are counted, as in the program
-        entropy = F.cross_entropy(outputs.logits.flatten(0, 1), classes.flatten(), ignore_index=-1, reduction="none")
-        matched = outputs.codes.gather(2, (classes - 1).clamp_min(0)[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
-        distance = F.huber_loss(matched, wanted, reduction="none").sum(-1) * (classes > 0)  # of the matched class alone
-        losses["box"] = 2.0 * (distance.sum(1) / count)[clips].sum()
-        losses["class"] = (entropy.view_as(classes).sum(1) / count)[clips].sum()
-        if outputs.candidates.embeddings is not None and outputs.query_embeddings is not None:
-            seen = (found > 0) & valid[:, None]
-            owner = torch.arange(len(batch.asked), device=seen.device).repeat_interleave(batch.reference_mask.shape[1])
-            owner = owner + parallel.rank() * len(batch.asked)
-            losses["embedding"] = EMBEDDING_WEIGHT * contrastive_loss(*map(parallel.gather_rows, (
-                outputs.query_embeddings, batch.asked, outputs.candidates.embeddings[seen],
-                owner[:, None].expand_as(seen)[seen], found[seen] == LABEL_SAME,
-            )))  # fmt: skip
-        return losses
+        first_stage = self.proposals.losses(outputs.proposals, truth, valid, outputs.sampler, batch.seeds)
+        return {**first_stage, **region_losses(outputs, batch, truth)}
 
 
 def everywhere(asked: Asked) -> Tensor:

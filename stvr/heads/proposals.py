@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import clip_boxes_to_image, nms
+from torchvision.ops import clip_boxes_to_image
 
 from stvr import parallel
-from stvr.heads.boxes import IGNORED, POSITIVE, assign, decode, encode, generators, has_area, sample
+from stvr.heads.boxes import POSITIVE, assign, at, decode, encode, has_area, in_front
+from stvr.heads.sampling import order_of, sample
+from stvr.heads.suppression import suppress
+from stvr.heads.targets import Truth
 
 ANCHOR_BASE = 0.8  # of the image: 256 of 320 pixels
 ANCHOR_SCALES = (0.25, 0.5, 1.0, 2.0)
@@ -70,11 +74,10 @@ class ProposalNetwork(nn.Module):
         hidden = self.context(F.relu6(self.features(maps.permute(0, 3, 1, 2))))
         codes = self.box(hidden).permute(0, 2, 3, 1).reshape(num_clips, -1, 4)  # (N, A, 4), cells row-major
         logits = self.objectness(hidden).permute(0, 2, 3, 1).reshape(num_clips, -1, 2)
-        anchors = build_anchors(height, width, self.stride).to(maps.device)
+        anchors, inside = anchors_on(height, width, self.stride, maps.device)
         window = (height * self.stride, width * self.stride)
         if self.training:  # anchors that cross the border are removed; touching is allowed
-            inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= window[1]) & (anchors[:, 3] <= window[0])
-            anchors, codes, logits = anchors[inside], codes[:, inside], logits[:, inside]
+            anchors, codes, logits = anchors[inside], codes.index_select(1, inside), logits.index_select(1, inside)
         else:
             anchors = clip_boxes_to_image(anchors, window)
         boxes, scores, mask = self.propose(codes.detach().float(), logits.detach().float(), anchors, window)
@@ -85,42 +88,34 @@ class ProposalNetwork(nn.Module):
         self, codes: Tensor, logits: Tensor, anchors: Tensor, window: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """NMS on unclipped boxes, then clip, then drop what has no area, then pad with zeros."""
-        num_clips = len(codes)
-        boxes = codes.new_zeros(num_clips, self.num_proposals, 4)
-        scores = codes.new_zeros(num_clips, self.num_proposals)
         decoded, objectness = decode(codes, anchors), logits.softmax(-1)[..., 1]
-        for clip in range(num_clips):
-            kept = nms(decoded[clip], objectness[clip], NMS_IOU)[: self.num_proposals]
-            clipped = clip_boxes_to_image(decoded[clip, kept], window)
-            real = has_area(clipped) & (objectness[clip, kept] > 0)
-            count = int(real.sum())
-            boxes[clip, :count], scores[clip, :count] = clipped[real], objectness[clip, kept][real]
-        return boxes, scores, has_area(boxes)
+        index, found = suppress(decoded, objectness, NMS_IOU, self.num_proposals)
+        clipped, scores = clip_boxes_to_image(at(decoded, index), window), objectness.gather(1, index)
+        real = found & has_area(clipped) & (scores > 0)
+        order = in_front(real)
+        boxes = at(clipped.where(real[..., None], 0), order)
+        return boxes, scores.where(real, 0).gather(1, order), has_area(boxes)
 
     def losses(
-        self, outputs: ProposalOutputs, truth: list[Tensor], valid: Tensor, sampler: str = "random",
+        self, outputs: ProposalOutputs, truth: Truth, valid: Tensor, sampler: str = "random",
         seeds: Tensor | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """truth: boxes (G, 4) in pixels for each clip, of any class; valid (N,) bool: padded clips are left out.
+        """truth: true boxes of any class; valid (N,) bool: padded clips are left out.
 
         seeds (B,): what each item's samples are drawn from.
         """
-        box_terms, objectness_terms = [], []
-        random = generators(seeds, len(valid), purpose=0)
-        for clip in valid.nonzero()[:, 0].tolist():
-            state, index = assign(outputs.anchors, truth[clip], self.positive_from, NEGATIVE_BELOW, force=True)
-            chosen = sample(state, SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE, sampler, random[clip]) & (state != IGNORED)
-            count = chosen.sum().clamp_min(1)
-            positive = chosen & (state == POSITIVE)
-            codes, anchors = outputs.codes[clip, positive], outputs.anchors[positive]
-            wanted = encode(truth[clip][index[positive]], anchors) if len(truth[clip]) else codes.detach()
-            box_terms.append(F.huber_loss(codes, wanted, reduction="sum") / count)
-            entropy = F.cross_entropy(outputs.logits[clip, chosen], positive[chosen].long(), reduction="sum")
-            objectness_terms.append(entropy / count)
-        return {
-            "rpn_box": 2.0 * mean_of_valid(box_terms, outputs.codes, valid),
-            "rpn_objectness": mean_of_valid(objectness_terms, outputs.logits, valid),
-        }
+        anchors = outputs.anchors
+        state, index = assign(anchors, truth.boxes, truth.real, self.positive_from, NEGATIVE_BELOW, force=True)
+        numbers = torch.arange(len(anchors), device=anchors.device).expand_as(state)
+        order = order_of(sampler, numbers, seeds, purpose=0)
+        chosen = sample(state, SAMPLE_SIZE, SAMPLE_POSITIVE_SHARE, order)  # (N, A)
+        positive = chosen & (state == POSITIVE)
+        wanted = encode(at(truth.boxes, index), anchors)
+        distance = F.huber_loss(outputs.codes, wanted, reduction="none").sum(-1)
+        entropy = F.cross_entropy(outputs.logits.mT, positive.long(), reduction="none")
+        count = chosen.sum(1).clamp_min(1)
+        terms = {"rpn_box": 2.0 * distance * positive, "rpn_objectness": entropy * chosen}
+        return {name: mean_of_valid(each.sum(1) / count, valid) for name, each in terms.items()}
 
 
 class ContextUnit(nn.Module):
@@ -149,7 +144,15 @@ def build_anchors(height: int, width: int, stride: int) -> Tensor:
     return torch.cat([centres - half, centres + half], -1).reshape(-1, 4)
 
 
-def mean_of_valid(terms: list[Tensor], like: Tensor, valid: Tensor) -> Tensor:
-    """One term a valid clip -> their mean, over the valid clips of all processes; zero without any."""
-    count = parallel.mean(valid.sum().float()).clamp_min(1e-9)
-    return torch.stack(terms).sum() / count if terms else like.sum() * 0.0
+@lru_cache(maxsize=64)
+def anchors_on(height: int, width: int, stride: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """`build_anchors` on a device, and the numbers of those that do not cross the border: made once and kept."""
+    with torch.inference_mode(False), torch.device("cpu"):
+        anchors = build_anchors(height, width, stride)
+        inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width * stride) & (anchors[:, 3] <= height * stride)
+        return anchors.to(device), inside.nonzero()[:, 0].to(device)
+
+
+def mean_of_valid(terms: Tensor, valid: Tensor) -> Tensor:
+    """A term a clip (N,) -> the mean of the valid ones (N,), over those of all processes; zero without any."""
+    return terms.where(valid, 0).sum() / parallel.mean(valid.sum().float()).clamp_min(1e-9)

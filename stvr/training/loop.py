@@ -92,7 +92,24 @@ def run_loop(
 def train_step(
     trainee: nn.Module, optimizer: torch.optim.Optimizer, batch: Any, options: LoopOptions, step: int, device: str
 ) -> dict[str, float]:
-    """One step; every draw it makes depends on (seed, step) and its items alone. ValueError when it is not finite."""
+    """`take_step`, and its figures. ValueError when they are not finite."""
+    taken = take_step(trainee, optimizer, batch, options, step, device)
+    values = parallel.mean(torch.stack([value.float() for value in taken.values()])).tolist()  # waits for the device
+    figures = dict(zip(taken, values, strict=True))
+    broken = [f"{name} {value}" for name, value in figures.items() if not math.isfinite(value)]
+    if broken:
+        raise ValueError(f"step {step} is no longer finite: {', '.join(broken)}. Begin anew with a smaller --lr than "
+                         f"{options.lr} and another --out; what was saved before is whole.")
+    return {**figures, "lr": learning_rate(options, step)}
+
+
+def take_step(
+    trainee: nn.Module, optimizer: torch.optim.Optimizer, batch: Any, options: LoopOptions, step: int, device: str
+) -> dict[str, Tensor]:
+    """One step; every draw it makes depends on (seed, step) and its items alone. Its figures stay on the device.
+
+    Nothing here waits for the device, so that the host is always ahead of it.
+    """
     torch.manual_seed(options.seed * 1_000_003 + step)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(options, step) * group.get("lr_share", 1.0)
@@ -102,15 +119,8 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     total.backward()
     norm = torch.nn.utils.clip_grad_norm_(trainee.parameters(), options.clip_norm)
-    logged = {"total": total.detach(), **{name: loss.detach() for name, loss in losses.items()}, "gradient_norm": norm}
-    values = parallel.mean(torch.stack([value.float() for value in logged.values()])).tolist()
-    figures = dict(zip(logged, values, strict=True))
-    broken = [f"{name} {value}" for name, value in figures.items() if not math.isfinite(value)]
-    if broken:
-        raise ValueError(f"step {step} is no longer finite: {', '.join(broken)}. Begin anew with a smaller --lr than "
-                         f"{options.lr} and another --out; what was saved before is whole.")
     optimizer.step()
-    return {**figures, "lr": learning_rate(options, step)}
+    return {"total": total.detach(), **{name: loss.detach() for name, loss in losses.items()}, "gradient_norm": norm}
 
 
 def learning_rate(options: LoopOptions, step: int) -> float:

@@ -1,4 +1,4 @@
-"""Box coding, assigning and sampling, held to values of the TensorFlow Object Detection API that the authors used."""
+"""Box coding and assigning, held to values of the TensorFlow Object Detection API that the authors used."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from stvr.heads.boxes import IGNORED, NEGATIVE, POSITIVE, assign, decode, encode, has_area, sample
-from stvr.heads.targets import assign_regions
+from stvr.heads.boxes import IGNORED, NEGATIVE, POSITIVE, assign, decode, encode, has_area, in_front, in_pixels
+from stvr.heads.targets import Truth, assign_regions
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
@@ -22,6 +22,11 @@ def theirs(shared):
 
 def boxes_of(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values[..., YX])
+
+
+def assigned(candidates: torch.Tensor, truth: torch.Tensor, *rule) -> tuple[torch.Tensor, torch.Tensor]:
+    """To true boxes (G, 4) of which none is padding."""
+    return assign(candidates, truth, torch.ones(len(truth), dtype=torch.bool), *rule)
 
 
 def test_codes_are_theirs(theirs):
@@ -49,7 +54,7 @@ def states_of(match: np.ndarray) -> torch.Tensor:
 
 def test_anchors_are_assigned_as_theirs(theirs):
     anchors, truth = boxes_of(theirs["anchors"][theirs["anchors_pruned_index"]]), boxes_of(theirs["gt"])
-    state, index = assign(anchors, truth, 0.7, 0.3, force=True)
+    state, index = assigned(anchors, truth, 0.7, 0.3, True)
     match = theirs["rpn_assign_gt_match"]
     torch.testing.assert_close(state, states_of(match))
     positive = match >= 0
@@ -64,7 +69,7 @@ def test_anchors_are_assigned_as_theirs(theirs):
 
 def test_proposals_are_assigned_as_theirs(theirs):
     proposals, truth = boxes_of(theirs["proposals"]), boxes_of(theirs["gt"])
-    state, index = assign(proposals, truth, 0.5, 0.5, force=False)
+    state, index = assigned(proposals, truth, 0.5, 0.5, False)
     match = theirs["det_assign_gt_match"]
     torch.testing.assert_close(state, states_of(match))
     np.testing.assert_array_equal(index[torch.from_numpy(match >= 0)], match[match >= 0])
@@ -78,10 +83,9 @@ def test_proposals_are_assigned_as_theirs(theirs):
 def test_proposals_get_the_classes_and_codes_that_theirs_get(theirs, kind):
     """Their first true box shows another action; no proposal lies on any of the rest."""
     proposals = boxes_of(theirs["proposals"])[None]
-    truth, labels = boxes_of(theirs["gt"]), torch.tensor([1, 2, 2, 2])
-    real = len(truth) if kind == "gt" else 0
+    truth, labels = boxes_of(theirs["gt"]), torch.tensor([[1, 2, 2, 2]])
     real_ones = torch.ones(1, 64, dtype=torch.bool)
-    classes, wanted = assign_regions(proposals, real_ones, [(truth[:real], labels[:real])])
+    classes, wanted = assign_regions(proposals, real_ones, Truth(truth[None], labels * (kind == "gt")))
     np.testing.assert_array_equal(F.one_hot(classes[0], 3), theirs[f"det_assign_{kind}_cls"])
     torch.testing.assert_close(wanted[0], boxes_of(theirs[f"det_assign_{kind}_reg"]), atol=1e-4, rtol=0)
     np.testing.assert_array_equal(classes[0] > 0, theirs[f"det_assign_{kind}_regw"])
@@ -90,7 +94,8 @@ def test_proposals_get_the_classes_and_codes_that_theirs_get(theirs, kind):
 @pytest.mark.parametrize(("stage", "thresholds", "force"), [("rpn", (0.7, 0.3), True), ("det", (0.5, 0.5), False)])
 def test_without_a_true_box_all_is_background(theirs, stage, thresholds, force):
     candidates = boxes_of(theirs["anchors"][theirs["anchors_pruned_index"]] if stage == "rpn" else theirs["proposals"])
-    state, _ = assign(candidates, torch.zeros(0, 4), *thresholds, force)
+    padding = torch.zeros(2, 4), torch.zeros(2, dtype=torch.bool)
+    state, _ = assign(candidates, *padding, *thresholds, force)
     torch.testing.assert_close(state, states_of(theirs[f"{stage}_assign_empty_match"]))
     np.testing.assert_array_equal((state != IGNORED).float(), theirs[f"{stage}_assign_empty_clsw"])
     np.testing.assert_array_equal((state == POSITIVE).float(), theirs[f"{stage}_assign_empty_regw"])
@@ -99,36 +104,39 @@ def test_without_a_true_box_all_is_background(theirs, stage, thresholds, force):
 def test_a_true_box_takes_its_best_anchor_and_of_two_the_first():
     anchors = torch.tensor([[0.0, 0, 10, 10], [50.0, 50, 60, 60], [200.0, 200, 210, 210]])
     truth = torch.tensor([[0.0, 0, 10, 30], [0.0, 0, 10, 40], [55.0, 55, 65, 65]])  # IoU 1/3, 1/4 and 25/175
-    state, index = assign(anchors, truth, 0.7, 0.3, force=True)
+    state, index = assigned(anchors, truth, 0.7, 0.3, True)
     assert state.tolist() == [POSITIVE, POSITIVE, NEGATIVE]
     assert index.tolist()[:2] == [0, 2]
-    assert assign(anchors, truth, 0.7, 0.3, force=False)[0].tolist() == [IGNORED, NEGATIVE, NEGATIVE]
+    assert assigned(anchors, truth, 0.7, 0.3, False)[0].tolist() == [IGNORED, NEGATIVE, NEGATIVE]
 
 
-@pytest.mark.parametrize("method", ["random", "first"])
-@pytest.mark.parametrize("case", range(6))
-def test_a_sample_is_balanced_as_theirs(theirs, method, case):
-    """Counted with the API's balanced sampler, which never tops up with positives: 10 of 16 give 4 and 6."""
-    share, *counts = theirs["sampler_cases(frac,batch,pos,neg,ign->pos,neg)"][case].tolist()
-    size, positives, negatives, ignored, *wanted = map(int, counts)
-    state = torch.tensor([POSITIVE] * positives + [NEGATIVE] * negatives + [IGNORED] * ignored)
-    state = state[torch.randperm(len(state), generator=torch.Generator().manual_seed(0))]
-    taken = state[sample(state, size, share, method)]
-    assert [(taken == kind).sum() for kind in (POSITIVE, NEGATIVE, IGNORED)] == [*wanted, 0]
-
-
-def test_the_first_of_each_kind_are_kept():
-    state = torch.tensor([NEGATIVE, POSITIVE, IGNORED, POSITIVE, NEGATIVE, NEGATIVE])
-    assert sample(state, 3, 0.4, "first").tolist() == [True, True, False, False, True, False]
-
-
-def test_a_random_sample_is_even():
-    torch.manual_seed(0)
-    state = torch.zeros(20, dtype=torch.long)
-    counts = sum(sample(state, 5, 0.25).long() for _ in range(2000))
-    assert (counts - 500).abs().max() < 5 * (2000 * 0.25 * 0.75) ** 0.5  # five standard deviations
+def test_padding_between_the_true_boxes_of_other_clips_changes_nothing():
+    """Three clips at once, of two, no and one true box, against each by itself."""
+    draw = torch.Generator().manual_seed(0)
+    low, size = torch.rand(2, 200, 2, generator=draw).mul(200).unbind(0)
+    anchors = torch.cat([low, low + size], 1)
+    truth = anchors[torch.randint(200, (3, 4), generator=draw)] + 3
+    real = torch.tensor([[False, True, False, True], [False] * 4, [False, False, True, False]])
+    for force in (False, True):
+        states, index = assign(anchors, truth, real, 0.7, 0.3, force)
+        for clip in (0, 2):
+            alone, place = assigned(anchors, truth[clip, real[clip]], 0.7, 0.3, force)
+            assert states[clip].tolist() == alone.tolist()
+            positive = alone == POSITIVE
+            assert positive.any()
+            wanted = truth[clip, real[clip]][place[positive]]
+            assert truth[clip, index[clip, positive]].tolist() == wanted.tolist()
+        assert (states[1] == NEGATIVE).all()
 
 
 def test_a_box_has_an_area_or_not():
     boxes = torch.tensor([[0.0, 0, 1, 1], [3.0, 3, 3, 9], [0.0, 0, 0, 0]])
     assert has_area(boxes).tolist() == [True, False, False]
+
+
+def test_pixels_of_a_picture_that_is_wider_than_high():
+    assert in_pixels((2, 3), torch.zeros(1)).tolist() == [3, 2, 3, 2]
+
+
+def test_what_is_wanted_comes_first_and_stays_in_order():
+    assert in_front(torch.tensor([[False, True, False, True]])).tolist() == [[1, 3, 0, 2]]

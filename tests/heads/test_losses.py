@@ -11,6 +11,7 @@ from tiny import build_small
 
 from stvr.heads import targets
 from stvr.heads.boxes import decode
+from stvr.heads.targets import Truth
 from stvr.tasks.pairs.dataset import Item, collate
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
@@ -62,7 +63,7 @@ def test_the_distance_of_an_anchors_codes_is_theirs(theirs, head, case):
     truth = decode(codes_of(theirs, "l1_target", case), REGION)
     outputs = replace(head.proposals(torch.rand(1, 20, 20, 8)), anchors=REGION, logits=torch.zeros(1, 1, 2),
                       codes=codes_of(theirs, "l1_pred", case)[None, None])  # fmt: skip
-    losses = head.proposals.losses(outputs, [truth], torch.tensor([True]), "first")
+    losses = head.proposals.losses(outputs, Truth(truth[None], torch.ones(1, 1)), torch.tensor([True]), "first")
     assert losses["rpn_box"].item() / 2 == pytest.approx(theirs["l1"][0, case], abs=1e-4)
 
 

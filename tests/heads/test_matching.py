@@ -74,6 +74,23 @@ def test_an_answer_does_not_depend_on_its_neighbours_in_the_batch(head):
 
 
 @torch.no_grad()
+def test_what_an_item_trains_on_does_not_depend_on_its_neighbours(head):
+    """The regions that are drawn for it, though a neighbour has more clips and more true boxes."""
+    other = item(head, 1, num_clips=5)
+    crowd = replace(other, boxes=other.boxes.repeat(1, 3, 1) * torch.tensor([[0.5], [0.8], [1.0]]),
+                    labels=other.labels.repeat(1, 3))  # fmt: skip
+    alone = replace(collate([item(head, 0)]), seeds=torch.tensor([5]))
+    together = replace(collate([crowd, item(head, 0)]), seeds=torch.tensor([6, 5]))
+    head.train()
+    try:
+        one, both = (head(batch).candidates for batch in (alone, together))
+    finally:
+        head.eval()
+    assert one.mask.sum() > 6
+    torch.testing.assert_close(both.boxes[5:8], one.boxes, atol=1e-2, rtol=0)  # pixels
+
+
+@torch.no_grad()
 def test_a_streamed_reference_gives_the_same_answer(head):
     batch = collate([item(head, 0, num_clips=5)])
     query = Query((), head.pool(first_of(batch.queries), batch.query_boxes[0]))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from stvr.heads.proposals import ProposalNetwork, build_anchors
+from stvr.heads.targets import Truth
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
@@ -94,10 +95,11 @@ def test_boxes_outside_the_picture_are_no_proposals(theirs, network):
 
 def test_padded_clips_do_not_change_the_losses(network):
     torch.manual_seed(0)
-    maps, truth = torch.rand(2, 10, 10, 4), [torch.tensor([[20.0, 20, 90, 90]]), torch.zeros(0, 4)]
+    maps = torch.rand(2, 10, 10, 4)
+    truth = Truth(torch.tensor([[[20.0, 20, 90, 90]], [[0.0] * 4]]), torch.tensor([[2], [0]]))
     network.train()
     both, alone = network(maps), network(maps[:1])
     masked = network.losses(both, truth, torch.tensor([True, False]), "first")
-    single = network.losses(alone, truth[:1], torch.tensor([True]), "first")
+    single = network.losses(alone, Truth(*(each[:1] for each in truth)), torch.tensor([True]), "first")
     for name in single:
         torch.testing.assert_close(masked[name], single[name])
