@@ -1,0 +1,125 @@
+"""A training step of the matching head, all clips at once, against the same clip by clip, as it was.
+
+Run: python benchmarks/bench_step.py [--preset small] [--rounds 7] [--threads 1] [--out FILE.md]. One process, in turn:
+the losses of the proposal network with their gradient, the proposals, the detections, and a whole step; features are
+random. Seconds are of the processor. The losses of both are compared first, with samples taken in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from plain_step import clip_by_clip
+
+from stvr.heads import build_head
+from stvr.heads.matching import MatchingHead
+from stvr.heads.targets import pixel_truth
+from stvr.jobs.train import HeadLosses, TrainOptions, train_options
+from stvr.machine import processor
+from stvr.specs import ClipSpec, FeatureSpec, MapSpec
+from stvr.structures import Batch
+from stvr.training.loop import build_optimizer, train_step
+
+SIDES = {"small": (10, 12, 4), "paper": (20, 8, 6)}  # cells a side of a map, items, clips of each
+CHANNELS, QUERY_CLIPS, TRUE_BOXES = 1024, 3, 3
+WAYS = {"clip by clip": clip_by_clip, "all at once": nullcontext}
+
+
+def made_batch(side: int, items: int, clips: int) -> Batch:
+    def maps(count: int) -> dict[str, torch.Tensor]:
+        return {"Mixed_4c": torch.randn(items, count, side, side, CHANNELS).relu()}
+
+    low = torch.rand(items, clips, TRUE_BOXES, 2) / 2
+    return Batch(
+        references=maps(clips), reference_mask=torch.ones(items, clips, dtype=torch.bool), queries=maps(QUERY_CLIPS),
+        query_boxes=torch.tensor([0.2, 0.1, 0.6, 0.9]).repeat(items, QUERY_CLIPS, 1),
+        query_mask=torch.ones(items, QUERY_CLIPS, dtype=torch.bool),
+        target_boxes=torch.cat([low, low + 0.1 + 0.4 * torch.rand_like(low)], -1),
+        target_labels=torch.randint(0, 3, (items, clips, TRUE_BOXES)), asked=torch.arange(items) % 4,
+        seeds=torch.arange(items),
+    )  # fmt: skip
+
+
+def race(run: Callable[[], object], rounds: int) -> dict[str, float]:
+    """Median seconds of the processor; the first round warms up."""
+    spent: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(rounds + 1):
+        for way, inside in WAYS.items():
+            with inside():
+                begun = time.process_time()
+                run()
+                spent[way] += [time.process_time() - begun] if number else []
+    return {way: statistics.median(seconds) for way, seconds in spent.items()}
+
+
+def parts_of(trainee: HeadLosses, options: TrainOptions, batch: Batch, side: int) -> dict[str, Callable[[], object]]:
+    """What is timed. The first three take what the networks say as given."""
+    head = trainee.head
+    assert isinstance(head, MatchingHead)
+    optimizer, valid = build_optimizer(trainee, options), batch.reference_mask.flatten()
+    size = (16 * side, 16 * side)
+    truth, outputs = pixel_truth(batch, size), head(batch)
+    found = outputs.proposals
+    codes, logits = (each.detach().requires_grad_() for each in (found.codes, found.logits))
+    leaves = replace(found, codes=codes, logits=logits)
+
+    def proposal_losses() -> None:
+        torch.stack(list(head.proposals.losses(leaves, truth, valid, "random", batch.seeds).values())).sum().backward()
+
+    return {
+        "losses of the proposal network, and back": proposal_losses,
+        "proposals": lambda: head.proposals.propose(codes.detach(), logits.detach(), found.anchors, size),
+        "detections": lambda: head.answers(outputs),
+        "training step": lambda: train_step(trainee, optimizer, batch, options, 0, "cpu"),
+    }
+
+
+@torch.no_grad()
+def difference(trainee: HeadLosses, batch: Batch) -> float:
+    """Of the losses of both ways, the largest, relative; samples are taken in order."""
+    losses = []
+    for inside in WAYS.values():
+        with inside():
+            losses.append(trainee.head.losses(trainee.head(batch, "first"), batch))
+    plain, ours = losses
+    return max(abs(float(plain[name] / ours[name]) - 1) for name in plain)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", choices=list(SIDES), default="small")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    torch.manual_seed(0)
+    side, items, clips = SIDES[chosen.preset]
+    maps = (MapSpec("Mixed_4c", 16, 2, CHANNELS // 2),)
+    spec = FeatureSpec("i3d", "made", "00", maps, ClipSpec(image_size=16 * side))
+    options, batch = train_options(chosen.preset, flags={"lr": 1e-6}), made_batch(side, items, clips)
+    trainee = HeadLosses(build_head(options.head, spec).train())
+    apart = difference(trainee, batch)
+    lines = ["# A training step, clip by clip and all at once", "",
+             f"`python benchmarks/bench_step.py --preset {chosen.preset} --rounds {chosen.rounds} --threads "
+             f"{chosen.threads}`, torch {torch.__version__}, {processor()}: {items} items",
+             f"of {clips} clips, maps of {side} x {side} x {CHANNELS}. Median milliseconds of the processor.", "",
+             "| | clip by clip | all at once | |", "|---|---|---|---|"]  # fmt: skip
+    for name, run in parts_of(trainee, options, batch, side).items():
+        plain, ours = (1e3 * seconds for seconds in race(run, chosen.rounds).values())
+        lines.append(f"| {name} | {plain:.1f} | {ours:.1f} | {plain / ours:.2f} x |")
+    lines.append(f"\nLosses with samples taken in order differ by {apart:.1e}.")
+    print("\n".join(lines))
+    if chosen.out:
+        chosen.out.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
