@@ -6,6 +6,7 @@ In all three, hidden and memory are moved together, so that the two stay in step
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 
 import torch
@@ -58,8 +59,8 @@ class SeparableOffsets(nn.Module):
         In float32 under autocast too: bfloat16 would keep a displacement of five cells to a fiftieth of one.
         """
         rows, columns = points.long().unbind(1)
-        with torch.autocast(points.device.type, enabled=False):
-            wide = self.depthwise.dtype
+        wide, kind = self.depthwise.dtype, points.device.type
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
             sites = torch.cat([each[:, :, rows, columns].to(wide) for each in maps], 1)  # (B, C, N)
             return self.pointwise(sites.mT * self.depthwise)
 
