@@ -9,17 +9,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+UMASK = os.umask(0o022)
+os.umask(UMASK)  # asking is setting
+
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to, renamed to `path` when the block ends without an error.
 
-    IsADirectoryError when `path` is a folder.
+    It may be read by whom the user's umask allows, however the block made it. IsADirectoryError when `path` is a
+    folder.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, but a file is to be written there. Give another name.")
     partial = path.with_name(f"{path.name}.partial")
     yield partial
+    if partial.is_file():
+        partial.chmod(0o666 & ~UMASK)
     os.replace(partial, path)
 
 

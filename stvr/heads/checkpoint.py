@@ -84,12 +84,14 @@ def check_features(loaded: Checkpoint, store: FeatureStore) -> None:
     """ValueError where a head was trained on other features than a store holds; a warning where they are coarser."""
     name, wanted = loaded.options.name, loaded.spec.endpoints
     reads = HEADS[name].reads(loaded.options)
+    reads = replace(reads, endpoints=wanted)
+    if store.spec.backbone == loaded.spec.backbone:
+        reads.check(store.spec, name)  # in its own words where an endpoint is missing
     kept_spec = store.spec.only(wanted) if {*wanted} <= {*store.spec.endpoints} else store.spec
     different = loaded.spec.differences(kept_spec, {"flipped", "compress"} | (set() if reads.flow else {"flow"}))
     if different:
         raise ValueError(f"the head was trained on other features than the store holds: {'; '.join(different)}. "
                          "Extract again as the head wants them, or train on this store.")
-    replace(reads, endpoints=wanted).check(store.spec, name)
     if (kept := store.spec.compress) != (learned := loaded.spec.compress):
         logging.getLogger("stvr").warning(
             f"{store} keeps features as {kept}, the head was trained on {learned} ones: scores may differ a little."

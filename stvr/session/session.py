@@ -19,6 +19,7 @@ from stvr.heads import HEADS, Localizer
 from stvr.heads.checkpoint import Checkpoint, check_features, load_head, weights_beside
 from stvr.heads.nearest import NearestOptions
 from stvr.heads.ready import READY, ready_head
+from stvr.heads.where import Sources
 from stvr.session.answer import Answer
 from stvr.session.examples import query_box, query_span
 from stvr.session.looks import Gathering, KeptLooks
@@ -81,6 +82,7 @@ class Session:
         opened, usual = (FeatureStore.open(each) if isinstance(each, (str, Path)) else each
                          for each in (store, statistics))  # fmt: skip
         if head is None or (str(head) in READY and not Path(head).exists()):
+            check_proposals(proposals, proposer, opened is not None)
             options = None if proposals is None else fill(NearestOptions, {"proposals": proposals})
             trained = None if proposer is None else load_head(proposer, device)
             loaded = ready_head(None if opened is None else opened.spec, usual, device, options, trained)
@@ -229,6 +231,19 @@ class Session:
                 flow = flow_of(self.spec, self._flow_weights, self.device) if self.reads.flow else None
                 self._eyes = Eyes(backbone, self.spec, flow)
             return self._eyes
+
+
+def check_proposals(proposals: str | None, proposer: Path | str | None, has_store: bool) -> None:
+    """ValueError for what cannot come to anything, before anything is loaded."""
+    given = Sources.of(proposals).given if proposals else ()
+    if proposer is not None and "rpn" not in given:
+        raise ValueError("--proposer is the trained head of the proposals 'rpn', which are not asked for. Give "
+                         "--proposals rpn, or map+rpn, or leave --proposer out.")
+    if "rpn" in given and proposer is None:
+        raise ValueError("the proposals 'rpn' are those of a trained head. Name it with --proposer.")
+    if "boxes" in given and not has_store:
+        raise ValueError("the proposals 'boxes' are those that a detector left in a store. Run `stvr extract --boxes "
+                         "DETECTOR` on the videos, and name its --store.")
 
 
 def together(regions: Sequence[Any]) -> Any:

@@ -75,14 +75,16 @@ def link(
     A detection below `min_score` is not read. An actor is followed by IoU >= `min_iou`, as the `linker` of LINKERS does
     it; up to `max_gap` clips without a detection are filled by linear interpolation. A tubelet lasts where its score,
     after a median over three clips, is at least `cut` x its peak, or more with a `contrast` (see `cut_in_time`), and
-    for at least `min_clips` clips. Of two that tell the same story (`nms_iou`, see `suppress`) one stays.
+    for at least `min_clips` clips, or all of a shorter reference. Of two that tell the same story (`nms_iou`, see
+    `suppress`) one stays.
     The score of a tubelet is the mean of the scores of its clips, filled ones included.
     Which detection of a clip comes first does not matter.
     """
     if linker not in LINKERS:
         raise ValueError(f"{linker!r} is no linker; there are: {', '.join(LINKERS)}.")
     tracks = LINKERS[linker]([read_clip(clip, label, min_score) for clip in detections], min_iou, max_gap)
-    kept = suppress(as_tubelets(tracks, video, start, cut, contrast, max_gap, min_clips), nms_iou)
+    least = min(min_clips, len(detections))
+    kept = suppress(as_tubelets(tracks, video, start, cut, contrast, max_gap, least), nms_iou)
     return sorted((each.tubelet for each in kept), key=lambda tubelet: -tubelet.score)[:max_tubelets]
 
 

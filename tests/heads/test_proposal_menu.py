@@ -16,6 +16,7 @@ from stvr.heads.given import Proposer
 from stvr.heads.head import Localizer, Reads
 from stvr.heads.nearest import NEAREST, NearestHead, NearestOptions
 from stvr.heads.where import Sources
+from stvr.session import Session
 from stvr.store.region_boxes import write_boxes
 from stvr.structures import Features
 from stvr.tasks.pairs.dataset import collate, read_item
@@ -165,6 +166,13 @@ def test_the_command_takes_a_detectors_boxes(tmp_path, stvr):
     best, *_ = map(json.loads, (tmp_path / "tubelets.jsonl").read_text().splitlines())
     assert best["boxes"][0]["box"] == pytest.approx([LOOSE[0] * 200, LOOSE[1] * 100, LOOSE[2] * 200, LOOSE[3] * 100],
                                                     abs=0.1)
-    wrong = stvr(*words, "--proposals", "rpn")
-    assert wrong.status == 2
-    assert "proposer" in wrong.err
+    for wrong, says in ((("--proposals", "rpn"), "Name it with --proposer"),
+                        (("--proposer", tmp_path / "run"), "Give --proposals rpn")):  # fmt: skip
+        ended = stvr(*words, *wrong)
+        assert (ended.status, ended.err.count("\n")) == (2, 1)
+        assert says in ended.err
+
+
+def test_boxes_without_a_store_are_refused_before_anything_is_loaded():
+    with pytest.raises(ValueError, match="name its --store"):
+        Session.open(proposals="boxes")

@@ -92,6 +92,11 @@ def test_where_scores_span_much_the_cut_lies_higher():
     assert (even.span.start, even.span.stop) == (0, 15)
 
 
+def test_a_reference_of_one_clip_may_have_an_answer():
+    (only,) = link([detections((actor(0.5), 0.9))], "film", 0)
+    assert (only.span.start, only.span.stop) == (0, 1)
+
+
 def test_the_same_actor_found_twice_is_answered_once():
     clips = [detections((actor(0.5), 0.9), (actor(0.52), 0.6)) for _ in range(6)]
     (only,) = link(clips, "v", 0)

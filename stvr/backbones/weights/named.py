@@ -20,7 +20,7 @@ def weights_file(given: Path | str | None) -> Path | None:
     """The file that a name of the table or a path means; None for None, and for "analytic".
 
     A file or folder that has such a name, in the working directory, wins. FileNotFoundError for a name of the table
-    that has not been fetched; a path is not looked at.
+    that has not been fetched, ValueError for one whose file is damaged; a path is not looked at.
     """
     name = None if given is None else str(given)
     if name is None or name not in (ANALYTIC, *TABLE) or Path(name).exists():
@@ -29,7 +29,20 @@ def weights_file(given: Path | str | None) -> Path | None:
         return None
     if not (kept := kept_at(name)).is_file():
         raise FileNotFoundError(f"the weights {name} have not been fetched. Run `stvr weights fetch {name}`.")
+    if not is_whole(kept):
+        raise ValueError(f"the weights {name}, fetched to {kept}, are damaged. Run `stvr weights fetch {name}` again.")
     return kept
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a safetensors file is as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt"):
+            return True
+    except SafetensorError:
+        return False
 
 
 def name_of(file: Path | None) -> str:

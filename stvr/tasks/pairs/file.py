@@ -41,6 +41,8 @@ def write_pairs(path: Path, pairs: Sequence[Pair], header: Mapping[str, Any]) ->
 
 def read_pairs(path: Path) -> tuple[list[Pair], dict[str, Any]]:
     """The pairs, and the rest of the file. Raises ValueError, one line, where it is not a pairs file."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such pairs file. Write one with `stvr prepare`.")
     try:
         content = read_json(path)
     except ValueError as error:

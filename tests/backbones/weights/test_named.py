@@ -69,6 +69,13 @@ def test_a_name_that_was_not_fetched_says_how(stvr, words, tmp_path, monkeypatch
         2, f"stvr: the weights {NAME} have not been fetched. Run `stvr weights fetch {NAME}`.\n")  # fmt: skip
 
 
+def test_a_fetched_file_that_was_cut_is_called_damaged(stvr, fetched, tmp_path):
+    fetched.write_bytes(fetched.read_bytes()[:-1000])
+    result = stvr("weights", "info", NAME)
+    assert (result.status, result.err) == (2, f"stvr: the weights {NAME}, fetched to {fetched}, are damaged. Run "
+                                              f"`stvr weights fetch {NAME}` again.\n")
+
+
 def test_info_and_convert_take_a_name(stvr, fetched, cut, tmp_path):
     told = stvr("weights", "info", NAME)
     assert json.loads(told.out)["digests"] == {}  # it ends before the usual endpoints
