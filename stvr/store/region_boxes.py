@@ -43,7 +43,12 @@ def read_boxes(store: FeatureStore, span: Span) -> Tensor:
 
 
 def boxes_if_any(store: FeatureStore, span: Span) -> Tensor | None:
-    """The first four columns of `read_boxes`; None when no detector has been run on that video."""
+    """The first four columns of `read_boxes`; None when no detector has been run on that video.
+
+    Nor on any of what is only read like a store, such as the rendered world.
+    """
+    if not isinstance(store, FeatureStore):
+        return None
     content = _read(store, span.video)
     return None if content is None else torch.from_numpy(content[0][span.start : span.stop, :, :4])
 

@@ -181,7 +181,8 @@ def test_rendering_never_writes_over_a_video_that_is_read(stvr, untrained, films
     (tmp_path / "other").mkdir()
     shutil.copy(films[1], tmp_path / "other" / "x.mp4")  # the same name in another folder
     ended = stvr(*asked, tmp_path / "x.mp4", tmp_path / "other" / "x.mp4", "--out", tmp_path / "out")
-    assert ended.status == 2
+    assert ended.status == 0, ended.err
+    assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {"x_tubelets.mp4", "other_x_tubelets.mp4"}
     assert films[1].read_bytes() == (tmp_path / "x.mp4").read_bytes() == (tmp_path / "x_tubelets.mp4").read_bytes()
 
 
