@@ -9,8 +9,12 @@ from stvr.store import FeatureSpec
 __all__ = ["HEADS", "Head", "HeadEntry", "HeadOptions", "Localizer", "Reads", "build_head"]
 
 HEADS: Menu[HeadEntry] = Menu(
-    "head", "stvr.heads", {"matching": "stvr.heads.assembly:MATCHING", "nearest": "stvr.heads.nearest:NEAREST"}
-)
+    "head", "stvr.heads", {
+        "matching": "stvr.heads.assembly:MATCHING",
+        "nearest": "stvr.heads.nearest:NEAREST",
+        "region_graph": "stvr.heads.region_graph:REGION_GRAPH",
+    },
+)  # fmt: skip
 
 
 def build_head(options: HeadOptions, spec: FeatureSpec) -> Head:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import roi_align
 
 CROP_SIZE = 14
 POOL = 2
@@ -33,3 +34,15 @@ def crop_regions(maps: Tensor, boxes: Tensor) -> Tensor:
     crops = F.grid_sample(maps.permute(0, 3, 1, 2), grid.to(maps.dtype), align_corners=True)  # (N, C, K * 14, 14)
     pooled = F.max_pool2d(crops, POOL).unflatten(2, (num_boxes, REGION_SIZE))  # (N, C, K, 7, 7)
     return pooled.permute(0, 2, 3, 4, 1).reshape(len(maps), num_boxes, REGION_SIZE, REGION_SIZE, channels)
+
+
+def align_regions(maps: Tensor, boxes: Tensor) -> Tensor:
+    """maps (N, H, W, C), boxes (N, K, 4) xyxy in [0, 1] -> (N, K, C, 7, 7) by RoIAlign; zeros for one without area.
+
+    A box is as large a share of the map as of the picture, so there is no stride to get wrong.
+    """
+    height, width = maps.shape[1:3]
+    cells = boxes.float() * boxes.new_tensor([width, height, width, height]).float()
+    crops = roi_align(maps.float().permute(0, 3, 1, 2), list(cells), REGION_SIZE, aligned=True)  # (N * K, C, 7, 7)
+    areas = (cells[..., 2:] - cells[..., :2]).clamp_min(0).prod(-1)
+    return crops.unflatten(0, boxes.shape[:2]) * (areas > 0)[..., None, None, None]

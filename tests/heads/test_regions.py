@@ -8,7 +8,7 @@ import torch
 from torchvision.ops import roi_align
 
 from stvr.heads import regions
-from stvr.heads.regions import CROP_SIZE, crop_regions
+from stvr.heads.regions import CROP_SIZE, align_regions, crop_regions
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
@@ -60,3 +60,13 @@ def test_gradients_reach_the_maps():
     maps = torch.rand(1, 4, 4, 2, dtype=torch.float64, requires_grad=True)
     boxes = torch.tensor([[[0.1, 0.2, 0.7, 0.9]]], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda m: crop_regions(m, boxes), maps)
+
+
+def test_an_aligned_region_of_whole_cells_is_those_cells():
+    """Seven cells to seven bins: one sample a bin, in the middle of its cell."""
+    maps = torch.rand(2, 14, 28, 3)
+    boxes = torch.tensor([[[2 / 28, 3 / 14, 9 / 28, 10 / 14], [0.5, 0.5, 0.5, 0.9]], [[0, 0, 7 / 28, 7 / 14], [0] * 4]])
+    found = align_regions(maps, boxes)
+    torch.testing.assert_close(found[0, 0], maps[0, 3:10, 2:9].permute(2, 0, 1))
+    torch.testing.assert_close(found[1, 0], maps[1, :7, :7].permute(2, 0, 1))
+    assert bool((found[:, 1] == 0).all())  # no area
