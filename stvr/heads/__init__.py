@@ -9,7 +9,10 @@ from stvr.store import FeatureSpec
 __all__ = ["HEADS", "Head", "HeadEntry", "HeadOptions", "Localizer", "Reads", "build_head"]
 
 HEADS: Menu[HeadEntry] = Menu(
-    "head", "stvr.heads", {"matching": "stvr.heads.assembly:MATCHING", "nearest": "stvr.heads.nearest:NEAREST"}
+    "head", "stvr.heads", {
+        "matching": "stvr.heads.assembly:MATCHING", "nearest": "stvr.heads.nearest:NEAREST",
+        "progressive": "stvr.heads.progressive_assembly:PROGRESSIVE",
+    }
 )
 
 
