@@ -12,6 +12,7 @@ HEADS: Menu[HeadEntry] = Menu(
     "head", "stvr.heads", {
         "matching": "stvr.heads.assembly:MATCHING",
         "nearest": "stvr.heads.nearest:NEAREST",
+        "progressive": "stvr.heads.progressive_assembly:PROGRESSIVE",
         "region_graph": "stvr.heads.region_graph:REGION_GRAPH",
     },
 )  # fmt: skip

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from stvr.heads.given import Proposer, given_boxes
 from stvr.heads.head import HeadEntry, HeadOptions, Localizer, Reads
+from stvr.heads.late import Held, take
 from stvr.heads.similarity import running_mean
 from stvr.heads.where import Sources, Where
 from stvr.heads.windows import means_in
@@ -71,14 +72,10 @@ class NearestLook:
         return len(self.what)
 
 
-class Held(NamedTuple):
-    """The last clips of a stream, as far as the next looks need them; `given` of them are in looks already.
+class State(NamedTuple):
+    """Of a stream. proposer: the state of the head whose proposals are taken, if there is one."""
 
-    proposer: the state of the head whose proposals are taken, if there is one.
-    """
-
-    features: Features
-    given: int
+    held: Held
     proposer: Any
 
 
@@ -123,22 +120,18 @@ class NearestHead(Localizer):
         maps = self.where.standard(self.match_on)(features.maps[self.match_on])
         return {**where, "what": means_in(maps, self.where.as_seen(boxes)[:, None])[:, 0]}
 
-    def stream(self, state: Held | None, features: Features) -> tuple[Held, NearestLook]:
+    def stream(self, state: State | None, features: Features) -> tuple[State, NearestLook]:
         """Looks come REACH clips late, because only then it is known whether a clip stood still."""
-        given, proposing = (0, None) if state is None else (state.given, state.proposer)
+        held, proposing = (None, None) if state is None else state
         features, proposing = self.with_given(features, proposing)
-        if state is not None:
-            features = state.features.followed_by(features)
-        count = len(features)
-        ready = max(given, count - REACH)
-        first = max(0, ready - REACH)
-        held = Held(features.part(slice(first, None)), ready - first, proposing)
-        return held, self.see(features, given, ready)
+        ready = take(held, features, REACH)
+        return State(ready.held, proposing), self.see(ready.features, ready.start, ready.stop)
 
-    def finish(self, state: Held | None) -> NearestLook | None:
+    def finish(self, state: State | None) -> NearestLook | None:
         if state is None:
             return None
-        return self.see(state.features, state.given, len(state.features))
+        features, given = state.held
+        return self.see(features, given, len(features))
 
     def look(self, features: Features) -> NearestLook:
         return self.see(self.with_given(features, None)[0], 0, len(features))
