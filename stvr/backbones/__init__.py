@@ -23,6 +23,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # and "auto
 
 BACKBONES: Menu[Callable[[Path | None, str | None], Loaded]] = Menu("backbone", "stvr.backbones", {
     "i3d": "stvr.backbones.inflated:load_i3d",
+    "i3d_r50": "stvr.backbones.i3d_r50:load_i3d_r50",
     **{name: partial(load_image_network, name) for name in IMAGE_BACKBONES},
     **{name: partial(load_video_network, name) for name in VIDEO_BACKBONES},
 })  # fmt: skip

@@ -73,5 +73,5 @@ def fill(cut: nn.Module, whole: nn.Module, path: Path) -> None:
     if missing or extra or reshaped:
         misfits = {"missing": missing, "left over": extra, "of another shape": reshaped}
         details = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in misfits.items() if names)
-        raise ValueError(f"{path}: wanted torchvision's weights of this network, got {details}. Give its own file.")
+        raise ValueError(f"{path}: wanted the weights of this network, got {details}. Give its own file.")
     cut.load_state_dict({name: state[name] for name in used})
