@@ -122,7 +122,7 @@ def test_what_a_package_brings_is_on_the_menus_and_nothing_of_it_is_imported_for
     assert "blocks" in list(BACKBONES)
     ended = stvr("train", "--store", "s", "--pairs", "p", "--out", "o", "--head", "hydra")
     assert ended.status == 2
-    assert "no head 'hydra'. Choose one of matching, nearest, grid." in ended.err
+    assert "no head 'hydra'. Choose one of matching, nearest, classifier, grid." in ended.err
 
 
 def test_a_package_that_cannot_be_imported_is_named(stvr, installed, monkeypatch):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from stvr.heads.head import Head, HeadEntry, HeadOptions, Localizer, Reads
+from stvr.heads.head import ClassOptions, Head, HeadEntry, HeadOptions, Localizer, Reads
 from stvr.menus import Menu
 from stvr.store import FeatureSpec
 
-__all__ = ["HEADS", "Head", "HeadEntry", "HeadOptions", "Localizer", "Reads", "build_head"]
+__all__ = ["HEADS", "ClassOptions", "Head", "HeadEntry", "HeadOptions", "Localizer", "Reads", "build_head"]
 
-HEADS: Menu[HeadEntry] = Menu(
-    "head", "stvr.heads", {"matching": "stvr.heads.assembly:MATCHING", "nearest": "stvr.heads.nearest:NEAREST"}
-)
+HEADS: Menu[HeadEntry] = Menu("head", "stvr.heads", {
+    "matching": "stvr.heads.assembly:MATCHING",
+    "nearest": "stvr.heads.nearest:NEAREST",
+    "classifier": "stvr.heads.classifier:CLASSIFIER",
+})  # fmt: skip
 
 
 def build_head(options: HeadOptions, spec: FeatureSpec) -> Head:
