@@ -16,6 +16,7 @@ from stvr.commands import (
     import_,
     info,
     locate,
+    predict,
     prepare,
     repair,
     score,
@@ -39,6 +40,7 @@ app.command()(train.train)
 app.command()(finetune.finetune)
 app.command("eval")(eval.evaluate)
 app.command()(locate.locate)
+app.command()(predict.predict)
 app.add_typer(score.app, name="score")
 app.command()(export.export)
 app.command("import")(import_.import_)

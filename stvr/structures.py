@@ -14,7 +14,7 @@ from stvr.specs import ClipSpec, FeatureSpec, MapSpec, Span
 
 __all__ = [
     "LABEL_DIFFERENT", "LABEL_NONE", "LABEL_SAME", "Batch", "ClipSpec", "Detections", "FeatureSpec", "Features",
-    "MapSpec", "Pair", "Query", "Span", "Tubelet", "map_of",
+    "LabelBatch", "MapSpec", "Pair", "Query", "Span", "Tubelet", "map_of",
 ]  # fmt: skip
 
 LABEL_NONE, LABEL_DIFFERENT, LABEL_SAME = 0, 1, 2  # the detector's three classes (Feng et al. 2019, their program)
@@ -170,6 +170,20 @@ class Batch:
     def query(self) -> Tensor:
         """The one map of the queries, (B, Q, H, W, C). ValueError where there are several."""
         return map_of(self.queries)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelBatch:
+    """B stretches of video and the class of each: maps (B, S, H, W, C) of S time steps by endpoint, labels (B,) int64.
+
+    H and W are 1 for a head that reads no places.
+    """
+
+    maps: Mapping[str, Tensor]
+    labels: Tensor
+
+    def to(self, device: torch.device | str) -> LabelBatch:
+        return LabelBatch({name: maps.to(device) for name, maps in self.maps.items()}, self.labels.to(device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

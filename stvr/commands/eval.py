@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from stvr.commands import CheckpointFile, Device, Pairs, Seed, Store, done, usable, video_files
+from stvr.commands import CheckpointFile, Device, Examples, Seed, Store, done, usable, video_files
 from stvr.video_names import names_of
 
 
 def evaluate(
     checkpoint: CheckpointFile,
     store: Store,
-    pairs: Pairs,
+    pairs: Examples,
     split: Annotated[
         str | None, typer.Option(help="train, val or test. Default: test if the pairs have it, else all.")
     ] = None,
@@ -27,12 +27,12 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only this many pairs, drawn by the seed.")] = None,
     out: Annotated[Path | None, typer.Option(help="A folder for eval.json and report.html.")] = None,
     videos: Annotated[
-        Path | None, typer.Option(help="The folder of the video files; the report then shows the pairs answered worst.")
+        Path | None, typer.Option(help="The folder of the video files; a report on pairs shows those answered worst.")
     ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
-    """Measure a head: metrics for every label, beside the same with a shuffled query."""
+    """Measure a head: figures for every label, beside the same with a shuffled query, or of the most frequent class."""
     from stvr.jobs.evaluate import evaluate
     from stvr.progress import shown_steps
     from stvr.render import text_table
@@ -50,7 +50,7 @@ def evaluate(
         from stvr.render import evaluation_report, write_report
 
         done(out / "eval.json", results["evaluated"])
-        worst = [] if files is None else shown_worst(results, files)
+        worst = [] if files is None or "worst" not in results else shown_worst(results, files)
         done(write_report(out / "report.html", evaluation_report(results, worst)), "the same as a page")
 
 

@@ -7,20 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from stvr.commands import Device, Pairs, Store, done, options_of
+from stvr.commands import Device, Examples, Store, done, options_of
 from stvr.commands.run_options import Config, Resume, RunFolder, processes, say_steps, with_run_options
 
 
 @with_run_options
 def train(
     store: Store,
-    pairs: Pairs,
+    pairs: Examples,
     out: RunFolder,
     flags: Mapping[str, Any],
     frozen_backbone: Annotated[bool, typer.Option("--frozen-backbone", help="On cached features; the default.")] = True,
     head: Annotated[str | None, typer.Option(help="A name on the menu of heads.")] = None,
     propagation: Annotated[
         str | None, typer.Option(help="none, conv_lstm, flow, traj_lstm, warp_lstm, or one that is installed.")
+    ] = None,
+    block: Annotated[
+        str | None, typer.Option(help="The temporal block of the head classifier: mlp, trn, lstm, gru, fcn, ...")
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="paper: its sizes and schedule, the default. small: two cores.")
@@ -33,7 +36,8 @@ def train(
     from stvr.jobs.train import train as run_train
     from stvr.jobs.train import train_options
 
-    chosen = options_of(name=head, propagation=options_of(name=propagation) or None)
+    parts = {part: options_of(name=name) or None for part, name in (("propagation", propagation), ("block", block))}
+    chosen = options_of(name=head, **parts)
     options = train_options(preset, config, {**flags, **({"head": chosen} if chosen else {})})
     with processes(device, out, resume, "training") as (own_device, show):
         report = run_train(store, pairs, out, options, resume=resume, device=own_device, report=show)

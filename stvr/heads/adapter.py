@@ -29,8 +29,8 @@ class Scale(nn.Module):
         return maps / self.size
 
 
-class Project(nn.Module):
-    """Maps (..., C_in) -> (..., width): the logarithm, each channel brought to mean 0 and spread 1, a linear map.
+class Even(nn.Module):
+    """Maps (..., C) -> the same, evened out: the logarithm, each channel brought to mean 0 and spread 1.
 
     log(1 + x) evens out motion energies that differ by orders of magnitude. Mean and spread are measured once, on
     training features, by `calibrate`.
@@ -39,17 +39,28 @@ class Project(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("spread", torch.ones(channels))
-        self.linear = nn.Linear(channels, width, bias=False)
 
     def calibrate(self, maps: Tensor) -> None:
-        """Sets mean and spread of every channel from maps (..., C_in) >= 0."""
-        spread, mean = torch.std_mean(torch.log1p(maps.float()).flatten(0, -2), 0)
+        """Sets mean and spread of every channel from maps (..., C); what is below zero counts as zero."""
+        spread, mean = torch.std_mean(torch.log1p(maps.float().clamp_min(0)).flatten(0, -2), 0)
         self.mean.copy_(mean)
         self.spread.copy_(spread.clamp_min(MIN_SPREAD))
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.linear((torch.log1p(maps.clamp_min(0)) - self.mean) / self.spread)
+        return (torch.log1p(maps.clamp_min(0)) - self.mean) / self.spread
+
+
+class Project(Even):
+    """Maps (..., C_in) -> (..., width): evened out, then a linear map."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(channels)
+        self.linear = nn.Linear(channels, width, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        projected: Tensor = self.linear(super().forward(maps))
+        return projected

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from stvr.config import Options
@@ -17,6 +18,16 @@ class HeadOptions(Options):
     """What a head is made of. name: on the menu of heads."""
 
     name: str
+
+
+class ClassOptions(HeadOptions):
+    """Of a head of the task "labels". classes: their names, in the order of its scores; training fills them in.
+
+    segments: how many time steps of a stretch of video it sees, one from each of so many equal parts.
+    """
+
+    classes: tuple[str, ...] = ()
+    segments: int = Field(default=8, ge=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +144,7 @@ class HeadEntry:
     options: a frozen model whose `name` is the head's. build: (options, spec of the features) -> the head.
     task: what an example is, a name on the menu of tasks. presets: options of a whole training by name, those of the
     head under "head"; the first is the default. reads: what of a store these options read. fit: options that depend on
-    the features, decided before training.
+    the features, named: those that depend on the names of the classes; both decided before training.
     """
 
     options: type[HeadOptions]
@@ -142,3 +153,4 @@ class HeadEntry:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
     reads: Callable[[Any], Reads] = lambda options: Reads()
     fit: Callable[[Any, FeatureSpec], Any] = lambda options, spec: options
+    named: Callable[[Any, Sequence[str]], Any] = lambda options, classes: options

@@ -29,9 +29,10 @@ def evaluate(
     store = FeatureStore.open(store_path)
     session = Session.open(checkpoint_path, store=store, device=device)
     loaded = session.loaded
-    task = TASKS[HEADS[loaded.options.name].task]
+    name = HEADS[loaded.options.name].task
     results = {
-        **task.evaluate(session, store, examples_path, **options),
+        "task": name,
+        **TASKS[name].evaluate(session, store, examples_path, **options),
         "checkpoint": dict(loaded.provenance),
         "store_spec": store.spec.to_json(),
     }

@@ -111,7 +111,11 @@ def finetune(
     before `stvr eval`.
     """
     loaded = load_head(checkpoint_path)
-    reads = HEADS[loaded.options.name].reads(loaded.options)
+    entry, name = HEADS[loaded.options.name], loaded.options.name
+    if entry.task != "pairs":
+        raise ValueError(f"the head {name!r} learns from {entry.task}, and only one that learns from pairs can be "
+                         "finetuned. Train it on cached features with `stvr train`.")
+    reads = entry.reads(loaded.options)
     flow = flow_of(loaded.spec, flow_weights, device) if reads.flow else None
     reader = FrameReader(names_of(videos), loaded.spec, flow)
     pairs = training_pairs(pairs_path, reader)

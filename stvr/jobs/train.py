@@ -95,6 +95,7 @@ def train(
     examples = TASKS[entry.task].examples(
         examples_path, store, options, options.seed, (parallel.rank(), parallel.world_size())
     )
+    options = options.model_copy(update={"head": entry.named(options.head, examples.classes)})
     torch.manual_seed(options.seed)
     head = build_head(options.head, store.spec)
     made_by = {**provenance(options, store.spec, len(examples), examples_path), "store": str(store.path)}

@@ -8,6 +8,7 @@ from typing import Any
 from stvr.labels import label_name
 from stvr.render.bars import Bar, BarChart
 from stvr.render.chart import Curve, LineChart
+from stvr.render.class_results import class_report
 from stvr.render.report import Answer, Headline, ReportData
 from stvr.render.result_tables import (
     AT,
@@ -27,6 +28,8 @@ from stvr.world.dials import UNITS
 
 def evaluation_report(results: Results, worst: Sequence[Answer] = ()) -> ReportData:
     """The page of one evaluation; what was not measured is left out. worst: see `worst_answers`."""
+    if results.get("task") == "labels":
+        return class_report(results)
     return ReportData(
         title="stvr eval",
         summary=f"{results['evaluated']} of split {', '.join(results['split'])}; metric version "

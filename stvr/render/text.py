@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stvr.render.class_results import class_tables
 from stvr.render.result_tables import AT, Results, frame_map_table, interval_note, probe_table
 from stvr.render.tables import Table, cell_text, percent
 from stvr.world.dials import UNITS
@@ -14,7 +15,18 @@ DASH = "-"  # every terminal can show it
 
 
 def text_table(results: Results) -> str:
-    """frame-mAP by label, beside its probes, then a line for each other figure; in percent."""
+    """All figures of an evaluation in percent, as its task has them."""
+    return class_text(results) if results.get("task") == "labels" else pairs_text(results)
+
+
+def class_text(results: Results) -> str:
+    """Accuracy of each class, then of all, beside its probes."""
+    lines = [line for table in class_tables(results) for line in table_lines(table)]
+    return "\n".join([*lines, results["evaluated"]])
+
+
+def pairs_text(results: Results) -> str:
+    """frame-mAP by label, beside its probes, then a line for each other figure."""
     labels, probes = frame_map_table(results, narrow=True), probe_table(results)
     lines = [*table_lines(labels), *table_lines(probes), interval_note(results)]
     if not results["shuffled_query"]:

@@ -45,9 +45,6 @@ class Session:
         self, loaded: Checkpoint, weights: Path | str | None, flow_weights: Path | None, device: str,
         store: FeatureStore | None, kept_bytes: int,
     ) -> None:  # fmt: skip
-        if not isinstance(loaded.head, Localizer):
-            raise ValueError(f"the head {loaded.options.name!r} gives no boxes, so it cannot be asked where and when.")
-        self.head: Localizer = loaded.head
         self.loaded, self.device, self.store = loaded, device, store
         self.spec, self.reads = loaded.spec, HEADS[loaded.options.name].reads(loaded.options)
         self.weights, self._flow_weights = weights, flow_weights
@@ -101,6 +98,14 @@ class Session:
     def __repr__(self) -> str:
         return (f"Session(head {self.loaded.options.name!r} on {self.device}, {len(self._looks)} references kept in "
                 f"{self._looks.bytes / 2**20:.0f} of {self._looks.room / 2**20:.0f} MiB)")
+
+    @property
+    def head(self) -> Localizer:
+        """The head; ValueError where it is none that can be asked with a query."""
+        if not isinstance(self.loaded.head, Localizer):
+            raise ValueError(f"the head {self.loaded.options.name!r} gives no boxes, so it cannot be asked where and "
+                             "when.")
+        return self.loaded.head
 
     @property
     def kept_bytes(self) -> int:

@@ -26,6 +26,10 @@ class Examples(Protocol):
     def sample(self) -> Features:
         """Features of some of the examples, for a head that wants to know what features are like."""
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, for a head that has a score for each; empty where there are none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -41,4 +45,7 @@ class Task:
     evaluate: Callable[..., dict[str, Any]]
 
 
-TASKS: Menu[Task] = Menu("task", "stvr.tasks", {"pairs": "stvr.tasks.pairs.task:PAIRS"})
+TASKS: Menu[Task] = Menu("task", "stvr.tasks", {
+    "pairs": "stvr.tasks.pairs.task:PAIRS",
+    "labels": "stvr.tasks.labels.task:LABELS",
+})  # fmt: skip

@@ -33,6 +33,8 @@ class PairDraws(Options):
 class PairExamples:
     """The pairs of split "train" whose clips are all in a store, with all its maps. part: this process, of how many."""
 
+    classes: tuple[str, ...] = ()  # a query says what is meant
+
     def __init__(
         self, path: Path, store: FeatureStore, options: PairDraws, seed: int, part: tuple[int, int] = (0, 1)
     ) -> None:

@@ -1,0 +1,1 @@
+"""Labels: what class is a stretch of video?"""

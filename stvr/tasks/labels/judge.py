@@ -1,0 +1,134 @@
+"""How good is a classifier: top-1, top-5 and mean class accuracy, beside always answering the most frequent class."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stvr.heads import ClassOptions, Head, Reads
+from stvr.heads.checkpoint import Checkpoint
+from stvr.metrics.as_json import finite
+from stvr.metrics.classification import mean_class_accuracy, top_k_accuracy
+from stvr.store import FeatureStore
+from stvr.structures import LabelBatch, Span
+from stvr.tasks.labels.file import Stretch, chosen_split, found_in, read_labels
+from stvr.tasks.labels.reading import Steps
+from stvr.tasks.labels.segments import middle_steps
+
+BATCH = 32
+PROBE = "most frequent class"
+
+
+class Classifies(Protocol):
+    """What of a session is needed here."""
+
+    loaded: Checkpoint
+    device: str
+    reads: Reads
+
+
+def evaluate(
+    session: Classifies,
+    store: FeatureStore,
+    labels_path: Path,
+    *,
+    split: str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    audit: bool = False,
+    dials: Path | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Classifies every stretch of a split, each read at the middle of its parts: the same figures every time.
+
+    split: None takes "test" where there is one, else all. limit: a sample of so many, drawn by the seed. Stretches that
+    are not in the store, or whose class the head does not have, are left out and counted. Every figure is in [0, 1].
+    report(done, total) tells of progress.
+    """
+    if audit or dials:
+        raise ValueError("--audit and --dials are for pairs; a classifier is asked with no query. Leave them out.")
+    options = session.loaded.options
+    assert isinstance(options, ClassOptions)
+    every = read_labels(labels_path, store.spec.clip)
+    items, left_out = usable(chosen_split(every, split), store, options.classes)
+    items = drawn(items, limit, seed)
+    probabilities = classify(session, store, [span for _, span in items], report).numpy()
+    truth = np.array([options.classes.index(stretch.label) for stretch, _ in items])
+    usual = Counter(each.label for each in every if each.split == "train" and each.label in options.classes)
+    guess = options.classes.index(max(usual or Counter(options.classes), key=usual.__getitem__))
+    top = top_k_accuracy(probabilities, truth)
+    return {
+        "split": sorted({stretch.split for stretch, _ in items}),
+        "evaluated": f"{len(items)} of {len(items) + left_out} labelled stretches",
+        "top_k": {str(k): finite(value) for k, value in top.items()},
+        "mean_class_accuracy": finite(mean_class_accuracy(probabilities, truth)),
+        "probes": {PROBE: float((truth == guess).mean())},
+        "per_class": per_class(probabilities.argmax(1), truth, options.classes),
+        "labels_digest": f"sha256:{hashlib.sha256(labels_path.read_bytes()).hexdigest()}",
+    }
+
+
+def usable(
+    stretches: Sequence[Stretch], store: FeatureStore, classes: Sequence[str]
+) -> tuple[list[tuple[Stretch, Span]], int]:
+    """Those that can be judged, with their clips; how many cannot, which a warning tells."""
+    known = [each for each in stretches if each.label in classes]
+    if not known:
+        raise LookupError(f"none of the {len(stretches)} stretches shows a class that the head has, such as "
+                          f"{classes[0]!r}; the first shows {stretches[0].label!r}.")
+    items, reasons = found_in(known, store)
+    strangers = sorted({each.label for each in stretches} - set(classes))
+    if strangers:
+        reasons.append(f"{len(stretches) - len(known)} are of classes that the head does not have, {strangers[0]!r} "
+                       "first")
+    if reasons:
+        logging.getLogger("stvr").warning("%d of %d labelled stretches are left out: %s",
+                                          len(stretches) - len(items), len(stretches), reasons[-1])
+    return items, len(stretches) - len(items)
+
+
+def drawn(items: list[tuple[Stretch, Span]], limit: int | None, seed: int) -> list[tuple[Stretch, Span]]:
+    if limit is None or limit >= len(items):
+        return items
+    chosen = np.random.default_rng(seed).choice(len(items), limit, replace=False)
+    return [items[index] for index in sorted(chosen)]
+
+
+def classify(
+    session: Classifies, store: FeatureStore, spans: Sequence[Span], report: Callable[[int, int], None] | None
+) -> Tensor:
+    """Probabilities (N, classes) of spans of a store, on the CPU."""
+    head, options = session.loaded.head, session.loaded.options
+    assert isinstance(options, ClassOptions)
+    steps = Steps(store.only(session.loaded.spec.endpoints), session.reads.cells, kept_bytes=0)
+    found = []
+    for start in range(0, len(spans), BATCH):
+        part = spans[start : start + BATCH]
+        read = [steps.read(span, middle_steps(steps.count(span), options.segments)) for span in part]
+        found.append(probabilities_of(head, {name: torch.stack([each[name] for each in read]) for name in read[0]},
+                                      session.device))
+        if report:
+            report(start + len(part), len(spans))
+    return torch.cat(found)
+
+
+@torch.inference_mode()
+def probabilities_of(head: Head, maps: dict[str, Tensor], device: str) -> Tensor:
+    """What a head says of maps (B, S, H, W, C) by endpoint: (B, classes), on the CPU."""
+    labels = torch.zeros(len(next(iter(maps.values()))), dtype=torch.long)
+    probabilities: Tensor = head.answers(head(LabelBatch(maps, labels).to(device)))
+    return probabilities.cpu()
+
+
+def per_class(answers: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float | int]]:
+    """Of each class that occurs: how many stretches show it, and the share that is answered with it."""
+    return {name: {"support": int(shown.sum()), "accuracy": float((answers[shown] == number).mean())}
+            for number, name in enumerate(classes) if (shown := truth == number).any()}

@@ -1,0 +1,96 @@
+"""Training on labels: stretches of video are drawn, read at one step of each part, mirrored where that is right."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from stvr.config import Options
+from stvr.heads import HEADS
+from stvr.store import FeatureStore
+from stvr.structures import Features, LabelBatch
+from stvr.tasks.labels.file import found_in, read_labels
+from stvr.tasks.labels.reading import Steps
+from stvr.tasks.labels.segments import middle_steps, random_steps
+from stvr.tasks.pairs.training import flips
+
+SAMPLED = 64  # stretches from which a head measures its channels
+
+
+class LabelDraws(Options):
+    """How training examples are drawn. flip: half of them mirrored, with the class that they then show."""
+
+    batch_size: int = Field(default=128, ge=1)
+    flip: Literal["auto", "on", "off"] = "auto"  # auto where both views exist
+
+
+class LabelExamples:
+    """The stretches of split "train" that are in a store. part: this process, of how many."""
+
+    def __init__(
+        self, path: Path, store: FeatureStore, options: Any, seed: int, part: tuple[int, int] = (0, 1)
+    ) -> None:
+        which, count = part
+        if options.batch_size % count:
+            raise ValueError(f"a batch of {options.batch_size} cannot be shared by {count} processes. "
+                             f"Give --batch-size a multiple of {count}.")
+        self.seed, self.segments, self.batch_size = seed, options.head.segments, options.batch_size
+        self.share = slice(which * options.batch_size // count, (which + 1) * options.batch_size // count)
+        self.flip = flips(options, store.spec.flipped, "Extract the videos with `stvr extract --flip`")
+        self.steps = Steps(store, HEADS[options.head.name].reads(options.head).cells)
+        stretches = [each for each in read_labels(path, store.spec.clip) if each.split == "train"]
+        if not stretches:
+            raise ValueError(f"there is nothing to train on: {path} has no row with split 'train'.")
+        self.items, reasons = found_in(stretches, store)
+        if reasons:
+            logging.getLogger("stvr").warning("%d of %d labelled stretches are not there and left out: %s",
+                                              len(reasons), len(stretches), reasons[0])
+        self.classes = tuple(sorted({stretch.label for stretch, _ in self.items}))
+        if len(self.classes) < 2:
+            raise ValueError(f"{path} has one class to train on, {self.classes[0]!r}. Give two or more.")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def batch(self, step: int) -> LabelBatch:
+        first = step * self.batch_size
+        read = [self._item(first + slot) for slot in range(self.batch_size)[self.share]]
+        maps = {name: torch.stack([each[name] for each, _ in read]) for name in read[0][0]}
+        return LabelBatch(maps, torch.tensor([self.classes.index(label) for _, label in read]))
+
+    def _item(self, count: int) -> tuple[dict[str, torch.Tensor], str]:
+        """Item `count` of the run, decided by the seed alone: every epoch holds each stretch once, in its own order."""
+        epoch, position = divmod(count, len(self.items))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.items))
+        stretch, span = self.items[order[position]]
+        random = np.random.default_rng([self.seed, epoch, position])
+        chosen = random_steps(self.steps.count(span), self.segments, random)
+        mirrored = mirrored_label(stretch.label, self.classes) if self.flip and random.random() < 0.5 else None
+        return self.steps.read(span, chosen, mirrored is not None), mirrored or stretch.label
+
+    def sample(self) -> Features:
+        order = torch.randperm(len(self.items), generator=torch.Generator().manual_seed(self.seed))[:SAMPLED]
+        spans = [self.items[int(index)][1] for index in order]
+        parts = [self.steps.read(span, middle_steps(self.steps.count(span), self.segments)) for span in spans]
+        return Features({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+def mirrored_label(label: str, classes: Collection[str]) -> str | None:
+    """What a stretch of this class shows in a mirror: left and right change places. None where there is no such class.
+
+    "Swiping Left" is "Swiping Right", and "Clapping" stays "Clapping".
+    """
+    other = re.sub(r"\b(left|right)\b", lambda word: swapped(word[0]), label, flags=re.IGNORECASE)
+    return other if other in classes else None
+
+
+def swapped(word: str) -> str:
+    other = {"left": "right", "right": "left"}[word.lower()]
+    return other.capitalize() if word[0].isupper() else other
