@@ -112,7 +112,7 @@ def predict(
     results: dict[str, Any] = {}
     for number, (name, video) in enumerate(videos.items(), start=1):
         try:
-            found = list(predictor.segments(video))
+            found = segments_of(predictor, video)
         except (LookupError, ValueError, OSError) as error:
             if on_failure is None:
                 raise
@@ -127,6 +127,14 @@ def predict(
         if report:
             report(number, len(videos))
     return {"results": results}
+
+
+def segments_of(predictor: Predictor, video: Path) -> list[Segment]:
+    """All of a video; ValueError where nothing of it can be decoded."""
+    found = list(predictor.segments(video))
+    if not found:
+        raise ValueError(f"{video}: nothing of it can be decoded.")
+    return found
 
 
 def likeliest(probabilities: Tensor, classes: Sequence[str], top: int) -> list[dict[str, Any]]:

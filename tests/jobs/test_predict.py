@@ -10,6 +10,7 @@ import torch
 from stvr.backbones import I3D
 from stvr.backbones.kinetics import kinetics_400
 from stvr.backbones.weights.load import save_weights
+from stvr.jobs.predict import predict
 from stvr.video.decode import probe
 from stvr.video.windows import SIDE, count_frames, window_starts, windows
 
@@ -78,6 +79,20 @@ def test_what_does_not_fit_is_said_in_one_line(stvr, films, network, tmp_path):
         assert ended.status == status
         assert said in ended.err
         assert ended.err.count("stvr:") == 1
+
+
+def test_a_video_of_which_nothing_can_be_decoded_is_told_of(films):
+    class Blind:
+        classes = ("nod",)
+
+        def segments(self, video):
+            return iter(())
+
+    failed = {}
+    assert predict(Blind(), {"film": films[0]}, on_failure=lambda name, error: failed.update({name: str(error)})) == {
+        "results": {}
+    }
+    assert "nothing of it can be decoded" in failed["film"]
 
 
 def test_a_head_without_classes_is_refused(stvr, films, untrained):
