@@ -60,7 +60,7 @@ FAULTS = [
     (TRAIN + " --colour red", "No such option"),
     (TRAIN + " --store {p}/nowhere", "there is no feature store at"),
     (TRAIN + " --store {p}/text", "there is no feature store at"),
-    (TRAIN + " --pairs {p}/nowhere.json", "nowhere.json: No such file"),
+    (TRAIN + " --pairs {p}/nowhere.json", "nowhere.json: there is no such pairs file"),
     (TRAIN + " --pairs {p}/broken.json", "broken.json is not a pairs file"),
     (TRAIN + " --pairs {p}/text", "is not a pairs file"),
     (TRAIN + " --pairs {p}/slow.json", "8 frames at 12 a second"),

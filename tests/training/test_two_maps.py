@@ -77,7 +77,7 @@ def test_a_head_of_one_map_works_on_every_store_that_has_it(both, pairs, tmp_pat
 
 def test_features_that_do_not_have_it_are_refused(pairs, deep_run, tmp_path):
     alone = write_store(tmp_path / "alone").path
-    with pytest.raises(ValueError, match=r"endpoint is 'Mixed_4c,Mixed_5c', not 'Mixed_4c'"):
+    with pytest.raises(ValueError, match=r"reads Mixed_5c, but the features are those of Mixed_4c"):
         evaluate(deep_run, alone, pairs, split="train")
     other = write_store(tmp_path / "other", replace(TWO, weights_digest="sha256:00,sha256:06")).path
     with pytest.raises(ValueError, match=r"weights_digest of Mixed_5c is 'sha256:05', not 'sha256:06'"):
