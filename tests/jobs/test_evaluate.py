@@ -163,7 +163,7 @@ def test_a_head_of_flow_is_told_of_the_pairs_flow(pairs, store, tmp_path, monkey
     whole = torch.cat(given, 1)  # eight clips at a time; the fifth pair's reference, c again, was looked at already
     for each, asked in zip(whole[0].split(NUM_CLIPS), "badc", strict=True):  # the references, in the pairs' order
         torch.testing.assert_close(each, flows.read_flow(Span(asked, 0, NUM_CLIPS)).float(), rtol=0, atol=0)
-    with pytest.raises(ValueError, match="reads optical flow .* but the features have none"):
+    with pytest.raises(ValueError, match=r"reads optical flow .* but the features have none"):
         evaluate(path, store, pairs)
     with pytest.raises(ValueError, match="flow is 'ilk at 80 px', not 'tvl1 at 80 px'"):
         evaluate(path, write_store(tmp_path / "other", replace(spec, flow="tvl1 at 80 px")).path, pairs)
