@@ -93,16 +93,6 @@ def split_of(video: str) -> str:
     return "test" if zlib.crc32(video.encode()) % TESTED == 0 else "train"
 
 
-def chosen_split(stretches: Sequence[Stretch], split: str | None) -> list[Stretch]:
-    """Those of a split; None: "test" where there is one, else all. LookupError where there are none."""
-    wanted = split or "test"
-    chosen = [each for each in stretches if each.split == wanted]
-    if not chosen and split is not None:
-        there = ", ".join(sorted({each.split for each in stretches}))
-        raise LookupError(f"no row has split {split!r}; the file has: {there}.")
-    return chosen or list(stretches)
-
-
 def found_in(stretches: Sequence[Stretch], store: FeatureStore) -> tuple[list[tuple[Stretch, Span]], list[str]]:
     """Those whose clips are in a store, with them; and why the others are not."""
     there: list[tuple[Stretch, Span]] = []

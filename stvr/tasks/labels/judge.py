@@ -19,7 +19,8 @@ from stvr.metrics.as_json import finite
 from stvr.metrics.classification import mean_class_accuracy, top_k_accuracy
 from stvr.store import FeatureStore
 from stvr.structures import LabelBatch, Span
-from stvr.tasks.labels.file import Stretch, chosen_split, found_in, read_labels
+from stvr.tasks.choosing import of_split, sample
+from stvr.tasks.labels.file import Stretch, found_in, read_labels
 from stvr.tasks.labels.reading import Steps
 from stvr.tasks.labels.segments import middle_steps
 
@@ -58,8 +59,8 @@ def evaluate(
     options = session.loaded.options
     assert isinstance(options, ClassOptions)
     every = read_labels(labels_path, store.spec.clip)
-    items, left_out = usable(chosen_split(every, split), store, options.classes)
-    items = drawn(items, limit, seed)
+    items, left_out = usable(of_split(every, split, "row"), store, options.classes)
+    items = sample(items, limit, seed)
     probabilities = classify(session, store, [span for _, span in items], report).numpy()
     truth = np.array([options.classes.index(stretch.label) for stretch, _ in items])
     usual = Counter(each.label for each in every if each.split == "train" and each.label in options.classes)
@@ -93,13 +94,6 @@ def usable(
         logging.getLogger("stvr").warning("%d of %d labelled stretches are left out: %s",
                                           len(stretches) - len(items), len(stretches), reasons[-1])
     return items, len(stretches) - len(items)
-
-
-def drawn(items: list[tuple[Stretch, Span]], limit: int | None, seed: int) -> list[tuple[Stretch, Span]]:
-    if limit is None or limit >= len(items):
-        return items
-    chosen = np.random.default_rng(seed).choice(len(items), limit, replace=False)
-    return [items[index] for index in sorted(chosen)]
 
 
 def classify(

@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
 from stvr.config import Options
 from stvr.heads import HEADS
 from stvr.store import FeatureStore
 from stvr.structures import Features, LabelBatch
+from stvr.tasks.choosing import flips, share_of
 from stvr.tasks.labels.file import found_in, read_labels
 from stvr.tasks.labels.reading import Steps
 from stvr.tasks.labels.segments import middle_steps, random_steps
-from stvr.tasks.pairs.training import flips
 
 SAMPLED = 64  # stretches from which a head measures its channels
 
@@ -37,12 +39,8 @@ class LabelExamples:
     def __init__(
         self, path: Path, store: FeatureStore, options: Any, seed: int, part: tuple[int, int] = (0, 1)
     ) -> None:
-        which, count = part
-        if options.batch_size % count:
-            raise ValueError(f"a batch of {options.batch_size} cannot be shared by {count} processes. "
-                             f"Give --batch-size a multiple of {count}.")
         self.seed, self.segments, self.batch_size = seed, options.head.segments, options.batch_size
-        self.share = slice(which * options.batch_size // count, (which + 1) * options.batch_size // count)
+        self.share = share_of(options.batch_size, part)
         self.flip = flips(options, store.spec.flipped, "Extract the videos with `stvr extract --flip`")
         self.steps = Steps(store, HEADS[options.head.name].reads(options.head).cells)
         stretches = [each for each in read_labels(path, store.spec.clip) if each.split == "train"]
@@ -68,8 +66,7 @@ class LabelExamples:
     def _item(self, count: int) -> tuple[dict[str, torch.Tensor], str]:
         """Item `count` of the run, decided by the seed alone: every epoch holds each stretch once, in its own order."""
         epoch, position = divmod(count, len(self.items))
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.items))
-        stretch, span = self.items[order[position]]
+        stretch, span = self.items[order_in(self.seed, epoch, len(self.items))[position]]
         random = np.random.default_rng([self.seed, epoch, position])
         chosen = random_steps(self.steps.count(span), self.segments, random)
         mirrored = mirrored_label(stretch.label, self.classes) if self.flip and random.random() < 0.5 else None
@@ -80,6 +77,11 @@ class LabelExamples:
         spans = [self.items[int(index)][1] for index in order]
         parts = [self.steps.read(span, middle_steps(self.steps.count(span), self.segments)) for span in spans]
         return Features({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
+
+@lru_cache(maxsize=2)  # a batch may reach into the next epoch
+def order_in(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def mirrored_label(label: str, classes: Collection[str]) -> str | None:

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.store.region_boxes import boxes_if_any
 from stvr.structures import LABEL_NONE, Batch, Pair, map_of
+from stvr.tasks.choosing import share_of
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.tasks.pairs.file import clip_spec, read_pairs
 from stvr.tasks.pairs.truth import truth_of
@@ -172,13 +173,7 @@ class TrainingBatches:
     """
 
     def __init__(self, draws: Draws, read: Callable[[Draw], Item], part: tuple[int, int] = (0, 1)) -> None:
-        which, count = part
-        if draws.batch_size % count:
-            raise ValueError(f"a batch of {draws.batch_size} cannot be shared by {count} processes. "
-                             f"Give --batch-size a multiple of {count}.")
-        self.draws, self.read = draws, read
-        size = draws.batch_size // count
-        self.share = slice(which * size, (which + 1) * size)
+        self.draws, self.read, self.share = draws, read, share_of(draws.batch_size, part)
 
     def __getitem__(self, step: int) -> Batch:
         drawn = self.draws[step]

@@ -15,6 +15,7 @@ from stvr.heads import Localizer
 from stvr.metrics import METRIC_VERSION, ClipRecord, PairRecord, probe_records
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.structures import LABEL_SAME, Detections, Features, Pair, Query, Span, Tubelet
+from stvr.tasks.choosing import of_split, sample
 from stvr.tasks.pairs.answers import PairAnswers
 from stvr.tasks.pairs.dataset import lacking, read_pairs_for
 from stvr.tasks.pairs.figures import by_dial, score
@@ -56,8 +57,8 @@ def evaluate(
     the store are left out and counted. Every figure is in [0, 1]; NaN is null.
     """
     read, header = read_pairs_for(pairs_path, store)
-    every = choose_split(read, split)
-    pairs = drawn(usable(every, store), limit, seed)
+    every = of_split(read, split, "pair")
+    pairs = sample(usable(every, store), limit, seed)
     bins = bins_of_pairs(pairs, read_dials(dials), store.spec.clip) if dials else None
     answers = []
     for pair_answers in answer_pairs(session, store, pairs, seed, audit):
@@ -77,17 +78,6 @@ def evaluate(
     }
 
 
-def choose_split(pairs: Sequence[Pair], split: str | None) -> list[Pair]:
-    if split is None:
-        chosen = [pair for pair in pairs if pair.split == "test"]
-        return chosen or list(pairs)
-    chosen = [pair for pair in pairs if pair.split == split]
-    if not chosen:
-        there = ", ".join(sorted({pair.split for pair in pairs}))
-        raise LookupError(f"no pair has split {split!r}; the file has: {there or 'no pairs at all'}.")
-    return chosen
-
-
 def usable(pairs: Sequence[Pair], store: FeatureStore) -> list[Pair]:
     """The pairs whose clips are all in the store; LookupError when there are none."""
     reasons = lacking(pairs, store)
@@ -95,14 +85,6 @@ def usable(pairs: Sequence[Pair], store: FeatureStore) -> list[Pair]:
         first = next(iter(reasons.values()), "the file holds no pair")
         raise LookupError(f"none of the {len(pairs)} pairs can be evaluated: {first}. Run `stvr extract` first.")
     return [pair for index, pair in enumerate(pairs) if index not in reasons]
-
-
-def drawn(pairs: list[Pair], limit: int | None, seed: int) -> list[Pair]:
-    """All, or a sample in their order."""
-    if limit is None or limit >= len(pairs):
-        return pairs
-    chosen = np.random.default_rng(seed).choice(len(pairs), limit, replace=False)
-    return [pairs[index] for index in sorted(chosen)]
 
 
 def answer_pairs(

@@ -13,6 +13,7 @@ from pydantic import Field
 from stvr.config import Options
 from stvr.store import FeatureStore
 from stvr.structures import Batch, ClipSpec, Features, Pair, Span
+from stvr.tasks.choosing import flips
 from stvr.tasks.pairs.dataset import HasClips, Item, TrainingBatches, lacking, read_item, read_pairs_for
 from stvr.tasks.pairs.draws import Draw, Draws
 
@@ -84,10 +85,3 @@ def draw_pairs(pairs: list[Pair], options: PairDraws, seed: int, clip: ClipSpec,
 
 def read_drawn(store: FeatureStore, draw: Draw) -> Item:
     return read_item(store, draw.pair, draw.flip_reference, draw.flip_query)
-
-
-def flips(options: PairDraws, both_views: bool, how: str) -> bool:
-    """Whether views are mirrored in training; `how` says how to get both."""
-    if options.flip == "on" and not both_views:
-        raise ValueError(f"the option flip is on, but there is one view of each video. {how}.")
-    return both_views and options.flip != "off"

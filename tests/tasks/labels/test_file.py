@@ -8,7 +8,8 @@ import pytest
 from tiny import NUM_CLIPS, write_store
 
 from stvr.structures import ClipSpec, Span
-from stvr.tasks.labels.file import Stretch, chosen_split, found_in, read_labels
+from stvr.tasks.choosing import of_split
+from stvr.tasks.labels.file import Stretch, found_in, read_labels
 
 HEADER = "video,label,split,start,stop\n"
 
@@ -57,10 +58,10 @@ def test_what_is_wrong_is_said_with_its_line(tmp_path, text, said):
 
 def test_a_split_that_is_not_there_is_refused_with_those_that_are():
     rows = [Stretch("a", "nod", "train"), Stretch("b", "nod", "test")]
-    assert chosen_split(rows, None) == rows[1:]
-    assert chosen_split(rows[:1], None) == rows[:1]
+    assert of_split(rows, None, "row") == rows[1:]
+    assert of_split(rows[:1], None, "row") == rows[:1]
     with pytest.raises(LookupError, match="no row has split 'val'; the file has: test, train"):
-        chosen_split(rows, "val")
+        of_split(rows, "val", "row")
 
 
 def test_seconds_become_the_clips_of_a_store(tmp_path):
