@@ -18,11 +18,11 @@ from stvr.session import Session
 from stvr.session.session import CLIPS_AT_ONCE
 from stvr.structures import ClipSpec, Span
 from stvr.tasks.labels.judge import probabilities_of
-from stvr.tasks.labels.reading import time_steps
 from stvr.tasks.labels.segments import middle_steps
+from stvr.tasks.labels.steps import time_steps
 from stvr.texts import read_text
 from stvr.video.decode import probe
-from stvr.video.windows import RATE, count_frames, window_starts, windows
+from stvr.video.kinetics_windows import RATE, count_frames, window_starts, windows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

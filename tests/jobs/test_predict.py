@@ -12,7 +12,7 @@ from stvr.backbones.kinetics import kinetics_400
 from stvr.backbones.weights.load import save_weights
 from stvr.jobs.predict import predict
 from stvr.video.decode import probe
-from stvr.video.windows import SIDE, count_frames, window_starts, windows
+from stvr.video.kinetics_windows import SIDE, count_frames, window_starts, windows
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from stvr.store import FeatureStore
 from stvr.structures import LabelBatch, Span
 from stvr.tasks.choosing import of_split, sample
 from stvr.tasks.labels.file import Stretch, found_in, read_labels
-from stvr.tasks.labels.reading import Steps
 from stvr.tasks.labels.segments import middle_steps
+from stvr.tasks.labels.steps import Steps
 
 BATCH = 32
 PROBE = "most frequent class"

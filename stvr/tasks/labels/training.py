@@ -20,8 +20,8 @@ from stvr.store import FeatureStore
 from stvr.structures import Features, LabelBatch
 from stvr.tasks.choosing import flips, share_of
 from stvr.tasks.labels.file import found_in, read_labels
-from stvr.tasks.labels.reading import Steps
 from stvr.tasks.labels.segments import middle_steps, random_steps
+from stvr.tasks.labels.steps import Steps
 
 SAMPLED = 64  # stretches from which a head measures its channels
 

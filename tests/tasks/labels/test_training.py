@@ -12,7 +12,7 @@ from tiny import SPEC, write_store
 from stvr.heads.classifier import ClassifierOptions
 from stvr.store import FeatureStore
 from stvr.structures import Span
-from stvr.tasks.labels.reading import Steps
+from stvr.tasks.labels.steps import Steps
 from stvr.tasks.labels.training import LabelExamples, mirrored_label
 
 CLASSES = ("Clapping", "Swiping Left", "Swiping Right", "Turning left only")
