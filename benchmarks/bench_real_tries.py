@@ -19,16 +19,18 @@ from bench_real import ENDPOINTS, KEPT_BYTES, store_of
 from real_clips import RealClip, read_clips
 from real_questions import RIGHT, Outcome, askers, best_iou, by_the_head, query_of, retrieval
 from real_tables import table
-from torch import Tensor, nn
+from torch import Tensor
 
 from stvr.commands import video_files
 from stvr.heads.nearest import NearestHead
 from stvr.heads.similarity import on_grid, stand_out
+from stvr.heads.standardise import Standardise
+from stvr.heads.where import key
 from stvr.heads.windows import shares
 from stvr.machine import processor
 from stvr.session import Session
 from stvr.store import FeatureStore
-from stvr.structures import Span
+from stvr.structures import MapSpec, Span
 from stvr.video.encode import write_video
 
 DEEP = ("Mixed_5c",)
@@ -36,15 +38,16 @@ BLANK_SHADES, BLANK_FRAMES, SIDE = (0, 128, 255), 96, 320
 DIRECTIONS = 8  # of what blank clips show, that are projected out
 
 
-class Then(nn.Module):
+class Then(Standardise):
     """A standardisation, and a linear map of its vectors (..., C) after it."""
 
-    def __init__(self, standard: nn.Module, matrix: Tensor) -> None:
-        super().__init__()
-        self.standard, self.matrix = standard, matrix
+    def __init__(self, spec: MapSpec, standard: Standardise, matrix: Tensor) -> None:
+        super().__init__(spec)
+        self.load_state_dict(standard.state_dict())
+        self.matrix = matrix
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.standard(maps) @ self.matrix
+        return super().forward(maps) @ self.matrix
 
 
 def standardised(session: Session, store: FeatureStore, endpoint: str) -> Tensor:
@@ -73,9 +76,8 @@ def changed(session: Session, endpoints: Sequence[str], matrix: Callable[[str], 
     """The session with every endpoint's vectors mapped."""
     assert isinstance(session.head, NearestHead)
     for endpoint in endpoints:
-        name = endpoint.replace(".", "/")
-        session.head.where.standards[name] = Then(session.head.where.standard(endpoint), matrix(endpoint))
-    session.head.where.standard = lambda name: session.head.where.standards[name]  # type: ignore[method-assign]
+        where, spec = session.head.where, session.spec.only([endpoint]).map
+        where.standards[key(endpoint)] = Then(spec, where.standard(endpoint), matrix(endpoint))
     return session
 
 
@@ -110,14 +112,14 @@ class Mutual:
         self.plain, self.pool = self.where.likeness, self.where.wanted
         self.where.likeness, self.where.wanted = self.likeness, self.wanted
 
-    def wanted(self, maps: Mapping[str, Tensor], boxes: Tensor) -> dict[str, Tensor]:
+    def wanted(self, standard: Mapping[str, Tensor], boxes: Tensor) -> dict[str, Tensor]:
         """Keeps the middle clip's cells, and which lie mostly in the box."""
         middle = len(boxes) // 2
-        cells = self.where.cells({name: each[middle : middle + 1] for name, each in maps.items()})
+        cells = self.where.cells({name: each[middle : middle + 1] for name, each in standard.items()})
         for name, each in cells.items():
             rows, columns = shares(self.where.as_seen(boxes[middle]), *each.shape[1:3])
             self.query[name] = each.float().flatten(0, 2), (rows[:, None] * columns[None] > 0.5).flatten()
-        return self.pool(maps, boxes)
+        return self.pool(standard, boxes)
 
     def likeness(self, cells: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
         found, more = self.plain(cells, wanted), []

@@ -11,7 +11,7 @@ from real_clips import RealClip
 from real_questions import Outcome, average_precision, query_of
 
 from stvr.session import Session
-from stvr.structures import ClipSpec, Span, Tubelet
+from stvr.structures import ClipSpec, Query, Span, Tubelet
 from stvr.tubelets import link
 from stvr.video.decode import decode_clips
 from stvr.video.encode import write_video
@@ -67,12 +67,12 @@ def middle_half(tubelet: Tubelet) -> Tubelet:
     return part
 
 
-def figures(session: Session, query: object, video: Joined, truth: Span) -> dict[str, float]:
+def figures(session: Session, query: Query, video: Joined, truth: Span) -> dict[str, float]:
     """Clip AP of the best score in each clip; temporal IoU of the first answer."""
     assert session.store is not None
     name = video.path.stem
     source = session.video(name).clips(Span(name, 0, session.store.num_clips(name)))
-    detections = session.detections(query, source)  # type: ignore[arg-type]
+    detections = session.detections(query, source)
     best = np.array([float(each.scores[0]) if len(each.scores) else 0.0 for each in detections])
     inside = [truth.start <= int(clip) < truth.stop for clip in np.argsort(-best, kind="stable")]
     answers = link(detections, name, 0, contrast=session.head.time_contrast)

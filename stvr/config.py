@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +40,21 @@ def fill(
         return model(**values)
     except ValidationError as error:
         raise ValueError(describe(error, model, where)) from None
+
+
+def named_table(
+    value: Any, what: str, default: str, menu: Callable[[str], type[Options]], where: str = ""
+) -> dict[str, Any]:
+    """An option that is a name on a menu, or a table with it: the table, with all options of what is named, checked.
+
+    what: as messages call it. default: the name of a table that has none. menu: a name -> its options; LookupError for
+    one that is on no menu.
+    """
+    if not isinstance(value, str | Mapping):
+        raise ValueError(f"wanted the name of a {what}, or a table with it, got {value!r}")
+    table = {"name": value} if isinstance(value, str) else {"name": default, **value}
+    own = {name: option for name, option in table.items() if name != "name"}
+    return {"name": table["name"], **fill(menu(table["name"]), own, where=where).model_dump()}
 
 
 def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

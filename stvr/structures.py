@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -80,14 +80,15 @@ class Features:
     def followed_by(self, other: Features) -> Features:
         """These clips and then those, of the same kind; boxes padded to the most of either."""
         flow = None if self.flow is None or other.flow is None else torch.cat([self.flow, other.flow])
-        boxes = None if self.boxes is None or other.boxes is None else joined_boxes(self.boxes, other.boxes)
+        boxes = (None if self.boxes is None or other.boxes is None
+                 else torch.cat(equally_many([self.boxes, other.boxes])))
         return Features({name: torch.cat([maps, other.maps[name]]) for name, maps in self.maps.items()}, flow, boxes)
 
 
-def joined_boxes(boxes: Tensor, others: Tensor) -> Tensor:
-    """(T, G, 4) and (U, H, 4), padded with zeros -> (T + U, max(G, H), 4)."""
-    most = max(boxes.shape[1], others.shape[1])
-    return torch.cat([F.pad(each, (0, 0, 0, most - each.shape[1])) for each in (boxes, others)])
+def equally_many(boxes: Sequence[Tensor]) -> list[Tensor]:
+    """(T, K, 4) each -> the same with the largest K, padded with zeros."""
+    most = max((each.shape[1] for each in boxes), default=0)
+    return [F.pad(each, (0, 0, 0, most - each.shape[1])) for each in boxes]
 
 
 def map_of(maps: Mapping[str, Tensor], endpoint: str | None = None) -> Tensor:

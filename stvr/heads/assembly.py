@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 from torch import nn
 
-from stvr.config import fill
+from stvr.config import named_table
 from stvr.heads.adapter import Project, Scale
 from stvr.heads.attention import Attention
 from stvr.heads.deep_match import DeepMatch
@@ -17,7 +16,7 @@ from stvr.heads.head import HeadEntry, HeadOptions, Reads
 from stvr.heads.matching import MatchingHead
 from stvr.heads.proposals import ProposalNetwork
 from stvr.heads.tail import Tail
-from stvr.heads.where import Sources, Where
+from stvr.heads.where import Proposals, Sources, Where
 from stvr.propagation import PROPAGATION, build_propagation
 from stvr.store import FeatureSpec
 from stvr.structures import MapSpec
@@ -57,7 +56,7 @@ class MatchingOptions(HeadOptions):
     localise_on: str | None = None
     match_on: str | None = None
     match_width: int | None = Field(default=None, ge=1)  # of a learned projection of what is matched on; None for none
-    proposals: str = "rpn"
+    proposals: Proposals = "rpn"
     windows: int = Field(default=8, ge=1)
     nms_iou: float = 0.6
     classes: Literal["three", "binary"] = "three"  # the program's; binary is the paper's text
@@ -66,18 +65,7 @@ class MatchingOptions(HeadOptions):
     @classmethod
     def with_own_options(cls, value: Any) -> Any:
         """All options of the propagation that is named, each checked. LookupError for a name on no menu."""
-        if not isinstance(value, str | Mapping):
-            raise ValueError(f"wanted the name of a propagation, or a table with it, got {value!r}")
-        table = {"name": value} if isinstance(value, str) else {"name": "warp_lstm", **value}
-        own = {name: option for name, option in table.items() if name != "name"}
-        return {"name": table["name"], **fill(PROPAGATION[table["name"]].options, own).model_dump()}
-
-
-    @field_validator("proposals")
-    @classmethod
-    def on_the_menu(cls, value: str) -> str:
-        Sources.of(value)
-        return value
+        return named_table(value, "propagation", "warp_lstm", lambda name: PROPAGATION[name].options)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stvr.config import fill
+from stvr.config import named_table
 from stvr.heads.adapter import Even
 from stvr.heads.head import ClassOptions, Head, HeadEntry, Reads
 from stvr.store import FeatureSpec
@@ -35,11 +35,7 @@ class ClassifierOptions(ClassOptions):
     @classmethod
     def with_own_options(cls, value: Any) -> Any:
         """All options of the block that is named, each checked. LookupError for a name on no menu."""
-        if not isinstance(value, str | Mapping):
-            raise ValueError(f"wanted the name of a temporal block, or a table with it, got {value!r}")
-        table = {"name": value} if isinstance(value, str) else {"name": "mlp", **value}
-        own = {name: option for name, option in table.items() if name != "name"}
-        return {"name": table["name"], **fill(TEMPORAL[table["name"]].options, own, where="block").model_dump()}
+        return named_table(value, "temporal block", "mlp", lambda name: TEMPORAL[name].options, "block")
 
 
 PRESETS: dict[str, dict[str, Any]] = {

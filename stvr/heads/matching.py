@@ -109,7 +109,8 @@ class MatchingHead(Localizer):
         given = None if batch.boxes is None else batch.boxes.flatten(0, 1)
         boxes, mask = self.given_candidates(proposals, given, self.image_size(maps))
         if self.where is not None:
-            windows = self.where.propose_each(self.where.cells(batch.references), query.where, batch.query_mask)
+            cells = self.where.cells(self.where.standardised(batch.references))
+            windows = self.where.propose_each(cells, query.where, batch.query_mask)
             windows = windows * in_pixels(self.image_size(maps), boxes)
             boxes, mask = torch.cat([boxes, windows], 1), torch.cat([mask, has_area(windows)], 1)
         if self.training:
@@ -136,7 +137,7 @@ class MatchingHead(Localizer):
         found = self.proposals(maps)
         boxes, mask = self.given_candidates(found, features.boxes, self.image_size(maps))
         candidates = self.candidates(maps, found.summary, boxes, mask, deep)
-        cells = None if self.where is None else self.where.cells(features.maps)
+        cells = None if self.where is None else self.where.cells(self.where.standardised(features.maps))
         return state, MatchingLook(maps, found.summary, candidates, deep, cells)
 
     def given_candidates(
@@ -199,7 +200,7 @@ class MatchingHead(Localizer):
         if self.where is None:
             return None
         maps = {name: each.flatten(0, 1) for name, each in queries.items()}
-        found = self.where.wanted(maps, boxes.flatten(0, 1))
+        found = self.where.wanted(self.where.standardised(maps), boxes.flatten(0, 1))
         return {name: each.unflatten(0, boxes.shape[:2]) for name, each in found.items()}
 
     def deep_maps(self, maps: Mapping[str, Tensor]) -> Tensor | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,7 +15,7 @@ from stvr.heads.given import Proposer, given_boxes
 from stvr.heads.head import HeadEntry, HeadOptions, Localizer, Reads
 from stvr.heads.late import Held, take
 from stvr.heads.similarity import running_mean
-from stvr.heads.where import Sources, Where
+from stvr.heads.where import Proposals, Sources, Where
 from stvr.heads.windows import means_in
 from stvr.store import FeatureSpec
 from stvr.structures import LABEL_SAME, Detections, Features, Query
@@ -39,18 +39,12 @@ class NearestOptions(HeadOptions):
     name: str = "nearest"
     localise_on: tuple[str, ...] | None = None
     match_on: str | None = None
-    proposals: str = "map"
+    proposals: Proposals = "map"
     background: float = Field(default=1.0, ge=0)
     smoothing: int = Field(default=2, ge=1, le=REACH + 1)
     examples: Literal["mean", "best"] = "mean"
     num_proposals: int = Field(default=5, ge=1)
     max_cover: float = Field(default=0.3, ge=0, le=1)
-
-    @field_validator("proposals")
-    @classmethod
-    def on_the_menu(cls, value: str) -> str:
-        Sources.of(value)
-        return value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,8 +93,9 @@ class NearestHead(Localizer):
         self.match_on, self.proposer = options.match_on, proposer
         self.smoothing, self.examples = options.smoothing, options.examples
         self.finest = spec.only(options.localise_on).finest.endpoint
+        self.endpoints = tuple(dict.fromkeys((*options.localise_on, self.match_on)))
         self.where = Where(
-            spec.only([*dict.fromkeys((*options.localise_on, self.match_on))]), options.localise_on,
+            spec.only(self.endpoints), options.localise_on,
             proposals=options.proposals, background=options.background, num_proposals=options.num_proposals,
             max_cover=options.max_cover,
         )  # fmt: skip
@@ -116,9 +111,9 @@ class NearestHead(Localizer):
 
     def pool(self, features: Features, boxes: Tensor) -> dict[str, Tensor]:
         """A vector (Q, C) for each map: "where/..." less the background around the box, "what" as it is."""
-        where = {f"where/{name}": each for name, each in self.where.wanted(features.maps, boxes).items()}
-        maps = self.where.standard(self.match_on)(features.maps[self.match_on])
-        return {**where, "what": means_in(maps, self.where.as_seen(boxes)[:, None])[:, 0]}
+        standard = self.where.standardised(features.maps, self.endpoints)
+        where = {f"where/{name}": each for name, each in self.where.wanted(standard, boxes).items()}
+        return {**where, "what": means_in(standard[self.match_on], self.where.as_seen(boxes)[:, None])[:, 0]}
 
     def stream(self, state: State | None, features: Features) -> tuple[State, NearestLook]:
         """Looks come REACH clips late, because only then it is known whether a clip stood still."""
@@ -147,9 +142,10 @@ class NearestHead(Localizer):
     def see(self, features: Features, start: int, stop: int) -> NearestLook:
         """The look at clips [start, stop) of features, of which the others say what goes on around."""
         lead = min(self.smoothing - 1, start)
-        maps = {name: each[start - lead : stop] for name, each in features.maps.items()}
-        what = running_mean(self.where.standard(self.match_on)(maps[self.match_on]), self.smoothing)[lead:]
-        lively = moving(self.where.standard(self.finest)(features.maps[self.finest]))[start:stop]
+        standard = self.where.standardised(features.maps, self.endpoints)
+        lively = moving(standard[self.finest])[start:stop]
+        maps = {name: each[start - lead : stop] for name, each in standard.items()}
+        what = running_mean(maps[self.match_on], self.smoothing)[lead:]
         given = None if features.boxes is None else features.boxes[start:stop]
         return NearestLook(self.where.cells(maps), lead, what.half(), lively, given)
 

@@ -129,7 +129,8 @@ class RegionGraphHead(Localizer):
                   for name, each in self.pool(queries, batch.query_boxes.flatten(0, 1)).items()}
         boxes = [self.fixed_boxes(items * clips, None if batch.boxes is None else batch.boxes.flatten(0, 1))]
         if self.where is not None:
-            boxes.append(self.windows_like(self.where.cells(batch.references), pooled, batch.query_mask))
+            cells = self.where.cells(self.where.standardised(batch.references))
+            boxes.append(self.windows_like(cells, pooled, batch.query_mask))
         candidates = torch.cat(boxes, 1).unflatten(0, (items, clips))
         if self.training:  # true boxes join them
             candidates = torch.cat([candidates, batch.target_boxes], 2)
@@ -185,7 +186,7 @@ class RegionGraphHead(Localizer):
     def pool(self, features: Features, boxes: Tensor) -> dict[str, Tensor]:
         """nodes (Q, D), and vectors (Q, C) by "where/..." for a head that takes windows that look like the query."""
         nodes = align_regions(self.reduce(features.only), boxes[:, None])[:, 0].amax((-2, -1))
-        where = {} if self.where is None else self.where.wanted(features.maps, boxes)
+        where = {} if self.where is None else self.where.wanted(self.where.standardised(features.maps), boxes)
         return {"nodes": nodes, **{f"where/{name}": each for name, each in where.items()}}
 
     def stream(self, state: Features | None, features: Features) -> tuple[Features, RegionLook]:
@@ -199,7 +200,7 @@ class RegionGraphHead(Localizer):
         return None if state is None else self.look(state)
 
     def look(self, features: Features) -> RegionLook:
-        cells = None if self.where is None else self.where.cells(features.maps)
+        cells = None if self.where is None else self.where.cells(self.where.standardised(features.maps))
         return RegionLook(self.reduce(features.only), self.fixed_boxes(len(features), features.boxes), cells)
 
     def ask(self, look: RegionLook, query: Query) -> list[Detections]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,6 +35,14 @@ class Sources(NamedTuple):
             raise ValueError(f"there are no proposals {proposals!r}. Choose of {', '.join((*PROPOSALS, *GIVEN))}, "
                              "or several, as in map+rpn.")
         return cls(tuple(name for name in names if name in PROPOSALS), tuple(name for name in names if name in GIVEN))
+
+
+def on_the_menu(proposals: str) -> str:
+    Sources.of(proposals)
+    return proposals
+
+
+Proposals = Annotated[str, AfterValidator(on_the_menu)]  # an option
 
 
 class Where(nn.Module):
@@ -66,17 +75,21 @@ class Where(nn.Module):
         for endpoint in self.endpoints:
             self.standard(endpoint).calibrate(maps[endpoint])
 
-    def wanted(self, maps: Mapping[str, Tensor], boxes: Tensor) -> dict[str, Tensor]:
-        """Maps (Q, H, W, C) and boxes (Q, 4) of a query -> a vector (Q, C') of each endpoint, less its background."""
+    def standardised(self, maps: Mapping[str, Tensor], endpoints: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Maps (..., H, W, C) by endpoint -> (..., H, W, C'); of these endpoints, None for those that say where."""
+        return {name: self.standard(name)(maps[name]) for name in endpoints or self.endpoints}
+
+    def wanted(self, standard: Mapping[str, Tensor], boxes: Tensor) -> dict[str, Tensor]:
+        """Standardised maps and boxes (Q, 4) of a query -> a vector (Q, C') of each endpoint, less its background."""
         found, seen = {}, self.as_seen(boxes)
-        for endpoint in self.endpoints:
-            standard = self.standard(endpoint)(maps[endpoint])
-            found[endpoint] = means_in(standard, seen[:, None])[:, 0] - self.background * mean_outside(standard, seen)
+        for name in self.endpoints:
+            inside = means_in(standard[name], seen[:, None])[:, 0]
+            found[name] = inside - self.background * mean_outside(standard[name], seen)
         return found
 
-    def cells(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Maps (T, H, W, C) of a reference -> unit vectors (T, H, W, C') float16 of each endpoint."""
-        return {name: F.normalize(self.standard(name)(maps[name]), dim=-1).half() for name in self.endpoints}
+    def cells(self, standard: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Standardised maps of a reference -> unit vectors (T, H, W, C') float16 of each endpoint."""
+        return {name: F.normalize(standard[name], dim=-1).half() for name in self.endpoints}
 
     def likeness(self, cells: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
         """How far each cell stands out as a query with the vectors (C',): (T, H, W) on the finest grid."""

@@ -141,11 +141,11 @@ def test_a_mirrored_view_has_mirrored_boxes(tmp_path):
     boxes = np.zeros((24, 2, 6), np.float32)
     boxes[:, 0] = (0.125, 0.25, 0.5, 0.75, 0.9, 1)
     write_boxes(store, "b", boxes, "made")
-    plain, turned = (read_item(store, pair("a", "b"), flip_reference=each) for each in (False, True))
+    plain, turned = (read_item(store, pair("a", "b"), flip_reference=each, boxes=True) for each in (False, True))
     assert plain.detected[0].tolist() == [[0.125, 0.25, 0.5, 0.75], [0.0] * 4]
     assert turned.detected[0].tolist() == [[0.5, 0.25, 0.875, 0.75], [0.0] * 4]
     assert collate([plain, turned]).boxes.shape == (2, len(plain.detected), 2, 4)
-    other = read_item(store, pair("b", "a"))
+    other = read_item(store, pair("b", "a"), boxes=True)
     assert other.detected is None
     assert collate([plain, other]).boxes is None
 

@@ -97,7 +97,7 @@ def detected():
 
 
 def batch_of(store, pairs, which):
-    items = [read_item(store, pair) for pair in read_pairs_for(pairs, store)[0]]
+    items = [read_item(store, pair, boxes=True) for pair in read_pairs_for(pairs, store)[0]]
     return collate([items[number] for number in which])
 
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.store.region_boxes import boxes_if_any
-from stvr.structures import LABEL_NONE, Batch, Pair, map_of
+from stvr.structures import LABEL_NONE, Batch, Pair, equally_many, map_of
 from stvr.tasks.choosing import share_of
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.tasks.pairs.file import clip_spec, read_pairs
@@ -90,13 +90,15 @@ def lacking(pairs: Sequence[Pair], store: HasClips) -> dict[int, str]:
     return reasons
 
 
-def read_item(store: FeatureStore, pair: Pair, flip_reference: bool = False, flip_query: bool = False) -> Item:
-    """A pair with all maps of a store; a mirrored view has mirrored boxes."""
+def read_item(
+    store: FeatureStore, pair: Pair, flip_reference: bool = False, flip_query: bool = False, *, boxes: bool = False
+) -> Item:
+    """A pair with all maps of a store; a mirrored view has mirrored boxes. boxes: a detector's are read, too."""
     reference, query = pair.reference, pair.query.span
     flow = store.read_flow(reference, flipped=flip_reference).float() if store.spec.flow != "none" else None
     references = store.read_features(reference, flipped=flip_reference).maps
     queries = store.read_features(query, flipped=flip_query).maps
-    detected = boxes_if_any(store, reference)
+    detected = boxes_if_any(store, reference) if boxes else None
     if detected is not None and flip_reference:
         detected = mirrored(detected) * detected.any(-1, keepdim=True)  # padding stays zeros
     return replace(item_of(pair, references, queries, flow, flip_reference, flip_query), detected=detected)
@@ -146,12 +148,6 @@ def collate(items: Sequence[Item], least: tuple[int, int] = (1, 1)) -> Batch:
         flow=pad(flows, of_reference) if len(flows) == len(items) else None,
         boxes=pad(equally_many(detected), of_reference) if len(detected) == len(items) else None,
     )
-
-
-def equally_many(boxes: Sequence[Tensor]) -> list[Tensor]:
-    """(T, K, 4) each -> the same with the largest K, padded with zeros."""
-    most = max((each.shape[1] for each in boxes), default=0)
-    return [F.pad(each, (0, 0, 0, most - each.shape[1])) for each in boxes]
 
 
 def pad_maps(maps: Sequence[Mapping[str, Tensor]], least: int) -> dict[str, Tensor]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 
 from stvr.config import Options
+from stvr.heads import HEADS
 from stvr.store import FeatureStore
 from stvr.structures import Batch, ClipSpec, Features, Pair, Span
 from stvr.tasks.choosing import flips
@@ -37,13 +38,14 @@ class PairExamples:
     classes: tuple[str, ...] = ()  # a query says what is meant
 
     def __init__(
-        self, path: Path, store: FeatureStore, options: PairDraws, seed: int, part: tuple[int, int] = (0, 1)
+        self, path: Path, store: FeatureStore, options: Any, seed: int, part: tuple[int, int] = (0, 1)
     ) -> None:
         self.store, self.seed = store, seed
         self.pairs = training_pairs(path, store)
+        reads = HEADS[options.head.name].reads(options.head)
         flip = flips(options, store.spec.flipped, "Extract the videos with `stvr extract --flip`")
         draws = draw_pairs(self.pairs, options, seed, store.spec.clip, flip)
-        self._batches = TrainingBatches(draws, partial(read_drawn, store), part)
+        self._batches = TrainingBatches(draws, partial(read_drawn, store, reads.boxes), part)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -83,5 +85,5 @@ def draw_pairs(pairs: list[Pair], options: PairDraws, seed: int, clip: ClipSpec,
     )  # fmt: skip
 
 
-def read_drawn(store: FeatureStore, draw: Draw) -> Item:
-    return read_item(store, draw.pair, draw.flip_reference, draw.flip_query)
+def read_drawn(store: FeatureStore, boxes: bool, draw: Draw) -> Item:
+    return read_item(store, draw.pair, draw.flip_reference, draw.flip_query, boxes=boxes)
