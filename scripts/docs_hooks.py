@@ -1,4 +1,4 @@
-"""Brings files that lie beside docs/ onto the site: the changelog, how to contribute, and every measured result."""
+"""Brings files that lie beside docs/ onto the site: changelog, how to contribute, every measured result, its plots."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}  
 
 
 def on_files(files: Files, config: Any) -> Files:
-    results = {f"{RESULTS}{path.name}": f"results/{path.name}" for path in sorted((ROOT / RESULTS).glob("*.md"))}
+    shown = [path for path in sorted((ROOT / RESULTS).iterdir()) if path.suffix in (".md", ".svg")]
+    results = {f"{RESULTS}{path.name}": f"results/{path.name}" for path in shown}
     for path, page in {**PAGES, **results}.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
     return files
