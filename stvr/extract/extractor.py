@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stvr.backbones.runtimes import instruction_set
 from stvr.extract.ahead import Hung, Pulse, ahead, patiently
 from stvr.extract.arithmetic import other_arithmetics
 from stvr.extract.flow import Flow
-from stvr.extract.maps import Backbone, maps_by_endpoint
+from stvr.extract.maps import Backbone, maps_by_endpoint, processor_of
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
 from stvr.extract.ways import WAYS, Wanted
@@ -192,7 +191,7 @@ class Extractor:
             "codec": info.codec,
             "precision": self.backbone.precision,
             "batch_size": self.batch_size,
-            "processor": instruction_set(getattr(self.backbone, "device", "cpu")),
+            "processor": processor_of(self.backbone),
             "versions": {name: version(name) for name in self.libraries},
         }
 

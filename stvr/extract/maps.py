@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stvr.backbones.context import ContextStream
+from stvr.backbones.runtimes import instruction_set
 from stvr.store import as_stored
 from stvr.structures import ClipSpec, FeatureSpec, MapSpec
 from stvr.video.reading import Clip, as_fed
@@ -46,16 +47,32 @@ def maps_by_endpoint(backbone: Backbone, frames: Tensor) -> Maps:
 
     (N, row, column, time, channel) float16. ValueError where they are not finite.
     """
+    return as_kept(backbone, raw_maps(backbone, frames))
+
+
+def raw_maps(backbone: Backbone, frames: Tensor) -> Maps:
+    """Each endpoint's maps as the backbone gives them, where it runs."""
     endpoints = backbone.endpoint.split(",")
     several = (backbone(frames),) if len(endpoints) == 1 else cast(SeveralMaps, backbone).maps(frames)
-    return as_kept(backbone, dict(zip(endpoints, several, strict=True)))
+    return dict(zip(endpoints, several, strict=True))
+
+
+def kept_form(maps: Maps) -> Maps:
+    """Raw maps in a store's order of axes and in float16, still where the backbone runs."""
+    return {name: as_stored(each).to(torch.float16) for name, each in maps.items()}
 
 
 def as_kept(backbone: Backbone, maps: Maps) -> Maps:
-    maps = {name: as_stored(each).to("cpu", torch.float16) for name, each in maps.items()}
-    if not all(each.isfinite().all() for each in maps.values()):
+    maps = kept_form(maps)
+    if not getattr(backbone, "checks_finite", False) and not all(each.isfinite().all() for each in maps.values()):
         raise ValueError(f"{backbone.name} gave features that are not finite in float16.")
-    return maps
+    return {name: each.cpu() for name, each in maps.items()}
+
+
+def processor_of(backbone: Backbone) -> str:
+    """What decides the last bits of its sums, as `instruction_set` names it."""
+    known: str | None = getattr(backbone, "processor", None)  # of the process that runs it
+    return known or instruction_set(getattr(backbone, "device", "cpu"))
 
 
 def stream_of(backbone: Backbone, clip: ClipSpec) -> ContextStream:

@@ -66,10 +66,14 @@ class Way(Protocol):
 
 
 class ByThemselves:
-    """Batches of up to `batch_size` clips; a new one begins at each shard, so that they are cut alike after a kill."""
+    """Batches of up to `batch_size` clips; a new one begins at each shard, so that they are cut alike after a kill.
+
+    On a GPU a smaller one is filled up with black clips: its kernels are chosen, or compiled, for each size anew.
+    """
 
     def __init__(self, backbone: Backbone, spec: FeatureSpec, batch_size: int) -> None:
         self.backbone, self.spec, self.batch_size = backbone, spec, batch_size
+        self.one_size = str(getattr(backbone, "device", "cpu")).startswith("cuda")
 
     def reads_from(self, clip: int) -> int:
         return clip
@@ -92,7 +96,10 @@ class ByThemselves:
             yield Computed(clips, self._maps(clips), self._maps(clips, flipped=True) if self.spec.flipped else None)
 
     def _maps(self, clips: Sequence[Clip], flipped: bool = False) -> Maps:
-        return maps_by_endpoint(self.backbone, as_fed(np.stack([clip.frames for clip in clips]), self.spec, flipped))
+        frames = as_fed(np.stack([clip.frames for clip in clips]), self.spec, flipped)
+        if self.one_size and len(clips) < self.batch_size:
+            frames = torch.cat([frames, frames.new_zeros(self.batch_size - len(clips), *frames.shape[1:])])
+        return {name: maps[: len(clips)] for name, maps in maps_by_endpoint(self.backbone, frames).items()}
 
 
 class InContext:

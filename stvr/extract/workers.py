@@ -1,4 +1,7 @@
-"""Spread videos over processes of this machine: one that dies is replaced, and its video goes on in another."""
+"""Spread videos over processes of this machine: one that dies is replaced, and its video goes on in another.
+
+On CPUs each runs the backbone. On a GPU they decode and write, and a process for each GPU runs it for them.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,19 @@ import signal
 from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
 
+from stvr.extract.device_process import DeviceProcess
 from stvr.extract.extractor import Recipe, digest_of
+from stvr.extract.in_context import Grid
+from stvr.extract.maps import Backbone, stream_of
 from stvr.extract.pace import Progress
+from stvr.extract.portable import portable
+from stvr.extract.remote import Line, Remote
 from stvr.extract.todo import Outcome, Todo
 from stvr.video.copies import local
 from stvr.video.source import Source, sweep
@@ -75,12 +84,15 @@ class _Pool:
     """The workers; `end` leaves none."""
 
     def __init__(self, recipe: Recipe, num_workers: int) -> None:
+        self._devices: list[DeviceProcess] = []
         try:
+            if is_shared(recipe.backbone):
+                self._devices = device_processes(recipe, num_workers)
+                recipe = replace(recipe, backbone=Remote.of(recipe.backbone, recipe.open_store().spec.clip))
             self._recipe = pickle.dumps(recipe)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(f"the backbone cannot be sent to other processes ({error}). Use one worker.") from error
         self._threads = max(torch.get_num_threads() // max(num_workers, 1), 1)
-        self._spreads_gpus = str(getattr(recipe.backbone, "device", "cpu")) == "cuda"  # not where one is named
         self.workers = [self._start(number) for number in range(num_workers)]
 
     def busy(self) -> bool:
@@ -103,21 +115,41 @@ class _Pool:
             worker.process.terminate()
         for worker in self.workers:
             worker.end()
+        for device in self._devices:
+            device.end()
 
     def _start(self, number: int) -> _Worker:
-        return _Worker(self._recipe, number, self._threads, self._spreads_gpus)
+        line = self._devices[number % len(self._devices)].line() if self._devices else None
+        return _Worker(self._recipe, number, self._threads, line)
+
+
+def is_shared(backbone: Backbone) -> bool:
+    """Whether one process runs the backbone for all workers: a GPU would hold it, and its context, once for each."""
+    return str(getattr(backbone, "device", "cpu")).startswith("cuda")
+
+
+def device_processes(recipe: Recipe, num_workers: int) -> list[DeviceProcess]:
+    """One for each visible GPU, or one where a GPU is named."""
+    clip = recipe.open_store().spec.clip
+    clips = ready = recipe.batch_size
+    if clip.context == "video":
+        grid = Grid.of(clip, stream_of(recipe.backbone, clip).reach)
+        clips, ready = grid.size, grid.size * (grid.warms + 2) + grid.after
+    spreads = str(getattr(recipe.backbone, "device", "cpu")) == "cuda"
+    gpus = range(min(torch.cuda.device_count(), num_workers)) if spreads else [None]
+    return [DeviceProcess(recipe.backbone, clip, clips, ready, gpu) for gpu in gpus]
 
 
 class _Worker:
     """A process, and the video it is working on."""
 
-    def __init__(self, recipe: bytes, number: int, threads: int, spreads_gpus: bool) -> None:
+    def __init__(self, recipe: bytes, number: int, threads: int, line: Line | None) -> None:
         context = multiprocessing.get_context("forkserver")  # clean processes, which need not import torch each
         context.set_forkserver_preload([__name__])
         self.number = number
         self.video: str | None = None
         self.connection, theirs = context.Pipe()
-        arguments = (recipe, theirs, number if spreads_gpus else None, threads, dict(os.environ))
+        arguments = (recipe, theirs, line, threads, dict(os.environ))
         self.process = context.Process(target=_work, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
@@ -149,7 +181,7 @@ class _Worker:
 
 
 def _work(
-    recipe: bytes, connection: Connection, gpu: int | None, threads: int, environment: Mapping[str, str]
+    recipe: bytes, connection: Connection, line: Line | None, threads: int, environment: Mapping[str, str]
 ) -> None:
     """The life of a worker: it receives a video and its path, and sends events, until the other end is closed.
 
@@ -160,26 +192,17 @@ def _work(
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
     torch.set_num_threads(threads)
-    if gpu is not None and (count := torch.cuda.device_count()) > 1:  # counting does not start CUDA
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[gpu % count]
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the other end is closed
         try:
-            extractor = pickle.loads(recipe).build()
+            made: Recipe = pickle.loads(recipe)
+            if isinstance(made.backbone, Remote):
+                made.backbone.line = line
+            extractor = made.build()
             while True:
                 for event in extractor(*connection.recv()):
                     connection.send(event)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:
-            connection.send(_portable(error))
+            connection.send(portable(error))
             connection.recv()  # waits to be ended
-
-
-def _portable(error: Exception) -> Exception:
-    """The error itself where it can be sent, else one that says the same."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error

@@ -14,22 +14,28 @@ import sys
 from pathlib import Path
 from clock import Reader, run, quiet
 import torch
+from stvr.extract import workers
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    folder, log, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    if sys.argv[5] == "True":
+        workers.is_shared = lambda backbone: True
+    folder, log, number = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     videos, reader = sorted(folder.glob("*.mp4")), Reader(log, seconds=0.02)
-    report = run(videos, sys.argv[4], reader, workers=workers, report=quiet, lease_seconds=1.0)
+    report = run(videos, sys.argv[4], reader, workers=number, report=quiet, lease_seconds=1.0)
     print(len(report.done), len(report.skipped), len(report.failed))
 """
 
 
-def start(folder: Path, log: Path, store: Path | str, workers: int = 4) -> subprocess.Popen[str]:
-    """`extract` of all videos of a folder, in a process of its own."""
+def start(
+    folder: Path, log: Path, store: Path | str, workers: int = 4, shared: bool = False
+) -> subprocess.Popen[str]:
+    """`extract` of all videos of a folder, in a process of its own. shared: one process runs the backbone for all."""
     driver = folder / "driver.py"
     driver.write_text(DRIVER)
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, str(driver), str(folder), str(log), str(workers), str(store)], text=True,
+        [sys.executable, str(driver), str(folder), str(log), str(workers), str(store), str(shared)],
+        text=True,
         env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, start_new_session=True,
         preexec_fn=hear_ctrl_c,
     )  # fmt: skip
