@@ -52,7 +52,11 @@ def extract(
     resize: Annotated[str, typer.Option(help="bilinear, or tf1 as in the authors' program.")] = "bilinear",
     compress: Annotated[str, typer.Option(help="How features are kept: lossless, bits7 or int8.")] = "lossless",
     batch_size: Annotated[int, typer.Option(min=1, help="Clips that go through the backbone together.")] = 8,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the cores or GPUs; actors with ray.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share the cores or feed the GPUs; actors with ray.",
+                     show_default="1, on a GPU as many as cores"),
+    ] = None,
     engine: Annotated[str, typer.Option(help="local, or ray for the cluster at RAY_ADDRESS.")] = "local",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds without progress after which a video fails.")] = 120.0,
     retry: Annotated[bool, typer.Option("--retry", help="Try files again that an earlier run found broken.")] = False,
@@ -72,6 +76,7 @@ def extract(
     from stvr.extract.flow import load_flow
     from stvr.extract.job import by_name
     from stvr.extract.job import extract as run_extract
+    from stvr.extract.workers import usual_workers
     from stvr.store import FeatureStore
     from stvr.structures import ClipSpec
 
@@ -87,7 +92,8 @@ def extract(
     detector = load_detector(boxes, boxes_weights, device) if boxes else None
     report = run_extract(
         paths, store, network, clip, batch_size=batch_size, flow=flows, flip=flip, colour_order=colour_order,
-        resize=resize, compress=compress, workers=workers, engine=engine, timeout=timeout, retry=retry,
+        resize=resize, compress=compress, workers=workers or usual_workers(device, engine), engine=engine,
+        timeout=timeout, retry=retry,
     )  # fmt: skip
     done(store, f"{len(report.done)} videos extracted ({report.clips_computed} clips), "
                 f"{len(report.skipped)} already there, {len(report.failed)} failed")

@@ -27,7 +27,10 @@ def run_options(
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd or adamw.")] = None,
     schedule: Annotated[str | None, typer.Option(help="step or cosine.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, or bfloat16 by autocast.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32, or bfloat16 by autocast.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits at every run on a GPU, too; slower there.")
+    ] = False,
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Compile the steps of the propagation; the first step is slow.")
     ] = False,
@@ -47,8 +50,8 @@ def run_options(
     """The options of a run that were given as flags."""
     return options_of(
         steps=steps, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, precision=precision,
-        compiled=compiled or None, ema=ema, flip=flip, windows=windows, batching=batching,
-        tensorboard=tensorboard or None, seed=seed,
+        deterministic=deterministic or None, compiled=compiled or None, ema=ema, flip=flip, windows=windows,
+        batching=batching, tensorboard=tensorboard or None, seed=seed,
     )  # fmt: skip
 
 

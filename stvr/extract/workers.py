@@ -128,6 +128,11 @@ def is_shared(backbone: Backbone) -> bool:
     return str(getattr(backbone, "device", "cpu")).startswith("cuda")
 
 
+def usual_workers(device: str, engine: str = "local") -> int:
+    """One on a CPU, whose cores the network uses; for a GPU one a core, because decoding is what it waits for."""
+    return len(os.sched_getaffinity(0)) if device.startswith("cuda") and engine == "local" else 1
+
+
 def device_processes(recipe: Recipe, num_workers: int) -> list[DeviceProcess]:
     """One for each visible GPU, or one where a GPU is named."""
     clip = recipe.open_store().spec.clip

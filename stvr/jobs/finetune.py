@@ -34,6 +34,7 @@ from stvr.tasks.pairs.dataset import Item, TrainingBatches, item_of
 from stvr.tasks.pairs.draws import Draw
 from stvr.tasks.pairs.training import PairDraws, draw_pairs, training_pairs
 from stvr.training.loop import LoopOptions, Tell, Trainee, run_loop
+from stvr.training.number_units import fast_units, with_precision
 from stvr.training.runs import Run
 from stvr.video_names import names_of
 
@@ -110,7 +111,7 @@ def finetune(
     of the new backbone are others than those of the old one: extract anew with --weights OUT/backbone.safetensors
     before `stvr eval`.
     """
-    loaded = load_head(checkpoint_path)
+    loaded, options = load_head(checkpoint_path), with_precision(options, device)
     entry, name = HEADS[loaded.options.name], loaded.options.name
     if entry.task != "pairs":
         raise ValueError(f"the head {name!r} learns from {entry.task}, and only one that learns from pairs can be "
@@ -134,7 +135,8 @@ def finetune(
     def write(trained: nn.Module, step: int) -> None:
         save_both(out, cast(FromFrames, trained), loaded, {**run.made_by, "step": step})
 
-    steps_now, losses = run_loop(trainee, batches.__getitem__, options, run, write, device, report)
+    with fast_units(device, options.deterministic):
+        steps_now, losses = run_loop(trainee, batches.__getitem__, options, run, write, device, report)
     after = measured(trainee, batches, options, device)
     return FinetuneReport(out, options.steps, steps_now, losses, before, after, peak_memory(device))
 

@@ -21,6 +21,7 @@ from stvr.heads.checkpoint import HEAD_FILE, save_head
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.tasks import TASKS
 from stvr.training.loop import LoopOptions, Tell, Trainee, run_loop
+from stvr.training.number_units import fast_units, with_precision
 from stvr.training.runs import Run
 
 DEFAULT_HEAD = "matching"
@@ -88,7 +89,7 @@ def train(
     report(step, steps, figures) is told of every step.
     """
     store, entry = FeatureStore.open(store_path), HEADS[options.head.name]
-    options = options.model_copy(update={"head": entry.fit(options.head, store.spec)})
+    options = with_precision(options.model_copy(update={"head": entry.fit(options.head, store.spec)}), device)
     reads = entry.reads(options.head)
     reads.check(store.spec, options.head.name)
     store = store.only(reads.chosen(store.spec))
@@ -110,7 +111,8 @@ def train(
         trained = cast(HeadLosses, trainee).head
         save_head(out / HEAD_FILE, trained, options.head, store.spec, {**run.made_by, "step": step})
 
-    steps_now, losses = run_loop(HeadLosses(head), examples.batch, options, run, write, device, report)
+    with fast_units(device, options.deterministic):
+        steps_now, losses = run_loop(HeadLosses(head), examples.batch, options, run, write, device, report)
     return TrainReport(out, options.steps, steps_now, losses)
 
 

@@ -32,7 +32,8 @@ class LoopOptions(Options):
     milestones: tuple[int, ...] = (10_000, 20_000)  # a tenth each time; the second one is the program's alone
     warmup_steps: int = Field(default=0, ge=0)
     clip_norm: float = Field(default=10.0, gt=0)
-    precision: Literal["float32", "bfloat16"] = "float32"  # bfloat16 is autocast: weights and losses stay float32
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # bfloat16 is autocast: weights, losses stay float32
+    deterministic: bool = False  # the same bits again on a GPU, too, which costs time there
     compiled: bool = False  # what of the model can be compiled; a slow first step
     ema: float | None = Field(default=None, gt=0, lt=1)  # decay of the running average of weights that is saved
     seed: int = Field(default=0, ge=0)

@@ -108,7 +108,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path):
 
     def kill(step):
         if len(killed) < 5 and step.clips > 12 * len(killed):
-            device, *at_work = sorted(child.pid for child in multiprocessing.active_children())  # it is the oldest
+            _device, *at_work = sorted(child.pid for child in multiprocessing.active_children())  # it is the oldest
             killed.append(at_work[-1])
             os.kill(at_work[-1], signal.SIGKILL)
 
