@@ -107,13 +107,13 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path):
     killed = []
 
     def kill(step):
-        if len(killed) < 5 and step.clips > 12 * len(killed):
+        if len(killed) < 4 and step.clips > 12 * len(killed):
             _device, *at_work = sorted(child.pid for child in multiprocessing.active_children())  # it is the oldest
             killed.append(at_work[-1])
             os.kill(at_work[-1], signal.SIGKILL)
 
     report = run(videos, tmp_path / "store", Reader(tmp_path / "log", seconds=0.01), workers=3, report=kill)
-    assert len(killed) == 5
+    assert len(killed) == 4  # a video whose worker dies five times in a row is given up
     assert report.done == [video.stem for video in videos]
     for video in report.done:
         one, other = (whole(FeatureStore.open(tmp_path / name), video) for name in ("undisturbed", "store"))
