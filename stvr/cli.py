@@ -15,6 +15,7 @@ from stvr.commands import (
     finetune,
     import_,
     info,
+    join,
     locate,
     predict,
     prepare,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(synth.synth)
 app.add_typer(prepare.app, name="prepare")
+app.command()(join.join)
 app.command()(extract.extract)
 app.add_typer(store.app, name="store")
 app.command()(train.train)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stvr.annotations import READERS
-from stvr.commands import AcceptMissing, Seed, done, tell, tell_doubts, video_files
+from stvr.commands import AcceptMissing, Seed, done, prepare_labels, tell, tell_doubts, video_files
 
 if TYPE_CHECKING:
     from stvr.annotations.reader import Reader
@@ -132,6 +132,9 @@ def assumed(source: str, probed: Probed | None, own: dict[str, Any]) -> list[str
     if probed or not fps:
         return []
     return [f"{fps:g} frames a second are assumed throughout; give --videos for the videos' own time stamps"]
+
+
+app.command("labels")(prepare_labels.labels)
 
 
 @app.command("check")

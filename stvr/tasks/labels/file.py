@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from math import inf
 from pathlib import Path
 
 from stvr.annotations.cells import Cells, read_headed
+from stvr.annotations.label_lists import LabelRow
 from stvr.annotations.labelled import link_annotations
 from stvr.annotations.table import read_table, recognises
+from stvr.files import write_text
 from stvr.labels import label_name
 from stvr.specs import ClipSpec
 from stvr.store import FeatureStore
@@ -61,6 +65,22 @@ def read_labels(path: Path, clip: ClipSpec) -> list[Stretch]:
     logging.getLogger("stvr").warning("%s does not say which videos test: a quarter of them does, by their names.",
                                       path.name)
     return [Stretch(each.video, each.label, split_of(each.video), each.start, each.stop) for each in found]
+
+
+def write_labels(path: Path, rows: Sequence[LabelRow]) -> None:
+    """As `read_labels` reads it; a column that no row needs is left out."""
+    columns = ["video", "label"] + ["split"] * any(row.split for row in rows)
+    columns += ["start", "stop"] * any(row.start > 0 or row.stop < inf for row in rows)
+    if "split" in columns and not all(row.split for row in rows):
+        raise ValueError("some lists say what trains and tests and others do not. Give those with --train and --test.")
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = {"video": row.video, "label": row.label, "split": row.split, "start": f"{row.start:g}",
+                  "stop": "" if row.stop == inf else f"{row.stop:g}"}  # fmt: skip
+        writer.writerow([values[column] for column in columns])
+    write_text(path, text.getvalue())
 
 
 def of_persons(path: Path, clip: ClipSpec) -> list[Stretch]:
