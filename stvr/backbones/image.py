@@ -16,6 +16,7 @@ IMAGE_BACKBONES = {  # where each is cut by default: the last map with a cell fo
     **dict.fromkeys(("resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "wide_resnet50_2"), "layer3"),
     **dict.fromkeys(("convnext_tiny", "convnext_small", "convnext_base"), "features.5"),
     "mobilenet_v3_large": "features.12", "efficientnet_b0": "features.5", "regnet_y_800mf": "trunk_output.block3",
+    "squeezenet1_1": "features.12",  # the last of all; without padding, so a cell or two fewer than the others
 }  # fmt: skip
 
 

@@ -57,6 +57,19 @@ def test_each_is_cut_where_a_cell_is_sixteen_pixels(name, tmp_path, frames):
     assert backbone(frames[:1]).shape[:4] == (1, 2, 4, 4)
 
 
+@torch.no_grad()
+def test_squeezenet_gives_the_512_channels_before_its_classifier(tmp_path, frames):
+    torch.manual_seed(0)
+    whole = get_model("squeezenet1_1", weights=None).eval()
+    torch.save(whole.state_dict(), tmp_path / "w.pth")
+    pictures = frames[:1].flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+    shown = transforms.normalize(pictures, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    halves = whole.features(shown).unflatten(0, (2, 4)).mean(1)
+    features = load_backbone("squeezenet1_1", tmp_path / "w.pth", precision="float32")(frames[:1])
+    torch.testing.assert_close(features[0], halves.permute(0, 2, 3, 1), rtol=1e-3, atol=1e-4)
+    assert features.shape == (1, 2, 3, 3, 512)
+
+
 def test_the_bits_are_the_same_for_every_batch_and_number_of_threads(tmp_path, frames, threads):
     torch.manual_seed(1)
     torch.save(get_model("resnet50", weights=None).state_dict(), tmp_path / "w.pth")
