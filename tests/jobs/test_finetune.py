@@ -29,7 +29,7 @@ from stvr.jobs.finetune import (
 )
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.structures import Batch, ClipSpec, Pair, Span, Tubelet
-from stvr.tasks.pairs.dataset import TrainingBatches
+from stvr.tasks.pairs.dataset import EachRead, TrainingBatches
 from stvr.tasks.pairs.file import write_pairs
 from stvr.tasks.pairs.training import draw_pairs, training_pairs
 from stvr.video.decode import decode_clips
@@ -135,7 +135,7 @@ def gradients(trainee: FromFrames, batch: Batch) -> dict[str, torch.Tensor]:
 def one_batch(films: list[Path], pairs: Path) -> Batch:
     reader = FrameReader({path.stem: path for path in films}, spec_of())
     draws = draw_pairs(training_pairs(pairs, reader), options(), 0, ClipSpec(), flip=False)
-    return TrainingBatches(draws, partial(read_frames, reader))[0]
+    return TrainingBatches(draws, EachRead(partial(read_frames, reader)))(0)
 
 
 def test_layers_computed_twice_give_the_same_gradients(checkpoint, films, pairs):
