@@ -90,7 +90,8 @@ def test_a_query_of_the_cells_in_its_boxes_is_pooled_as_the_whole_one(mirrored, 
     head = build_small().train()
     pooled, wanted = (head.encode_query(each.queries, each.query_boxes).regions for each in (part, whole))
     assert torch.equal(pooled[whole.query_mask], wanted[whole.query_mask])
-    for one, other in zip(head.losses(head(part), part).values(), head.losses(head(whole), whole).values(), strict=True):
+    ours, theirs = (head.losses(head(each), each).values() for each in (part, whole))
+    for one, other in zip(ours, theirs, strict=True):
         assert torch.equal(one, other)
 
 
