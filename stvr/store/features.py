@@ -23,7 +23,7 @@ from stvr.store.codes import check_code, decode
 from stvr.store.names import folder_of, video_of
 from stvr.store.older_stores import any_map_shape, refuse_folder_of_stores, with_maps
 from stvr.store.places import Place, place_at
-from stvr.store.shards import is_plain, read_shard
+from stvr.store.shards import is_plain, read_clips
 from stvr.store.writer import VideoWriter, notes_of
 from stvr.structures import Features, FeatureSpec, Span
 from stvr.version import __version__
@@ -217,25 +217,13 @@ class FeatureStore:
     def _read_shards(
         self, span: Span, name: str, values: zarr.Array[Any], is_plain: bool, out: NDArray[Any]
     ) -> None:
-        """Shard by shard where there are files and we know how they are made; or else as zarr does."""
-        size, folder, done = self.clips_per_shard, self.folder(span.video), 0
-        files = [(shard, self.place.file(f"{folder}/{name}/{shard_key(shard, values.ndim - 1)}"))
-                 for shard in range(span.start // size, -(-span.stop // size))]
-        for shard, file in files if is_plain else ():
-            if file is None:
-                break
-            clips = slice(max(span.start - shard * size, 0), min(span.stop - shard * size, size))
-            count = clips.stop - clips.start
-            try:
-                read_shard(file, clips, size, out[done : done + count])
-            except FileNotFoundError:
-                raise ValueError(f"shard {shard} of {name} is missing") from None
-            done += count
-        if done == len(out):
+        """Straight from the files where we know how they are made, or else as zarr does."""
+        folder, axes = f"{self.folder(span.video)}/{name}", values.ndim - 1
+        if is_plain and read_clips(self.place, folder, span, self.clips_per_shard, out):
             return
         out[:] = np.asarray(values[span.start : span.stop])
         if not out.any(axis=tuple(range(1, out.ndim))).all():
-            self._check_shards(span, name, values.ndim - 1)
+            self._check_shards(span, name, axes)
 
     def _array(self, video: str, name: str) -> tuple[zarr.Array[Any], bool]:
         if (video, name) not in self._arrays:

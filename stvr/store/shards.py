@@ -12,6 +12,10 @@ from numcodecs.zstd import decompress
 from numpy.typing import NDArray
 from zarr.codecs import ShardingCodec
 
+from stvr.store.arrays import shard_key
+from stvr.store.places import Place
+from stvr.structures import Span
+
 CHECKSUM_BYTES = 4  # crc32c, little-endian, behind the index
 NOT_WRITTEN = 2**64 - 1  # as offset and size: a chunk that is nothing but the fill value
 
@@ -35,11 +39,26 @@ def is_plain(array: zarr.Array[Any], clips_per_shard: int) -> bool:
     )  # fmt: skip
 
 
-def read_shard(file: Path, clips: slice, num_clips: int, out: NDArray[Any]) -> None:
-    """Clips of a shard that has places for `num_clips`, into `out`, contiguous, one row each.
+def read_clips(place: Place, folder: str, span: Span, clips_per_shard: int, out: NDArray[Any]) -> bool:
+    """The clips of a span of the array in `folder` into `out`, contiguous, one row each; False where none is a file.
 
-    FileNotFoundError without the shard; ValueError or RuntimeError where it is damaged.
+    ValueError or RuntimeError for a shard that is missing or damaged.
     """
+    for shard in range(span.start // clips_per_shard, -(-span.stop // clips_per_shard)):
+        file, first = place.file(f"{folder}/{shard_key(shard, out.ndim - 1)}"), shard * clips_per_shard
+        if file is None:
+            return False
+        start, stop = max(span.start, first), min(span.stop, first + clips_per_shard)
+        rows = out[start - span.start : stop - span.start]
+        try:
+            read_shard(file, slice(start - first, stop - first), clips_per_shard, rows)
+        except FileNotFoundError:
+            raise ValueError(f"shard {shard} of {Path(folder).name} is missing") from None
+    return True
+
+
+def read_shard(file: Path, clips: slice, num_clips: int, out: NDArray[Any]) -> None:
+    """Clips of a shard that has places for `num_clips`. FileNotFoundError without it."""
     with file.open("rb") as opened:
         index = _read_index(opened, num_clips)[clips]
         written = index[index[:, 0] != NOT_WRITTEN]

@@ -52,16 +52,20 @@ class Room:
     def pin(self) -> None:
         """Lets CUDA copy out of what is used of it by itself."""
         if self.used > self.pinned:
-            runtime, address = torch.cuda.cudart(), self.bytes.data_ptr()
-            if self.pinned:
-                runtime.cudaHostUnregister(address)
-            self.pinned = min(-(-self.used // PINNED_AT_A_TIME) * PINNED_AT_A_TIME, SIZE)
-            torch.cuda.check_error(int(runtime.cudaHostRegister(address, self.pinned, 0)))
+            self.unpin()
+            size = min(-(-self.used // PINNED_AT_A_TIME) * PINNED_AT_A_TIME, SIZE)
+            if code := int(torch.cuda.cudart().cudaHostRegister(self.bytes.data_ptr(), size, 0)):
+                raise RuntimeError(f"CUDA cannot pin {size} bytes of memory: its error {code}.")
+            self.pinned = size
 
-    def close(self) -> None:
+    def unpin(self) -> None:
         if self.pinned:
             torch.cuda.cudart().cudaHostUnregister(self.bytes.data_ptr())
-        self.bytes, self.pinned = torch.empty(0, dtype=torch.uint8), 0
+            self.pinned = 0
+
+    def close(self) -> None:
+        self.unpin()
+        self.bytes = torch.empty(0, dtype=torch.uint8)
         os.close(self.file)
 
 
