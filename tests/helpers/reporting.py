@@ -14,22 +14,28 @@ from stvr.training.feed import feed
 class Report:
     step: int
     process: int
+    told: list[str] | None = None
 
     def to(self, device: str, *, non_blocking: bool = False) -> Report:
+        if self.told is not None:
+            self.told.append(f"copy of {self.step}")
         return self
 
 
 @dataclass(frozen=True)
 class Reporting:
-    """damaged: the step that cannot be read."""
+    """told: where to note what is done. damaged: the step that cannot be read."""
 
+    told: list[str] | None = None
     damaged: int = -1
 
     def __call__(self, step: int, empty: Any) -> Report:
         if step == self.damaged:
             raise ValueError(f"step {step} is damaged.")
+        if self.told is not None:
+            self.told.append(f"read {step}")
         time.sleep(0.05)  # long enough that every reader gets some
-        return Report(step, os.getpid())
+        return Report(step, os.getpid(), self.told)
 
 
 if __name__ == "__main__":

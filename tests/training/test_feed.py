@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +73,58 @@ def test_batches_are_the_same_whoever_reads_them(mirrored, readers):
             assert_same(batch, one_by_one(mirrored, steps))
             steps += 1
     assert steps == 7
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none")
+@pytest.mark.parametrize("readers", [0, 2])
+def test_batches_that_are_copied_beside_the_computing_are_the_same(mirrored, readers):
+    with closing(feed(read_by(mirrored, True), 0, 6, "cuda:0", readers)) as fed:
+        for step, batch in enumerate(fed):
+            torch.randn(2000, 2000, device="cuda:0").square_().sum()  # something to be beside
+            assert_same(batch.to("cpu"), read_by(mirrored, True)(step).to("cpu"))
+
+
+class Streams:
+    """Stands for CUDA's streams, and notes what is asked of them."""
+
+    def __init__(self, told: list[str]) -> None:
+        self.told, self.copies = told, 0
+
+    def wait_stream(self, other: object) -> None:
+        self.told.append("copying waits for training")
+
+    def record_event(self) -> Copied:
+        self.copies += 1
+        return Copied(self.told, self.copies - 1)
+
+    def wait_event(self, event: Copied) -> None:
+        self.told.append(f"training waits for copy {event.number}")
+
+
+class Copied:
+    def __init__(self, told: list[str], number: int) -> None:
+        self.told, self.number = told, number
+
+    def synchronize(self) -> None:
+        self.told.append(f"copy {self.number} is over")
+
+
+def test_on_cuda_a_batch_is_copied_before_the_one_before_it_is_trained_on(monkeypatch):
+    """And its room is read into again only after its copy is over: of three rooms, batch 3 is read into that of 0."""
+    told: list[str] = []
+    streams = Streams(told)
+    for name, value in {"Stream": streams, "current_stream": streams, "stream": nullcontext()}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    monkeypatch.setattr(Room, "pin", lambda room: told.append("pinned"))
+    for report in feed(Reporting(told), 0, 4, "cuda:0"):
+        told.append(f"training on {report.step}")
+    for step in range(3):
+        begun = told.index(f"training on {step}")
+        assert told.index(f"copy of {step + 1}") < begun
+        assert told.index(f"training waits for copy {step}") < begun < told.index(f"copy {step} is over")
+    assert told.index("copy 0 is over") < told.index("read 3")
+    assert told.count("pinned") == told.count("copying waits for training") == 4
 
 
 def test_maps_stay_float16_until_they_are_on_the_device(mirrored):
