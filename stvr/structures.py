@@ -152,12 +152,15 @@ class Batch:
     boxes: Tensor | None = None
     seeds: Tensor | None = None
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
-        """Moves every tensor; `dtype` is for the feature maps alone."""
+    def to(
+        self, device: torch.device | str, dtype: torch.dtype | None = None, *, non_blocking: bool = False
+    ) -> Batch:
+        """Moves every tensor; `dtype` is for the feature maps alone, which take it on the device."""
         present = {field.name: getattr(self, field.name) for field in fields(self)}
         moved: dict[str, Any] = {
-            name: {endpoint: maps.to(device, dtype or maps.dtype) for endpoint, maps in value.items()}
-            if isinstance(value, Mapping) else value.to(device)
+            name: {endpoint: maps.to(device, non_blocking=non_blocking).to(dtype or maps.dtype)
+                   for endpoint, maps in value.items()}
+            if isinstance(value, Mapping) else value.to(device, non_blocking=non_blocking)
             for name, value in present.items() if value is not None
         }  # fmt: skip
         return Batch(**moved)
@@ -183,8 +186,9 @@ class LabelBatch:
     maps: Mapping[str, Tensor]
     labels: Tensor
 
-    def to(self, device: torch.device | str) -> LabelBatch:
-        return LabelBatch({name: maps.to(device) for name, maps in self.maps.items()}, self.labels.to(device))
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> LabelBatch:
+        return LabelBatch({name: maps.to(device, non_blocking=non_blocking) for name, maps in self.maps.items()},
+                          self.labels.to(device, non_blocking=non_blocking))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

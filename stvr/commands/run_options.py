@@ -45,13 +45,16 @@ def run_options(
         str | None, typer.Option(help="mixed, or by_length: queries of similar length together.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Log for TensorBoard too (an extra).")] = False,
+    readers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read batches; 0, the default, is a thread.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same result.")] = None,
 ) -> dict[str, Any]:
     """The options of a run that were given as flags."""
     return options_of(
         steps=steps, batch_size=batch_size, lr=lr, optimizer=optimizer, schedule=schedule, precision=precision,
         deterministic=deterministic or None, compiled=compiled or None, ema=ema, flip=flip, windows=windows,
-        batching=batching, tensorboard=tensorboard or None, seed=seed,
+        batching=batching, tensorboard=tensorboard or None, readers=readers, seed=seed,
     )  # fmt: skip
 
 

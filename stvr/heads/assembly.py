@@ -158,7 +158,8 @@ def fit_to(options: MatchingOptions, spec: FeatureSpec) -> MatchingOptions:
 def reads(options: MatchingOptions) -> Reads:
     named = tuple(dict.fromkeys(each for each in (options.localise_on, options.match_on) if each))
     flow = PROPAGATION[options.propagation["name"]].needs_flow
-    return Reads(named or None, flow=flow, boxes="boxes" in Sources.of(options.proposals).given)
+    sources = Sources.of(options.proposals)
+    return Reads(named or None, flow=flow, boxes="boxes" in sources.given, query_in_box=not sources.windows)
 
 
 MATCHING = HeadEntry(MatchingOptions, build_matching, "pairs", PRESETS, reads, fit_to)

@@ -36,12 +36,15 @@ class Reads:
 
     endpoints: None takes the one that the store keeps, the finest of several. cells: maps with places in them, not
     means over the picture. flow: optical flow, on the grid of the first endpoint. boxes: a detector's, beside the maps.
+    query_in_box: of a query's maps only the cells that its boxes touch (`regions.cells_around`): what the head does
+    with a query begins by pooling its boxes there, or with what treats each cell by itself.
     """
 
     endpoints: tuple[str, ...] | None = None
     cells: bool = True
     flow: bool = False
     boxes: bool = False
+    query_in_box: bool = False
 
     def chosen(self, spec: FeatureSpec) -> tuple[str, ...]:
         """The endpoints that are read of features of this spec."""

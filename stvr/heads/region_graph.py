@@ -247,8 +247,9 @@ def fit_to(options: RegionGraphOptions, spec: FeatureSpec) -> RegionGraphOptions
 
 
 def reads(options: RegionGraphOptions) -> Reads:
-    boxes = "boxes" in Sources.of(options.proposals).given
-    return Reads(None if options.endpoint is None else (options.endpoint,), boxes=boxes)
+    sources = Sources.of(options.proposals)
+    return Reads(None if options.endpoint is None else (options.endpoint,), boxes="boxes" in sources.given,
+                 query_in_box="map" not in sources.windows)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ CROP_SIZE = 14
 POOL = 2
 REGION_SIZE = CROP_SIZE // POOL
 ROUNDING = 1e-6  # of an edge at 1 that floats carry past it: still in the picture
+SPARE_CELLS = 1e-3  # by which floats may carry a sample past a cell
 FAR = 3.0  # where grid_sample finds nothing
 
 
@@ -46,3 +47,16 @@ def align_regions(maps: Tensor, boxes: Tensor) -> Tensor:
     crops = roi_align(maps.float().permute(0, 3, 1, 2), list(cells), REGION_SIZE, aligned=True)  # (N * K, C, 7, 7)
     areas = (cells[..., 2:] - cells[..., :2]).clamp_min(0).prod(-1)
     return crops.unflatten(0, boxes.shape[:2]) * (areas > 0)[..., None, None, None]
+
+
+def cells_around(boxes: Tensor, height: int, width: int) -> Tensor:
+    """The cells that `crop_regions` and `align_regions` read in boxes (N, 4) of maps height x width, and no fewer.
+
+    (N, 4) int64: first row, first column, and the row and the column behind the last ones; at least one cell.
+    """
+    sides = boxes.new_tensor([width, height]).double()
+    corners = boxes.double().unflatten(-1, (2, 2))  # (N, 2, 2): which corner, (x, y)
+    seen = torch.stack([corners * (sides - 1), corners * sides - 0.5])  # corner on corner, and as RoIAlign counts
+    first = (seen.amin((0, 2)) - SPARE_CELLS).floor().clamp(torch.zeros_like(sides), sides - 1)
+    behind = (seen.amax((0, 2)) + SPARE_CELLS).floor().add(2).clamp(first + 1, sides)
+    return torch.cat([first.flip(-1), behind.flip(-1)], -1).long()

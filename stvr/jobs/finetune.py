@@ -30,7 +30,7 @@ from stvr.heads.checkpoint import BACKBONE_FILE, HEAD_FILE, Checkpoint, load_hea
 from stvr.jobs.train import provenance
 from stvr.store import FeatureSpec, as_maps, as_stored
 from stvr.structures import Batch
-from stvr.tasks.pairs.dataset import Item, TrainingBatches, item_of
+from stvr.tasks.pairs.dataset import EachRead, Item, TrainingBatches, item_of
 from stvr.tasks.pairs.draws import Draw
 from stvr.tasks.pairs.training import PairDraws, draw_pairs, training_pairs
 from stvr.training.loop import LoopOptions, Tell, Trainee, run_loop
@@ -124,7 +124,7 @@ def finetune(
     loaded.head.compile_steps(options.compiled)
     trainee = FromFrames(backbone, loaded.head, options, loaded.spec.endpoints).to(device)
     draws = draw_pairs(pairs, options, options.seed, loaded.spec.clip, flip=options.flip != "off")
-    batches = TrainingBatches(draws, partial(read_frames, reader), (parallel.rank(), parallel.world_size()))
+    batches = TrainingBatches(draws, EachRead(partial(read_frames, reader)), (parallel.rank(), parallel.world_size()))
     begun = {"checkpoint": str(checkpoint_path), "checkpoint_made_by": dict(loaded.provenance)}
     made_by = {**provenance(options, loaded.spec, len(pairs), pairs_path), **begun}
     run = Run(out, made_by, options.log_every, options.tensorboard)
@@ -136,7 +136,7 @@ def finetune(
         save_both(out, cast(FromFrames, trained), loaded, {**run.made_by, "step": step})
 
     with fast_units(device, options.deterministic):
-        steps_now, losses = run_loop(trainee, batches.__getitem__, options, run, write, device, report)
+        steps_now, losses = run_loop(trainee, batches, options, run, write, device, report)
     after = measured(trainee, batches, options, device)
     return FinetuneReport(out, options.steps, steps_now, losses, before, after, peak_memory(device))
 
@@ -242,7 +242,7 @@ def measured(trainee: FromFrames, batches: TrainingBatches, options: FinetuneOpt
         return None
     totals = []
     for number in range(MEASURED_FROM, MEASURED_FROM + options.measured_batches):
-        losses = trainee(batches[number].to(device))
+        losses = trainee(batches(number).to(device))
         totals.append(torch.stack(list(losses.values())).sum())
     return float(parallel.mean(torch.stack(totals).mean()))
 

@@ -1,6 +1,6 @@
 """Cached features of many videos, in a folder or a bucket: the only rooms that know zarr and obstore."""
 
-from stvr.store.arrays import AXES, as_maps, as_stored
+from stvr.store.arrays import AXES, as_maps, as_stored, steps_apart
 from stvr.store.check import Checked, Fault, check, check_all
 from stvr.store.claims import Claimed
 from stvr.store.features import FeatureStore
@@ -9,5 +9,5 @@ from stvr.structures import FeatureSpec
 
 __all__ = [
     "AXES", "Checked", "Claimed", "Fault", "FeatureSpec", "FeatureStore", "as_maps", "as_stored",
-    "check", "check_all", "is_store",
+    "check", "check_all", "is_store", "steps_apart",
 ]  # fmt: skip

@@ -29,6 +29,11 @@ def as_maps(stored: Tensor) -> Tensor:
     return stored.flatten(-2).float()
 
 
+def steps_apart(maps: Tensor, spec: FeatureSpec, endpoint: str) -> Tensor:
+    """The inverse of `as_maps`, as a view: maps (..., H, W, C) -> (..., row, column, time, channel)."""
+    return maps.unflatten(-1, (spec.only([endpoint]).map.steps, -1))
+
+
 class ArrayLayout(NamedTuple):
     """One array of a video, described for one clip. sharded: each clip is a chunk; else a whole shard is one chunk."""
 

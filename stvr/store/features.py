@@ -23,6 +23,7 @@ from stvr.store.codes import check_code, decode
 from stvr.store.names import folder_of, video_of
 from stvr.store.older_stores import any_map_shape, refuse_folder_of_stores, with_maps
 from stvr.store.places import Place, place_at
+from stvr.store.shards import is_plain, read_clips
 from stvr.store.writer import VideoWriter, notes_of
 from stvr.structures import Features, FeatureSpec, Span
 from stvr.version import __version__
@@ -53,6 +54,11 @@ class FeatureStore:
         self._kept = kept or spec  # of all that is there; `spec` is of what is read
         self._notes: dict[str, dict[str, Any]] = {}  # complete videos that were asked for: these change no more
         self._groups: dict[str, zarr.Group] = {}
+        self._arrays: dict[tuple[str, str], tuple[zarr.Array[Any], bool]] = {}  # (video, name); whether it `is_plain`
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens it anew."""
+        return _opened, (self.path, self.spec.endpoints)
 
     @classmethod
     def create(cls, path: Path | str, spec: FeatureSpec, clips_per_shard: int = 64) -> FeatureStore:
@@ -148,18 +154,23 @@ class FeatureStore:
         """The same store, of which these maps alone are read. LookupError that names those that are there."""
         return FeatureStore(self.place, self.spec.only(endpoints), self.clips_per_shard, self.lease_seconds, self._kept)
 
-    def read(self, span: Span, flipped: bool = False, endpoint: str | None = None) -> Tensor:
+    def read(
+        self, span: Span, flipped: bool = False, endpoint: str | None = None, out: Tensor | None = None
+    ) -> Tensor:
         """The feature maps of a span, (T, row, column, time, channel) float16. LookupError when they are not here.
 
         flipped: those of the frames mirrored left to right, which are not the mirrored features. endpoint: None is the
-        only one; ValueError where there are several.
+        only one; ValueError where there are several. out: contiguous, where they are wanted; it is returned.
         """
         if flipped and not self.spec.flipped:
             raise LookupError(f"{self.path} has no features of mirrored frames. Extract with --flip to another store.")
         kept = (self.spec if endpoint is None else self.spec.only([endpoint])).map
+        place = None if out is None else out.numpy()
         parts = coded_maps(self.spec.compress, (0, 0, 0, 0))
-        coded = {part: self.read_part(span, maps_name(self._kept, kept.endpoint, flipped, part)) for part in parts}
-        return torch.from_numpy(decode(coded, self.spec.compress))
+        coded = {part: self.read_part(span, maps_name(self._kept, kept.endpoint, flipped, part),
+                                      place if len(parts) == 1 else None) for part in parts}
+        found = torch.from_numpy(decode(coded, self.spec.compress))
+        return found if out is None or len(parts) == 1 else out.copy_(found)
 
     def read_features(self, span: Span, endpoints: Sequence[str] | None = None, flipped: bool = False) -> Features:
         """The maps of a span as heads read them, (T, H, W, C) float32 by endpoint; None: all that there are. No flow.
@@ -172,7 +183,7 @@ class FeatureStore:
     def map_shapes(self, video: str) -> dict[str, tuple[int, ...]]:
         """Endpoint -> (row, column, time, channel) of a complete video's maps."""
         names = {endpoint: maps_name(self._kept, endpoint) for endpoint in self._kept.endpoints}
-        return {endpoint: self._array(video, name).shape[1:] for endpoint, name in names.items()}
+        return {endpoint: self._array(video, name)[0].shape[1:] for endpoint, name in names.items()}
 
     def read_flow(self, span: Span, flipped: bool = False) -> Tensor:
         """What moved since the clip before, (T, row, column, 2) float16, (y, x) in cells. LookupError without it.
@@ -185,25 +196,43 @@ class FeatureStore:
         flow = torch.from_numpy(self.read_part(span, "flow"))
         return flow.flip(2) * flow.new_tensor([1.0, -1.0]) if flipped else flow
 
-    def read_part(self, span: Span, name: str) -> NDArray[Any]:
-        """A span of one array as it is kept, (T, ...)."""
-        values = self._array(span.video, name)
+    def read_part(self, span: Span, name: str, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """A span of one array as it is kept, (T, ...). out: contiguous, where it is wanted; it is returned."""
+        values, is_plain = self._array(span.video, name)
         if span.stop > values.shape[0]:
             raise LookupError(f"{span.video!r} has {values.shape[0]} clips here, not [{span.start}, {span.stop}).")
+        wanted = (len(span), *values.shape[1:])
+        if out is None:
+            out = np.empty(wanted, values.dtype)
+        if out.shape != wanted or out.dtype != values.dtype:
+            raise ValueError(f"{name} of {span.video!r} is {wanted} {values.dtype}, not {out.shape} {out.dtype}. "
+                             "Extract all videos at one size.")
         try:
-            found = np.asarray(values[span.start : span.stop])
-            if not found.any(axis=tuple(range(1, found.ndim))).all():
-                self._check_shards(span, name, values.ndim - 1)
+            self._read_shards(span, name, values, is_plain, out)
         except (RuntimeError, ValueError) as error:  # a chunk or an index that does not have its checksum
             raise ValueError(f"clips [{span.start}, {span.stop}) of {span.video!r} in {self.path} are damaged: "
                              f"{error}. Run `stvr repair`.") from error
-        return found
+        return out
 
-    def _array(self, video: str, name: str) -> zarr.Array[Any]:
-        group = self.group(video)
-        if name not in group:
-            raise ValueError(f"{video!r} in {self.path} is damaged: it has no array {name!r}. Run `stvr repair`.")
-        return cast("zarr.Array[Any]", group[name])
+    def _read_shards(
+        self, span: Span, name: str, values: zarr.Array[Any], is_plain: bool, out: NDArray[Any]
+    ) -> None:
+        """Straight from the files where we know how they are made, or else as zarr does."""
+        folder, axes = f"{self.folder(span.video)}/{name}", values.ndim - 1
+        if is_plain and read_clips(self.place, folder, span, self.clips_per_shard, out):
+            return
+        out[:] = np.asarray(values[span.start : span.stop])
+        if not out.any(axis=tuple(range(1, out.ndim))).all():
+            self._check_shards(span, name, axes)
+
+    def _array(self, video: str, name: str) -> tuple[zarr.Array[Any], bool]:
+        if (video, name) not in self._arrays:
+            group = self.group(video)
+            if name not in group:
+                raise ValueError(f"{video!r} in {self.path} is damaged: it has no array {name!r}. Run `stvr repair`.")
+            values = cast("zarr.Array[Any]", group[name])
+            self._arrays[video, name] = values, is_plain(values, self.clips_per_shard)
+        return self._arrays[video, name]
 
     def _check_shards(self, span: Span, name: str, axes: int) -> None:
         """ValueError where a shard of the span is missing, which zarr reads as zeros."""
@@ -247,6 +276,7 @@ class FeatureStore:
             self.place.delete(f"{MARKS}/{folder}")
             self._notes.pop(video, None)
             self._groups.pop(video, None)
+            self._arrays = {key: each for key, each in self._arrays.items() if key[0] != video}
             if shards is None:
                 self.place.delete_all(folder)
                 return
@@ -306,3 +336,7 @@ class FeatureStore:
                 return None
             self._notes[video] = notes
         return self._notes[video]
+
+
+def _opened(path: Path | str, endpoints: Sequence[str]) -> FeatureStore:
+    return FeatureStore.open(path).only(endpoints)

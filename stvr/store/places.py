@@ -23,6 +23,7 @@ class Place(Protocol):
     def path(self) -> Path | str: ...
     def zarr(self) -> zarr.abc.store.Store: ...
     def read(self, key: str) -> bytes | None: ...
+    def file(self, key: str) -> Path | None: ...  # where a key lies on this machine; None in a bucket
     def write(self, key: str, content: bytes) -> None: ...
     def delete(self, key: str) -> None: ...
     def delete_all(self, folder: str) -> None: ...
@@ -58,6 +59,9 @@ class Folder:
             return (self.path / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def file(self, key: str) -> Path | None:
+        return self.path / key
 
     def write(self, key: str, content: bytes) -> None:
         target = self.path / key
@@ -121,6 +125,9 @@ class Bucket:
             return bytes(self._objects.get(key).bytes())
         except FileNotFoundError:
             return None
+
+    def file(self, key: str) -> Path | None:
+        return None
 
     def write(self, key: str, content: bytes) -> None:
         self._objects.put(key, content)

@@ -20,8 +20,11 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, step: int) -> Any:
-        """Batch `step`: what a head of this task reads, with `.to(device)`."""
+    def batch(self, step: int, empty: Any = ..., /) -> Any:
+        """Batch `step`: `.to(device)` makes it what a head of this task reads.
+
+        empty: takes the place of `torch.empty(size, dtype=...)` for what is large; it may go unused.
+        """
 
     def sample(self) -> Features:
         """Features of some of the examples, for a head that wants to know what features are like."""

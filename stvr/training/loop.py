@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stvr import parallel
 from stvr.config import Options
+from stvr.training.feed import Batches, feed
 from stvr.training.runs import Run
 
 Tell = Callable[[int, int, Mapping[str, float]], None]  # (steps done, steps in all, figures of the last one)
@@ -40,12 +41,7 @@ class LoopOptions(Options):
     log_every: int = Field(default=10, ge=1)
     save_every: int = Field(default=200, ge=1)
     tensorboard: bool = False
-
-
-class Moves(Protocol):
-    """All that the loop knows of a batch."""
-
-    def to(self, device: str, /) -> Any: ...
+    readers: int = Field(default=0, ge=0)  # processes that read batches; 0 is a thread of this one
 
 
 class Trainee(nn.Module):
@@ -57,7 +53,7 @@ class Trainee(nn.Module):
 
 def run_loop(
     trainee: Trainee,
-    batches: Callable[[int], Moves],
+    batches: Batches,
     options: LoopOptions,
     run: Run,
     write: Callable[[nn.Module, int], None],
@@ -66,8 +62,8 @@ def run_loop(
 ) -> tuple[int, dict[str, float]]:
     """Steps from where `run` left off to the last; returns how many were done now, and the last one's figures.
 
-    batches(k) is this process's share of batch k. write(trainee, step) leaves what a user wants of the run, before the
-    state: it is given the averaged weights where `ema` asks for them.
+    batches(k, empty) is this process's share of batch k. write(trainee, step) leaves what a user wants of the run,
+    before the state: it is given the averaged weights where `ema` asks for them.
     """
     optimizer = build_optimizer(trainee, options)
     averaged = AveragedModel(trainee, multi_avg_fn=get_ema_multi_avg_fn(options.ema)) if options.ema else None
@@ -75,17 +71,18 @@ def run_loop(
     first = run.restore(modules, optimizer)
     stepped = spread(trainee, device)
     losses: dict[str, float] = {}
-    for step, batch in enumerate(prefetch(batches, first, options.steps), first):
-        losses = train_step(stepped, optimizer, batch.to(device), options, step, device)
-        if averaged:
-            averaged.update_parameters(trainee)
-        done = step + 1
-        run.log(done, losses, last=done == options.steps)
-        if report:
-            report(done, options.steps, losses)
-        if (done % options.save_every == 0 or done == options.steps) and parallel.rank() == 0:
-            write(averaged.module if averaged else trainee, done)
-            run.save(done, modules, optimizer)
+    with closing(feed(batches, first, options.steps, device, options.readers)) as fed:
+        for step, batch in enumerate(fed, first):
+            losses = train_step(stepped, optimizer, batch, options, step, device)
+            if averaged:
+                averaged.update_parameters(trainee)
+            done = step + 1
+            run.log(done, losses, last=done == options.steps)
+            if report:
+                report(done, options.steps, losses)
+            if (done % options.save_every == 0 or done == options.steps) and parallel.rank() == 0:
+                write(averaged.module if averaged else trainee, done)
+                run.save(done, modules, optimizer)
     parallel.wait()
     return options.steps - first, losses
 
@@ -155,14 +152,3 @@ def spread(trainee: Trainee, device: str) -> nn.Module:
     if not parallel.together():
         return trainee
     return DistributedDataParallel(trainee, device_ids=[device] if device.startswith("cuda") else None)
-
-
-def prefetch(read: Callable[[int], Moves], first: int, stop: int) -> Iterator[Moves]:
-    """Batches first..stop, the next one being read while one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting: list[Future[Moves]] = [pool.submit(read, first)] if first < stop else []
-        for step in range(first, stop):
-            batch = waiting.pop().result()
-            if step + 1 < stop:
-                waiting.append(pool.submit(read, step + 1))
-            yield batch

@@ -17,7 +17,8 @@ from stvr.heads.checkpoint import read_tensors, write_tensors
 
 STATE_FILE, LOG_FILE, CONFIG_FILE, BOARD_FOLDER = "state.safetensors", "log.jsonl", "config.json", "tensorboard"
 COMPARED = ("spec", "pairs_digest", "num_pairs")  # of the provenance: what a resumed run must share, beside its options
-FREE = ("log_every", "save_every", "tensorboard", "deterministic")  # options that change nothing of what is learned
+# Options that change nothing of what is learned.
+FREE = ("log_every", "readers", "save_every", "tensorboard", "deterministic")
 
 
 class Run:

@@ -29,9 +29,10 @@ from stvr.jobs.finetune import (
 )
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.structures import Batch, ClipSpec, Pair, Span, Tubelet
-from stvr.tasks.pairs.dataset import TrainingBatches
+from stvr.tasks.pairs.dataset import EachRead, TrainingBatches
 from stvr.tasks.pairs.file import write_pairs
 from stvr.tasks.pairs.training import draw_pairs, training_pairs
+from stvr.training.feed import feed
 from stvr.video.decode import decode_clips
 
 SIZE = 64
@@ -132,10 +133,20 @@ def gradients(trainee: FromFrames, batch: Batch) -> dict[str, torch.Tensor]:
     return {name: parameter.grad for name, parameter in trainee.backbone.named_parameters() if parameter.requires_grad}
 
 
-def one_batch(films: list[Path], pairs: Path) -> Batch:
+def frame_batches(films: list[Path], pairs: Path) -> TrainingBatches:
     reader = FrameReader({path.stem: path for path in films}, spec_of())
     draws = draw_pairs(training_pairs(pairs, reader), options(), 0, ClipSpec(), flip=False)
-    return TrainingBatches(draws, partial(read_frames, reader))[0]
+    return TrainingBatches(draws, EachRead(partial(read_frames, reader)))
+
+
+def one_batch(films: list[Path], pairs: Path) -> Batch:
+    return frame_batches(films, pairs)(0)
+
+
+def test_a_process_reads_the_same_frames(films, pairs):
+    for batch, wanted in zip(feed(frame_batches(films, pairs), 0, 1, "cpu", 1), [one_batch(films, pairs)], strict=True):
+        assert torch.equal(batch.reference, wanted.reference)
+        assert torch.equal(batch.query, wanted.query)
 
 
 def test_layers_computed_twice_give_the_same_gradients(checkpoint, films, pairs):

@@ -20,7 +20,7 @@ from stvr.jobs.train import train
 from stvr.propagation import PROPAGATION
 from stvr.store import FeatureStore
 from stvr.structures import Pair, Span, Tubelet
-from stvr.tasks.pairs.dataset import TrainingBatches, collate, mirrored, read_item
+from stvr.tasks.pairs.dataset import EachRead, TrainingBatches, collate, mirrored, read_item
 from stvr.tasks.pairs.draws import Draws
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -57,7 +57,7 @@ def test_two_processes_learn_what_one_does(store, pairs, tmp_path, one_thread):
     config = write_toml(tmp_path / "own.toml", options.model_dump(mode="json"))
     train(store, pairs, tmp_path / "one", options)
     flags = ["--store", str(store), "--pairs", str(pairs), "--preset", "small", "--config", str(config)]
-    ended = torchrun(2, "train", "--frozen-backbone", *flags, "--out", str(tmp_path / "two"))
+    ended = torchrun(2, "train", "--frozen-backbone", *flags, "--readers", "1", "--out", str(tmp_path / "two"))
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("head.safetensors") == 1  # the first process alone tells of the result
     for one, two in zip(logged(tmp_path / "one"), logged(tmp_path / "two"), strict=True):
@@ -77,8 +77,8 @@ def test_the_shares_of_a_batch_are_the_batch(store):
     def read(draw):
         return read_item(opened, draw.pair)
 
-    whole = TrainingBatches(draws, read)[3]
-    halves = [TrainingBatches(draws, read, (which, 2))[3] for which in range(2)]
+    whole = TrainingBatches(draws, EachRead(read))(3)
+    halves = [TrainingBatches(draws, EachRead(read), (which, 2))(3) for which in range(2)]
     for name in ("reference", "reference_mask", "query", "query_boxes", "query_mask", "asked", "seeds"):
         torch.testing.assert_close(torch.cat([getattr(half, name) for half in halves]), getattr(whole, name))
 

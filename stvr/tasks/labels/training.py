@@ -57,7 +57,7 @@ class LabelExamples:
     def __len__(self) -> int:
         return len(self.items)
 
-    def batch(self, step: int) -> LabelBatch:
+    def batch(self, step: int, empty: Any = torch.empty) -> LabelBatch:
         first = step * self.batch_size
         read = [self._item(first + slot) for slot in range(self.batch_size)[self.share]]
         maps = {name: torch.stack([each[name] for each, _ in read]) for name in read[0][0]}

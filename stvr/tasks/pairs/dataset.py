@@ -91,13 +91,17 @@ def lacking(pairs: Sequence[Pair], store: HasClips) -> dict[int, str]:
 
 
 def read_item(
-    store: FeatureStore, pair: Pair, flip_reference: bool = False, flip_query: bool = False, *, boxes: bool = False
-) -> Item:
-    """A pair with all maps of a store; a mirrored view has mirrored boxes. boxes: a detector's are read, too."""
+    store: FeatureStore, pair: Pair, flip_reference: bool = False, flip_query: bool = False, *, boxes: bool = False,
+    maps: bool = True,
+) -> Item:  # fmt: skip
+    """A pair with all maps of a store; a mirrored view has mirrored boxes. boxes: a detector's are read, too.
+
+    maps: without them everything else is read.
+    """
     reference, query = pair.reference, pair.query.span
     flow = store.read_flow(reference, flipped=flip_reference).float() if store.spec.flow != "none" else None
-    references = store.read_features(reference, flipped=flip_reference).maps
-    queries = store.read_features(query, flipped=flip_query).maps
+    references = store.read_features(reference, flipped=flip_reference).maps if maps else {}
+    queries = store.read_features(query, flipped=flip_query).maps if maps else {}
     detected = boxes_if_any(store, reference) if boxes else None
     if detected is not None and flip_reference:
         detected = mirrored(detected) * detected.any(-1, keepdim=True)  # padding stays zeros
@@ -161,20 +165,41 @@ def pad(tensors: list[Tensor], least: int) -> Tensor:
     return F.pad(padded, (0, 0) * (padded.ndim - 2) + (0, max(0, least - padded.shape[1])))
 
 
-class TrainingBatches:
-    """Batch k of a training run: the items that `draws` names, each read by `read`.
-
-    part: this process's share of every batch, (which, of how many); all shares are padded to the same lengths, so that
-    together they are the batch that one process alone would see.
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """What one process reads of a batch. least: clips to which references and queries are padded at least, so that the
+    shares of all processes are together the batch that one process alone would see. seeds (B,) int64.
     """
 
-    def __init__(self, draws: Draws, read: Callable[[Draw], Item], part: tuple[int, int] = (0, 1)) -> None:
+    draws: Sequence[Draw]
+    least: tuple[int, int]
+    seeds: Tensor
+
+
+class Empty(Protocol):
+    """`torch.empty`, or what takes its place where a large tensor is wanted in memory of a certain kind."""
+
+    def __call__(self, size: tuple[int, ...], /, *, dtype: torch.dtype) -> Tensor: ...
+
+
+class TrainingBatches:
+    """Batch k of a training run: what `draws` names, as `read` reads it. part: this process, of how many."""
+
+    def __init__(self, draws: Draws, read: Callable[[Drawn, Empty], Any], part: tuple[int, int] = (0, 1)) -> None:
         self.draws, self.read, self.share = draws, read, share_of(draws.batch_size, part)
 
-    def __getitem__(self, step: int) -> Batch:
+    def __call__(self, step: int, empty: Empty = torch.empty) -> Any:
         drawn = self.draws[step]
-        batch = collate(
-            [self.read(draw) for draw in drawn[self.share]],
-            least=(max(len(draw.pair.reference) for draw in drawn), max(len(draw.pair.query.span) for draw in drawn)),
-        )
-        return replace(batch, seeds=torch.tensor([draw.seed for draw in drawn[self.share]]))
+        least = max(len(draw.pair.reference) for draw in drawn), max(len(draw.pair.query.span) for draw in drawn)
+        own = drawn[self.share]
+        return self.read(Drawn(own, least, torch.tensor([draw.seed for draw in own])), empty)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EachRead:
+    """Reads drawn pairs one by one, by `read`."""
+
+    read: Callable[[Draw], Item]
+
+    def __call__(self, drawn: Drawn, empty: Empty = torch.empty) -> Batch:
+        return replace(collate([self.read(draw) for draw in drawn.draws], drawn.least), seeds=drawn.seeds)

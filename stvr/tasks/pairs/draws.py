@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,13 @@ class Draws:
         self.window, self.windows, self.max_query = window, windows, max_query
         self.flip, self.batching = flip, batching
         self._order = lru_cache(maxsize=2)(self._make_order)  # a batch may lie across two epochs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_order"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._order = lru_cache(maxsize=2)(self._make_order)
 
     def __getitem__(self, step: int) -> list[Draw]:
         """Batch `step`. Every epoch holds each pair once, in an order of its own."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,10 +12,11 @@ from pydantic import Field
 from stvr.config import Options
 from stvr.heads import HEADS
 from stvr.store import FeatureStore
-from stvr.structures import Batch, ClipSpec, Features, Pair, Span
+from stvr.structures import ClipSpec, Features, Pair, Span
 from stvr.tasks.choosing import flips
-from stvr.tasks.pairs.dataset import HasClips, Item, TrainingBatches, lacking, read_item, read_pairs_for
-from stvr.tasks.pairs.draws import Draw, Draws
+from stvr.tasks.pairs.dataset import Empty, HasClips, TrainingBatches, lacking, read_pairs_for
+from stvr.tasks.pairs.draws import Draws
+from stvr.tasks.pairs.stored_batches import StoredBatch, StoreReader
 
 SAMPLED_SPANS, CLIPS_A_SPAN = 64, 4  # of the training references, from which a head measures its channels
 
@@ -45,13 +45,13 @@ class PairExamples:
         reads = HEADS[options.head.name].reads(options.head)
         flip = flips(options, store.spec.flipped, "Extract the videos with `stvr extract --flip`")
         draws = draw_pairs(self.pairs, options, seed, store.spec.clip, flip)
-        self._batches = TrainingBatches(draws, partial(read_drawn, store, reads.boxes), part)
+        self._batches = TrainingBatches(draws, StoreReader(store, reads.boxes, reads.query_in_box), part)
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def batch(self, step: int) -> Batch:
-        return self._batches[step]
+    def batch(self, step: int, empty: Empty = torch.empty) -> StoredBatch:
+        return self._batches(step, empty)
 
     def sample(self) -> Features:
         order = torch.randperm(len(self.pairs), generator=torch.Generator().manual_seed(self.seed))[:SAMPLED_SPANS]
@@ -83,7 +83,3 @@ def draw_pairs(pairs: list[Pair], options: PairDraws, seed: int, clip: ClipSpec,
         windows=options.windows, max_query=max(1, round(options.max_query_seconds * clips_per_second)),
         seed=seed, flip=flip, batching=options.batching,
     )  # fmt: skip
-
-
-def read_drawn(store: FeatureStore, boxes: bool, draw: Draw) -> Item:
-    return read_item(store, draw.pair, draw.flip_reference, draw.flip_query, boxes=boxes)
