@@ -64,7 +64,7 @@ def crop_max_backward(
     starts_of_maps = [*starts_of(owner, num_maps).tolist(), num_boxes]
     most = max([1, *(after - before for before, after in pairwise(starts_of_maps))])
     step = max(1, NUMBERS // (EACH * channels * most))  # maps at a time
-    block = max(NARROWEST, 1 << (NUMBERS // (EACH * most * step)).bit_length() - 1)
+    block = max(NARROWEST, 1 << max(1, NUMBERS // (EACH * most * step)).bit_length() - 1)
     places = torch.arange(PLACES, dtype=torch.uint8, device=grad.device)[:, None, None]
     answer = grad.new_zeros(num_maps * cells, channels)
     for first in range(0, num_maps, step):
