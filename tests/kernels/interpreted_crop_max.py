@@ -48,7 +48,7 @@ def assert_equals_twin(maps, boxes, owners, tolerance):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_forward_and_backward_equal_the_twin(dtype):
-    assert_equals_twin(made(2, 3, 4, 20, dtype), BOXES, None, TOLERANCE[dtype])
+    assert_equals_twin(made(2, 3, 4, 20, dtype), BOXES[:2], None, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("size", [(2, 1, 5, 3), (1, 3, 1, 1), (1, 1, 1, 2), (2, 2, 2, 40)], ids=str)

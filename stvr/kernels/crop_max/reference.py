@@ -1,6 +1,6 @@
 """What crop and maximum mean: plain PyTorch, differentiable towards the maps, exact in float64.
 
-The samples are those of TensorFlow's `crop_and_resize`, which Feng et al. 2019 crop regions with in their section 3.3.
+The samples are those of TensorFlow's `crop_and_resize`, with which the program of Feng et al. 2019 crops regions.
 """
 
 from __future__ import annotations
