@@ -23,10 +23,12 @@ from measuring import Bench, Row, table, write
 from paper_layers import PaperLayers
 from rivals import PortedCell, gates_port, sparse_image_warp
 from torch import Tensor, nn
+from torch.nn import functional
 
 from stvr.backbones.fold import fold
 from stvr.backbones.i3d import I3D
-from stvr.kernels import lstm_gates, spline_warp
+from stvr.kernels import crop_max, lstm_gates, spline_warp
+from stvr.kernels.crop_max import reference as crop_reference
 from stvr.kernels.lstm_gates import reference as gates_reference
 from stvr.kernels.warp import reference as warp_reference
 from stvr.propagation import Recurrent
@@ -154,6 +156,47 @@ def relative_error(
     return float(worst)
 
 
+def regions(bench: Bench) -> None:
+    """Sixteen boxes of each map, cropped; what must move: maps and regions, and a byte a number for the way back."""
+    channels, clips, each = (64, 2, 4) if bench.small else (1024, 48 if bench.cuda else 6, 16)
+    for dtype in (torch.bfloat16, torch.float32) if bench.cuda else (torch.float32,):
+        maps = torch.randn(clips, *CELLS, channels, device=bench.device).to(dtype)
+        low = torch.rand(clips * each, 2, device=bench.device) / 2
+        boxes = torch.cat([low, low + 0.1 + 0.4 * torch.rand_like(low)], -1)
+        owners = torch.arange(clips, device=bench.device).repeat_interleave(each)
+        variants: dict[str, Callable[..., Tensor]] = {
+            "grid_sample, max_pool2d": lambda maps, boxes=boxes: crop_by_grid(maps, boxes),
+            "ours": lambda maps, boxes=boxes: crop_max(maps, boxes),
+        }
+
+        def twin(maps: Tensor, boxes: Tensor = boxes, owners: Tensor = owners) -> list[Tensor]:
+            return [crop_reference.crop_max(maps, boxes.to(maps.dtype), owners)]
+
+        errors, runs, trained = {}, {}, {}
+        leaf = maps.clone().requires_grad_()
+        for name, run in variants.items():
+            errors[name] = relative_error(lambda x, run=run: [run(x)], twin, [maps[:clips]], poison=name == "ours")
+            runs[name] = no_grad(lambda run=run, maps=maps: run(maps))
+            trained[name] = lambda run=run, leaf=leaf: there_and_back(lambda x: [run(x)], [leaf])
+        size = f"{clips} x {CELLS[0]} x {CELLS[1]} x {channels}, {each} boxes each, {NAMES[dtype]}"
+        numbers, least = len(boxes) * 49 * channels, maps.nbytes + len(boxes) * 49 * channels * dtype.itemsize
+        for part, race, moved in (("forward", runs, least),
+                                  ("forward and backward", trained, 2 * least + 2 * numbers)):  # fmt: skip
+            for name, spent in bench.race(race).items():
+                bench.add(f"crop and maximum, {part}", size, name, spent, moved, error=errors[name])
+
+
+def crop_by_grid(maps: Tensor, boxes: Tensor) -> Tensor:
+    """(N, H, W, C) and (R, 4) -> (R, 7, 7, C), by torch's own operators; boxes within the map."""
+    low, high = (2 * boxes - 1).unflatten(0, (len(maps), -1)).split(2, -1)  # (N, K, 2)
+    steps = torch.linspace(0, 1, 14, device=boxes.device)[:, None]
+    across, down = (low[..., None, :] + steps * (high - low)[..., None, :]).unbind(-1)  # (N, K, 14)
+    sides = (across[:, :, None, :].expand(-1, -1, 14, -1), down[..., None].expand(-1, -1, -1, 14))
+    grid = torch.stack(sides, -1).flatten(1, 2).to(maps.dtype)
+    crops = functional.max_pool2d(functional.grid_sample(maps.movedim(-1, 1), grid, align_corners=True), 2)
+    return crops.unflatten(2, (-1, 7)).permute(0, 2, 3, 4, 1).flatten(0, 1)
+
+
 def recurrent(bench: Bench) -> None:
     """The whole step and the loop over six clips: the authors' cell ported, ours, ours compiled."""
     channels, clips = (64, 2) if bench.small else (1024, 6)
@@ -248,7 +291,8 @@ def i3d(bench: Bench) -> None:
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {
-    "ceilings": ceilings, "operations": operations, "recurrent": recurrent, "training step": training_step, "I3D": i3d,
+    "ceilings": ceilings, "operations": operations, "regions": regions, "recurrent": recurrent,
+    "training step": training_step, "I3D": i3d,
 }  # fmt: skip
 
 

@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-CROP_SIZE = 14
-POOL = 2
-REGION_SIZE = CROP_SIZE // POOL
-ROUNDING = 1e-6  # of an edge at 1 that floats carry past it: still in the picture
+from stvr.kernels import crop_max
+
+REGION_SIZE = 7
 SPARE_CELLS = 1e-3  # by which floats may carry a sample past a cell
-FAR = 3.0  # where grid_sample finds nothing
 
 
 def crop_regions(maps: Tensor, boxes: Tensor) -> Tensor:
     """maps (N, H, W, C), boxes (N, K, 4) xyxy in [0, 1] -> regions (N, K, 7, 7, C).
 
-    TensorFlow's `crop_and_resize` to 14x14, then a 2x2 maximum. Its samples stand on the corners of the box, as
-    `grid_sample` reads them, and those outside the map are 0. torchvision's `roi_align` on a box widened by half a bin
-    gives the same numbers inside (a test holds the two together), but its backward pass on a CPU is ten times slower.
-    In float32 TensorFlow's own sum carries the last sample out of the map for 2 in 100 boxes that touch the lower or
-    right border, and reads 0 there; ours stays inside.
+    TensorFlow's `crop_and_resize` to 14x14, then a 2x2 maximum: see `stvr.kernels.crop_max`. torchvision's `roi_align`
+    on a box widened by half a bin gives the same numbers inside (a test holds the two together). In float32
+    TensorFlow's own sum carries the last sample out of the map for 2 in 100 boxes that touch the lower or right border,
+    and reads 0 there; ours stays inside.
     """
-    num_boxes, channels = boxes.shape[1], maps.shape[-1]
-    low, high = (2 * boxes - 1).split(2, -1)  # (N, K, 2) (x, y): -1 and 1 are the outermost cells
-    steps = torch.linspace(0, 1, CROP_SIZE, device=boxes.device, dtype=boxes.dtype)[:, None]
-    along = low[..., None, :] + steps * (high - low)[..., None, :]  # (N, K, 14, 2)
-    along = torch.where(along.abs() <= 1 + ROUNDING, along.clamp(-1, 1), FAR)
-    columns = along[..., 0][..., None, :].expand(-1, -1, CROP_SIZE, -1)  # (N, K, 14, 14)
-    rows = along[..., 1][..., :, None].expand(-1, -1, -1, CROP_SIZE)
-    grid = torch.stack([columns, rows], -1).flatten(1, 2)  # (N, K * 14, 14, 2)
-    crops = F.grid_sample(maps.permute(0, 3, 1, 2), grid.to(maps.dtype), align_corners=True)  # (N, C, K * 14, 14)
-    pooled = F.max_pool2d(crops, POOL).unflatten(2, (num_boxes, REGION_SIZE))  # (N, C, K, 7, 7)
-    return pooled.permute(0, 2, 3, 4, 1).reshape(len(maps), num_boxes, REGION_SIZE, REGION_SIZE, channels)
+    return crop_max(maps, boxes.flatten(0, 1)).unflatten(0, boxes.shape[:2])
 
 
 def align_regions(maps: Tensor, boxes: Tensor) -> Tensor:

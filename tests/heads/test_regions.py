@@ -7,8 +7,8 @@ import pytest
 import torch
 from torchvision.ops import roi_align
 
-from stvr.heads import regions
-from stvr.heads.regions import CROP_SIZE, align_regions, crop_regions
+from stvr.heads.regions import align_regions, crop_regions
+from stvr.kernels.crop_max.reference import crop
 
 YX = [1, 0, 3, 2]  # theirs are [ymin, xmin, ymax, xmax]
 
@@ -23,11 +23,9 @@ def test_regions_are_theirs(theirs):
     np.testing.assert_allclose(crop_regions(maps, boxes[None])[0], theirs["crop7"], atol=1e-4)
 
 
-def test_the_samples_before_pooling_are_theirs(theirs, monkeypatch):
-    monkeypatch.setattr(regions, "POOL", 1)
-    monkeypatch.setattr(regions, "REGION_SIZE", CROP_SIZE)
+def test_the_samples_before_pooling_are_theirs(theirs):
     maps, boxes = torch.from_numpy(theirs["crop_feature"]), torch.from_numpy(theirs["crop_boxes"][:, YX])
-    np.testing.assert_allclose(crop_regions(maps, boxes[None])[0], theirs["crop14"], atol=1e-4)
+    np.testing.assert_allclose(crop(maps, boxes, torch.zeros(6, dtype=torch.long)), theirs["crop14"], atol=1e-4)
 
 
 def test_nothing_is_seen_outside_the_picture():
@@ -49,9 +47,9 @@ def test_roi_align_on_a_box_wider_by_half_a_bin_gives_the_same(size):
     low, high = torch.rand(2, 4, 2, dtype=torch.float64, generator=draw) / 2, 0.6
     boxes = torch.cat([low, low + 0.1 + (high - 0.2) * torch.rand(2, 4, 2, dtype=torch.float64, generator=draw)], -1)
     cells = boxes * torch.tensor([width - 1, height - 1] * 2)  # the outermost samples, in cells
-    half = (cells[..., 2:] - cells[..., :2]) / (CROP_SIZE - 1) / 2
+    half = (cells[..., 2:] - cells[..., :2]) / 13 / 2
     wider = torch.cat([cells[..., :2] - half, cells[..., 2:] + half], -1)
-    crops = roi_align(maps.permute(0, 3, 1, 2), list(wider + 0.5), CROP_SIZE, sampling_ratio=1, aligned=True)
+    crops = roi_align(maps.permute(0, 3, 1, 2), list(wider + 0.5), 14, sampling_ratio=1, aligned=True)
     pooled = torch.nn.functional.max_pool2d(crops, 2).permute(0, 2, 3, 1).unflatten(0, (2, 4))
     torch.testing.assert_close(crop_regions(maps, boxes), pooled)
 

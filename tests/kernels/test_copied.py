@@ -10,7 +10,7 @@ import stvr.kernels
 PROGRAM = """
 import sys
 import torch
-from borrowed.fast import lstm_gates, spline_warp
+from borrowed.fast import crop_max, lstm_gates, spline_warp
 assert not any(name.split(".")[0] == "stvr" for name in sys.modules), "the copy leans on stvr"
 points = torch.tensor([[2.0, 2.0], [2.0, 5.0]])
 states = [torch.arange(48.0).reshape(1, 1, 6, 8)]
@@ -19,6 +19,7 @@ torch.testing.assert_close(still, states[0])
 cell = torch.zeros(1, 4, 2, 2), torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)
 hidden, memory = lstm_gates(*cell, *map(torch.ones, (4, 4, 1, 1)))
 assert hidden.shape == (1, 1, 2, 2)
+assert (crop_max(torch.ones(1, 3, 3, 1), torch.tensor([[0.0, 0.0, 1.0, 1.0]])) == 1).all()
 """
 
 

@@ -9,7 +9,8 @@ import sys
 import pytest
 import torch
 
-from stvr.kernels import lstm_gates, spline_warp
+from stvr.kernels import crop_max, lstm_gates, spline_warp
+from stvr.kernels.crop_max import reference as crop_reference
 from stvr.kernels.lstm_gates import reference as gates_reference
 from stvr.kernels.warp import reference as warp_reference
 
@@ -21,6 +22,7 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 SIZES = [(1, 40, 7, 33), (3, 24, 20, 20), (8, 1024, 20, 20)]
 POINTS = torch.tensor([[0.25, 0.25], [0.25, 0.75], [0.5, 0.5], [0.75, 0.25], [0.75, 0.75]])
 WARP = {torch.float32: 5e-4, torch.float16: 1e-3, torch.bfloat16: 5e-3}
+CROP = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 5e-3}
 GATES = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.2e-2}
 
 
@@ -179,3 +181,61 @@ def test_torch_compile_sees_one_graph(operation):
     compiled = torch.compile(ours, fullgraph=True)
     for one, two in zip(answers(compiled, inputs), answers(ours, inputs), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+
+
+def crop_inputs(num_maps, channels, height, width, dtype=torch.float32, owned=False):
+    """Maps, 16 boxes for each, and which map each belongs to: None, or any order, and the last map without a box."""
+    torch.manual_seed(0)
+    maps = torch.randn(num_maps, height, width, channels, device="cuda").to(dtype)
+    low = torch.rand(16 * num_maps, 2, device="cuda") - 0.2
+    boxes = torch.cat([low, low + 0.6 * torch.rand_like(low)], -1)
+    boxes[0], boxes[1] = boxes[1].flip(0), 0.0
+    return maps, boxes, torch.randint(0, max(1, num_maps - 1), (len(boxes),), device="cuda") if owned else None
+
+
+def crop_answers(function, maps, boxes, owners):
+    maps = maps.detach().requires_grad_()
+    regions = function(maps, boxes, owners)
+    random = torch.Generator(device="cuda").manual_seed(1)
+    slopes = torch.randn(regions.shape, generator=random, device="cuda").to(maps.dtype).to(regions.dtype)
+    return [regions, *torch.autograd.grad(regions, maps, slopes)]
+
+
+def crop_twin(maps, boxes, owners):
+    if owners is None:
+        owners = torch.arange(len(maps), device="cuda").repeat_interleave(16)
+    return crop_reference.crop_max(maps, boxes, owners)
+
+
+@pytest.mark.usefixtures("poison")
+@pytest.mark.parametrize("owned", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [*SIZES, (2, 1030, 1, 5), (5, 7, 9, 1)])
+def test_regions_and_their_gradient_equal_the_twin(size, dtype, owned):
+    maps, boxes, owners = crop_inputs(*size, dtype=dtype, owned=owned)
+    ours = crop_answers(crop_max, maps, boxes, owners)
+    exact = crop_answers(crop_twin, maps.double(), boxes.double(), owners)
+    rounded = max(CROP[dtype], 1e-3)  # the gradient of a few bins, whose samples are all but equal, goes elsewhere
+    for one, two, tolerance in zip(ours, exact, (CROP[dtype], rounded), strict=True):
+        assert one.isfinite().all()
+        assert one.dtype == dtype
+        assert (one.double() - two).norm() <= tolerance * two.norm()
+
+
+@pytest.mark.parametrize("owned", [False, True])
+def test_regions_twice_give_the_same_bits_and_compile_to_one_graph(owned):
+    inputs = crop_inputs(8, 256, 20, 20, owned=owned)
+    first = crop_answers(crop_max, *inputs)
+    for again in (crop_max, torch.compile(crop_max, fullgraph=True)):
+        for one, two in zip(first, crop_answers(again, *inputs), strict=True):
+            assert torch.equal(one, two)
+
+
+@pytest.mark.usefixtures("poison")
+def test_no_boxes_give_no_regions_and_owners_off_the_maps_zeros():
+    maps, boxes, _ = crop_inputs(2, 24, 20, 20)
+    assert crop_answers(crop_max, maps, boxes[:0], None)[1].abs().max() == 0
+    owners = torch.full((len(boxes),), 2, device="cuda")
+    owners[0] = -1
+    for each in crop_answers(crop_max, maps, boxes, owners):
+        assert (each == 0).all()
