@@ -5,8 +5,8 @@ An operation is one row of OPERATIONS; what it should cost is a row of the table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 
@@ -17,9 +17,10 @@ from predictions import map_bytes, operation_work
 from rivals import gates_port, sparse_image_warp
 from torch import Tensor
 
-from stvr.kernels import lstm_gates, spline_warp
+from stvr.kernels import lstm_gates, spline_flow, spline_warp
 from stvr.kernels.lstm_gates import reference as gates_reference
 from stvr.kernels.warp import reference as warp_reference
+from stvr.kernels.warp import warp_all
 from stvr.propagation.aligners import control_points
 
 CELLS = (20, 20)
@@ -33,7 +34,8 @@ class Operation:
     """inputs: (bench, batch, dtype, channels) -> tensors. ours, port, twin: of these tensors -> tensors.
 
     moved: maps (B, C, H, W) that must be read or written once, forward, and forward and backward. port_captures:
-    whether a CUDA graph can hold the port, which one that waits for the device cannot be in.
+    whether a CUDA graph can hold the port, which one that waits for the device cannot be in. others: more of our own
+    ways, by name.
     """
 
     inputs: Callable[[Bench, int, torch.dtype, int], list[Tensor]]
@@ -42,6 +44,7 @@ class Operation:
     twin: Callable[..., Any]
     moved: tuple[float, float]
     port_captures: bool = True
+    others: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
 
 def warp_inputs(bench: Bench, batch: int, dtype: torch.dtype, channels: int) -> list[Tensor]:
@@ -51,6 +54,10 @@ def warp_inputs(bench: Bench, batch: int, dtype: torch.dtype, channels: int) -> 
 
 def warp_ours(hidden: Tensor, memory: Tensor, moves: Tensor) -> list[Tensor]:
     return spline_warp([hidden, memory], points_on(hidden.device), moves)
+
+
+def warp_in_two(hidden: Tensor, memory: Tensor, moves: Tensor) -> list[Tensor]:
+    return warp_all([hidden, memory], spline_flow(points_on(hidden.device), moves, *CELLS))
 
 
 def warp_port(hidden: Tensor, memory: Tensor, moves: Tensor) -> list[Tensor]:
@@ -83,7 +90,10 @@ def gates_twin(*inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 OPERATIONS = {
-    "spline warp of two maps": Operation(warp_inputs, warp_ours, warp_port, warp_twin, (4, 10), port_captures=False),
+    "spline warp of two maps": Operation(
+        warp_inputs, warp_ours, warp_port, warp_twin, (4, 10), port_captures=False,
+        others={"ours, two launches": warp_in_two},
+    ),
     "gates and norms": Operation(gates_inputs, lstm_gates, gates_port, gates_twin, (8, 21)),
 }
 
@@ -117,13 +127,15 @@ class OperationCase(Case):
     def functions(self, bench: Bench) -> dict[str, Callable[..., Any]]:
         operation = OPERATIONS[self.name]
         found = {"port, eager": operation.port, "ours": operation.ours}
+        if bench.cuda:  # on a CPU there are no launches
+            found |= operation.others
         if bench.cuda and self.batch > 1 and self.dtype == torch.bfloat16:  # compiling takes its time: once for each
             found["port, torch.compile"] = torch.compile(operation.port, dynamic=False)
         return found
 
     def check(self, bench: Bench) -> dict[str, float]:
         twin = OPERATIONS[self.name].twin
-        return {variant: relative_error(function, twin, self.made(bench), poison=variant == "ours")
+        return {variant: relative_error(function, twin, self.made(bench), poison=variant.startswith("ours"))
                 for variant, function in self.functions(bench).items()}  # fmt: skip
 
     def races(self, bench: Bench) -> Iterator[Race]:
@@ -132,7 +144,7 @@ class OperationCase(Case):
         sets = max(2, min(16, ROTATED // (8 * unit)))
         forward, whole = {}, {}
         for variant, function in self.functions(bench).items():
-            capture = variant == "ours" or (operation.port_captures and variant == "port, eager")
+            capture = variant.startswith("ours") or (operation.port_captures and variant == "port, eager")
             kept = [self.made(bench) for _ in range(sets)]
             inputs, trained = cycle(kept), cycle([[part.detach().requires_grad_() for part in each] for each in kept])
             forward[variant] = Variant(
