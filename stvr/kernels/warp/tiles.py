@@ -11,8 +11,9 @@ class Tiles:
     """How much one program takes on, and with how many warps. No autotuning: it is slow at first and not repeatable.
 
     fused_share: cells whose flow and warp one program of `spline_warp_forward` makes, fused_cells at a time, after it
-    has solved the whole spline. precision: of a float32 product on the matrix units. "tf32x3" errs by 9e-8; "ieee" would spill on NVIDIA, and AMD
-    has no other. Chosen by compiling for each target without spills; nothing here has been tuned on a GPU yet.
+    has solved the whole spline. precision: of a float32 product on the matrix units. "tf32x3" errs by 9e-8; "ieee"
+    would spill on NVIDIA, and AMD has no other. Chosen by compiling for each target without spills; nothing here has
+    been tuned on a GPU yet.
     """
 
     spline_cells: int = 64
