@@ -14,12 +14,13 @@ import numpy as np
 import torch
 
 from stvr.heads import build_head
-from stvr.jobs.train import HeadLosses, train_options
+from stvr.jobs.train import train_options
 from stvr.store import FeatureSpec
 from stvr.structures import Batch, ClipSpec, MapSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.dataset import Item, collate
 from stvr.tasks.pairs.draws import Draw, Draws
-from stvr.training.loop import LoopOptions, build_optimizer, train_step
+from stvr.training.loop import LoopOptions, train_step
+from stvr.training.step import HeadLosses, build_optimizer
 
 CLIPS_A_SECOND = 3
 SECONDS = {1: 0.76, 2: 0.12, 4: 0.06, 6: 0.03, 10: 0.03}  # share of the queries; the first one as published

@@ -21,11 +21,12 @@ from plain_step import clip_by_clip
 from stvr.heads import build_head
 from stvr.heads.matching import MatchingHead
 from stvr.heads.targets import pixel_truth
-from stvr.jobs.train import HeadLosses, TrainOptions, train_options
+from stvr.jobs.train import TrainOptions, train_options
 from stvr.machine import processor
 from stvr.specs import ClipSpec, FeatureSpec, MapSpec
 from stvr.structures import Batch
-from stvr.training.loop import build_optimizer, train_step
+from stvr.training.loop import train_step
+from stvr.training.step import HeadLosses, build_optimizer
 
 SIDES = {"small": (10, 12, 4), "paper": (20, 8, 6)}  # cells a side of a map, items, clips of each
 CHANNELS, QUERY_CLIPS, TRUE_BOXES = 1024, 3, 3

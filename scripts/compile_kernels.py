@@ -62,7 +62,7 @@ def main() -> int:
               "package runs without these kernels.")
         return 0
     start = perf_counter()
-    modules = [f"stvr.kernels.{path.parent.name}.kernel" for path in sorted(KERNELS.glob("*/kernel.py"))]
+    modules = [f"stvr.kernels.{path.parent.name}.{path.stem}" for path in sorted(KERNELS.glob("*/*kernel.py"))]
     forgotten = [name for module in modules for name in kernels_without_case(module)]
     jobs = [job for module in modules for job in jobs_of(module) if options.only in job.name]
     failures = report(jobs, compile_all(jobs, options.processes))

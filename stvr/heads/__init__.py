@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from stvr.heads.head import ClassOptions, Head, HeadEntry, HeadOptions, Localizer, Reads
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from stvr.heads.head import Head, Localizer
 from stvr.menus import Menu
-from stvr.store import FeatureSpec
+from stvr.structures import FeatureSpec
+
+if TYPE_CHECKING:
+    from stvr.heads.entry import ClassOptions, HeadEntry, HeadOptions, Reads
 
 __all__ = ["HEADS", "ClassOptions", "Head", "HeadEntry", "HeadOptions", "Localizer", "Reads", "build_head"]
 
@@ -20,3 +26,10 @@ HEADS: Menu[HeadEntry] = Menu("head", "stvr.heads", {
 def build_head(options: HeadOptions, spec: FeatureSpec) -> Head:
     """The head that `options` describe, for features of `spec`. LookupError lists the menu."""
     return HEADS[options.name].build(options, spec)
+
+
+def __getattr__(name: str) -> Any:
+    """What options are made of comes when it is asked for: it needs pydantic, and a head must run without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("stvr.heads.entry"), name)

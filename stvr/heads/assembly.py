@@ -12,11 +12,13 @@ from stvr.heads.adapter import Project, Scale
 from stvr.heads.attention import Attention
 from stvr.heads.deep_match import DeepMatch
 from stvr.heads.embedding import Embedding
-from stvr.heads.head import HeadEntry, HeadOptions, Reads
+from stvr.heads.entry import HeadEntry, HeadOptions, Reads
 from stvr.heads.matching import MatchingHead
+from stvr.heads.proposal_option import Proposals
 from stvr.heads.proposals import ProposalNetwork
+from stvr.heads.sources import Sources
 from stvr.heads.tail import Tail
-from stvr.heads.where import Proposals, Sources, Where
+from stvr.heads.where import Where
 from stvr.propagation import PROPAGATION, build_propagation
 from stvr.store import FeatureSpec
 from stvr.structures import MapSpec

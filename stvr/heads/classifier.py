@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from stvr.config import named_table
 from stvr.heads.adapter import Even
-from stvr.heads.head import ClassOptions, Head, HeadEntry, Reads
+from stvr.heads.entry import ClassOptions, HeadEntry, Reads
+from stvr.heads.head import Head
 from stvr.store import FeatureSpec
 from stvr.structures import Features, LabelBatch
 from stvr.temporal import TEMPORAL, TemporalBlock, build_temporal

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from stvr.heads.head import Localizer, Reads
+from stvr.heads.head import Localizer
 from stvr.structures import Features
+
+if TYPE_CHECKING:
+    from stvr.heads.entry import Reads
 
 
 class Proposer(nn.Module):

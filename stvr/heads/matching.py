@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +25,14 @@ from stvr.heads.head import Localizer
 from stvr.heads.proposals import ProposalNetwork, ProposalOutputs
 from stvr.heads.region_losses import region_losses, sample_regions
 from stvr.heads.regions import crop_regions
+from stvr.heads.sources import Sources
 from stvr.heads.tail import Tail
 from stvr.heads.targets import pixel_truth
-from stvr.heads.where import Sources, Where
 from stvr.propagation import Propagation
 from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Batch, Detections, Features, Query, map_of
+
+if TYPE_CHECKING:
+    from stvr.heads.where import Where
 
 CLASSES = {"three": (LABEL_DIFFERENT, LABEL_SAME), "binary": (LABEL_SAME,)}  # beside background, the last one is "same"
 SAMPLE_SIZE = 16

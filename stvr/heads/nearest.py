@@ -11,11 +11,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from stvr.heads.entry import HeadEntry, HeadOptions, Reads
 from stvr.heads.given import Proposer, given_boxes
-from stvr.heads.head import HeadEntry, HeadOptions, Localizer, Reads
+from stvr.heads.head import Localizer
 from stvr.heads.late import Held, take
+from stvr.heads.proposal_option import Proposals
 from stvr.heads.similarity import running_mean
-from stvr.heads.where import Proposals, Sources, Where
+from stvr.heads.sources import Sources
+from stvr.heads.where import Where
 from stvr.heads.windows import means_in
 from stvr.store import FeatureSpec
 from stvr.structures import LABEL_SAME, Detections, Features, Query

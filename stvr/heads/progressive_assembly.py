@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from stvr.heads.adapter import Project
-from stvr.heads.head import HeadEntry, HeadOptions, Reads
+from stvr.heads.entry import HeadEntry, HeadOptions, Reads
 from stvr.heads.progression import Progression
 from stvr.heads.progressive import ProgressiveHead
 from stvr.heads.standardise import over_steps

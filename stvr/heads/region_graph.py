@@ -15,13 +15,15 @@ from torchvision.ops import nms
 
 from stvr.heads.adapter import Project
 from stvr.heads.boxes import decode
+from stvr.heads.entry import HeadEntry, HeadOptions, Reads
 from stvr.heads.given import given_boxes, padded_boxes
 from stvr.heads.graph_losses import LOSSES, NUM_CLASSES, wanted_of
 from stvr.heads.graph_match import GraphMatch, Nodes, in_windows, out_of_windows
 from stvr.heads.graphs import NUM_LAYERS
-from stvr.heads.head import HeadEntry, HeadOptions, Localizer, Reads
+from stvr.heads.head import Localizer
 from stvr.heads.regions import REGION_SIZE, align_regions
-from stvr.heads.where import Sources, Where, has_sides
+from stvr.heads.sources import Sources
+from stvr.heads.where import Where, has_sides
 from stvr.heads.windows import FIRST_OF_STEP, SMALLER, step_grid
 from stvr.store import FeatureSpec
 from stvr.structures import LABEL_NONE, LABEL_SAME, Batch, Detections, Features, Query

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import AfterValidator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stvr.heads.given import padded_boxes
 from stvr.heads.similarity import best_boxes, similarity
+from stvr.heads.sources import Sources
 from stvr.heads.standardise import Standardise
-from stvr.heads.windows import PROPOSALS, Windows, mean_outside, means_in
-from stvr.store import FeatureSpec
+from stvr.heads.windows import Windows, mean_outside, means_in
+from stvr.structures import FeatureSpec
 
-GIVEN = ("boxes", "rpn")  # boxes that come with a clip: of a detector, or of a trained proposal network
 OFFSETS = {"i3d": 7.5}  # pixels: how far right and below of a cell's middle lies what it sees; SAME pads far sides more
-
-
-class Sources(NamedTuple):
-    """Where candidate boxes come from. windows: names on the menu of windows. given: names of GIVEN."""
-
-    windows: tuple[str, ...]
-    given: tuple[str, ...]
-
-    @classmethod
-    def of(cls, proposals: str) -> Sources:
-        """`proposals` is one name or several, joined by +. ValueError for a name that nobody knows."""
-        names = proposals.split("+")
-        unknown = [name for name in names if name not in (*PROPOSALS, *GIVEN)]
-        if unknown or len({*names}) < len(names):
-            raise ValueError(f"there are no proposals {proposals!r}. Choose of {', '.join((*PROPOSALS, *GIVEN))}, "
-                             "or several, as in map+rpn.")
-        return cls(tuple(name for name in names if name in PROPOSALS), tuple(name for name in names if name in GIVEN))
-
-
-def on_the_menu(proposals: str) -> str:
-    Sources.of(proposals)
-    return proposals
-
-
-Proposals = Annotated[str, AfterValidator(on_the_menu)]  # an option
 
 
 class Where(nn.Module):

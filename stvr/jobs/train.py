@@ -11,18 +11,19 @@ from typing import Any, cast
 
 import torch
 from pydantic import SerializeAsAny, create_model
-from torch import Tensor, nn
+from torch import nn
 
 import stvr
 from stvr import parallel
 from stvr.config import fill, merge, read_toml
-from stvr.heads import HEADS, Head, HeadOptions, build_head
+from stvr.heads import HEADS, HeadOptions, build_head
 from stvr.heads.checkpoint import HEAD_FILE, save_head
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.tasks import TASKS
-from stvr.training.loop import LoopOptions, Tell, Trainee, run_loop
+from stvr.training.loop import LoopOptions, Tell, run_loop
 from stvr.training.number_units import fast_units, with_precision
 from stvr.training.runs import Run
+from stvr.training.step import HeadLosses
 
 DEFAULT_HEAD = "matching"
 
@@ -114,17 +115,6 @@ def train(
     with fast_units(device, options.deterministic):
         steps_now, losses = run_loop(HeadLosses(head), examples.batch, options, run, write, device, report)
     return TrainReport(out, options.steps, steps_now, losses)
-
-
-class HeadLosses(Trainee):
-    """A batch of cached features -> the head's losses."""
-
-    def __init__(self, head: Head) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, batch: Any) -> dict[str, Tensor]:
-        return self.head.losses(self.head(batch), batch)
 
 
 def provenance(options: LoopOptions, spec: FeatureSpec, num_examples: int, examples: Path) -> dict[str, Any]:

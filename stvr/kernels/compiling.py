@@ -1,6 +1,6 @@
 """How a kernel file lists what must compile, so that `scripts/compile_kernels.py` can try it without a GPU.
 
-Each `stvr/kernels/*/kernel.py` has a function `compile_cases(backend) -> list[CompileCase]`, backend "cuda" or "hip":
+Each `stvr/kernels/*/*kernel.py` has a function `compile_cases(backend) -> list[CompileCase]`, backend "cuda" or "hip":
 at least one case for every kernel that is launched (a function under `triton.jit` whose name has no leading
 underscore), with the sizes and options that its launcher uses.
 """

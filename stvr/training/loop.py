@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -17,6 +17,7 @@ from stvr import parallel
 from stvr.config import Options
 from stvr.training.feed import Batches, feed
 from stvr.training.runs import Run
+from stvr.training.step import Trainee, build_optimizer, learning_rate, take_step
 
 Tell = Callable[[int, int, Mapping[str, float]], None]  # (steps done, steps in all, figures of the last one)
 
@@ -42,13 +43,6 @@ class LoopOptions(Options):
     save_every: int = Field(default=200, ge=1)
     tensorboard: bool = False
     readers: int = Field(default=0, ge=0)  # processes that read batches; 0 is a thread of this one
-
-
-class Trainee(nn.Module):
-    """What is trained: forward(batch) -> named losses, each a scalar."""
-
-    def forward(self, batch: Any) -> dict[str, Tensor]:
-        raise NotImplementedError(f"{type(self).__name__} must define forward().")
 
 
 def run_loop(
@@ -99,52 +93,6 @@ def train_step(
         raise ValueError(f"step {step} is no longer finite: {', '.join(broken)}. Begin anew with a smaller --lr than "
                          f"{options.lr} and another --out; what was saved before is whole.")
     return {**figures, "lr": learning_rate(options, step)}
-
-
-def take_step(
-    trainee: nn.Module, optimizer: torch.optim.Optimizer, batch: Any, options: LoopOptions, step: int, device: str
-) -> dict[str, Tensor]:
-    """One step; every draw it makes depends on (seed, step) and its items alone. Its figures stay on the device.
-
-    Nothing here waits for the device, so that the host is always ahead of it.
-    """
-    torch.manual_seed(options.seed * 1_000_003 + step)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(options, step) * group.get("lr_share", 1.0)
-    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.precision == "bfloat16"):
-        losses = trainee(batch)
-    total = torch.stack(list(losses.values())).sum()
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    norm = torch.nn.utils.clip_grad_norm_(trainee.parameters(), options.clip_norm)
-    optimizer.step()
-    return {"total": total.detach(), **{name: loss.detach() for name, loss in losses.items()}, "gradient_norm": norm}
-
-
-def learning_rate(options: LoopOptions, step: int) -> float:
-    """Linear warm-up, then by tenths at the milestones or down a cosine to zero."""
-    if step < options.warmup_steps:
-        return options.lr * (step + 1) / options.warmup_steps
-    if options.schedule == "step":
-        return options.lr * 0.1 ** sum(step >= milestone for milestone in options.milestones)
-    share = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
-    return options.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-
-
-def build_optimizer(trainee: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
-    """Over everything that wants a gradient. A module's `lr_share` scales the rate of the parameters in it."""
-    shares: dict[nn.Parameter, float] = {}
-    for module in trainee.modules():  # from the outside in: the innermost word counts
-        for parameter in module.parameters():
-            shares[parameter] = getattr(module, "lr_share", shares.get(parameter, 1.0))
-    wanted = [parameter for parameter in trainee.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in wanted if shares[parameter] == share], "lr_share": share}
-        for share in dict.fromkeys(shares[parameter] for parameter in wanted)
-    ]
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
-    return torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
 
 
 def spread(trainee: Trainee, device: str) -> nn.Module:

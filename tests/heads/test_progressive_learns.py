@@ -8,10 +8,10 @@ from patterned import ACTOR, OTHER, SPEC, iou, video
 
 from stvr.config import fill
 from stvr.heads.progressive_assembly import PRESETS, ProgressiveOptions, build_progressive
-from stvr.jobs.train import HeadLosses
 from stvr.structures import Batch, Features, Query
 from stvr.tasks.pairs.dataset import Item, collate
-from stvr.training.loop import LoopOptions, build_optimizer, train_step
+from stvr.training.loop import LoopOptions, train_step
+from stvr.training.step import HeadLosses, build_optimizer
 
 SMALLER = {**PRESETS["small"]["head"], "width": 16, "reduced": 8, "hidden": 16, "bottleneck": 8, "values": 16}
 LOOP = LoopOptions(steps=25, optimizer="adamw", lr=5e-3, warmup_steps=0, schedule="step", milestones=(1000, 2000))

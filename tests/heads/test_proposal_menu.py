@@ -12,10 +12,11 @@ from patterned import ACTOR, OTHER, SPEC, head_of, iou, query_of, video, write
 from tiny import TWO, pair, write_store, write_tiny_pairs
 
 from stvr.heads.assembly import MATCHING, MatchingOptions, build_matching
+from stvr.heads.entry import Reads
 from stvr.heads.given import Proposer
-from stvr.heads.head import Localizer, Reads
+from stvr.heads.head import Localizer
 from stvr.heads.nearest import NEAREST, NearestHead, NearestOptions
-from stvr.heads.where import Sources
+from stvr.heads.sources import Sources
 from stvr.session import Session
 from stvr.store.region_boxes import write_boxes
 from stvr.structures import Features

@@ -20,7 +20,8 @@ import stvr.training.runs
 from stvr.heads.checkpoint import load_head
 from stvr.jobs.train import train, train_options
 from stvr.structures import ClipSpec, MapSpec, Span
-from stvr.training.loop import LoopOptions, learning_rate
+from stvr.training.loop import LoopOptions
+from stvr.training.step import learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,7 +8,7 @@ import torch
 from fakes import assert_fake_is_real, layouts
 
 from stvr.kernels import spline_flow, spline_warp
-from stvr.kernels.warp import dense_warp, launch, ops, reference
+from stvr.kernels.warp import dense_warp, launch, ops, reference, warp_all
 
 TOLERANCE = {torch.float32: 5e-4, torch.float16: 1e-3, torch.bfloat16: 6e-3}  # the interpreter's bfloat16 truncates
 ODD = (1, 40, 7, 33)  # no side and no channel count fills its block
@@ -141,6 +141,58 @@ def test_one_state_alone_and_a_gradient_for_one_of_two():
         torch.testing.assert_close(ours, theirs)
 
 
+def test_one_launch_gives_the_bits_of_two():
+    """Forward and backward: the spline solved inside the warp, and before it."""
+    hidden, memory, points, displacement = made(2, 5, 4, 5)
+    slopes = [torch.randn_like(hidden), torch.randn_like(memory)]
+    together = answers([hidden, memory], points, displacement, slopes)
+    leaves = [part.requires_grad_() for part in (hidden, memory, displacement)]
+    warped = warp_all(leaves[:2], spline_flow(points, displacement, 4, 5))
+    apart = [*warped, *torch.autograd.grad(warped, leaves, slopes)]
+    assert all(torch.equal(one, two) for one, two in zip(together, apart, strict=True))
+
+
+def test_what_can_be_one_launch_is_one():
+    hidden, memory, points, displacement = made(*SMALL)
+    with torch.profiler.profile() as profiled:
+        spline_warp([hidden, memory], points, displacement)
+        spline_warp([hidden, memory, hidden], points, displacement)
+    calls = {event.key: event.count for event in profiled.key_averages()}
+    assert [calls.get(f"stvr::{name}") for name in ("spline_warp", "spline_flow", "warp")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.7])
+def test_an_infinity_stays_where_it_is(spread):
+    """In a state and in a gradient, as in the twin; at rest it is in one cell before and after."""
+    image, flow, slope = torch.randn(1, 3, 5, 6), spread * torch.randn(1, 5, 6, 2), torch.randn(1, 3, 5, 6)
+    for place in (image, slope):
+        finite, place[0, 1, 2, 3] = place[0, 1, 2, 3].item(), torch.inf
+        found = []
+        for dtype in (torch.float32, torch.float64):
+            leaves = [part.detach().to(dtype, copy=True).requires_grad_() for part in (image, flow)]
+            warped = dense_warp(*leaves)
+            found.append([warped, *torch.autograd.grad(warped, leaves, slope.to(dtype))])
+        for each in found:  # the slope towards an infinity is none, whichever it is called
+            each[2] = torch.where(each[2].isfinite(), each[2], torch.nan)
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(ours.double(), theirs, rtol=1e-4, atol=1e-5, equal_nan=True)
+        if not spread:
+            counts = [(~part.isfinite()).sum().item() for part in found[0][:2]]
+            assert counts == ([1, 0] if place is image else [0, 1])
+        place[0, 1, 2, 3] = finite
+
+
+@pytest.mark.parametrize("size", [(1, 4, 3, 100), (1, 4, 90, 3)])
+def test_the_gradient_of_a_map_larger_than_is_looked_at_at_once_equals_the_twin(size):
+    """300 and 270 cells, of which 256 are looked at together; tiles of 64 that are less than a row, and many."""
+    image, flow, slope = torch.randn(size), 2.5 * torch.randn(1, *size[2:], 2), torch.randn(size)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        leaf = image.to(dtype, copy=True).requires_grad_()
+        found.append(torch.autograd.grad(dense_warp(leaf, flow.to(dtype)), leaf, slope.to(dtype))[0])
+    torch.testing.assert_close(found[0].double(), found[1], rtol=1e-4, atol=1e-5)
+
+
 def test_any_memory_format_is_read_alike():
     hidden, memory, points, displacement = made(*SMALL)
     expected = spline_warp([hidden, memory], points, displacement)
@@ -174,6 +226,7 @@ def test_the_operators_pass_opcheck():
     inputs = (points, displacement.requires_grad_(), ops.constants(len(points), 4, 5, 2, 4, flow.device))
     torch.library.opcheck(ops.spline_flow, (*inputs, 4, 5, 2, 4, True), test_utils=tests)
     torch.library.opcheck(ops.warp, (states, flow.requires_grad_()), test_utils=tests)
+    torch.library.opcheck(ops.spline_warp, (states, *inputs, 2, 4, True), test_utils=tests)
 
 
 @pytest.mark.parametrize("size", [(2, 2, 3, 2), (1, 1, 2, 3)])
@@ -187,5 +240,6 @@ def test_the_fakes_know_every_stride(size):
         assert_fake_is_real(ops.spline_flow, points, displacement, fixed, *size[2:], *options)
         assert_fake_is_real(ops.spline_flow_backward, flow, points, displacement, fixed, *solved[1:], *options)
         assert_fake_is_real(ops.warp, [state, state.half()], flow)
+        assert_fake_is_real(ops.spline_warp, [state, state], points, displacement, fixed, *options)
         assert_fake_is_real(ops.warp_backward_states, [state, hidden], flow)
         assert_fake_is_real(ops.warp_backward_flow, [state, hidden.half()], [hidden, state.half()], flow)

@@ -9,9 +9,10 @@ import sys
 import pytest
 import torch
 
-from stvr.kernels import crop_max, lstm_gates, spline_warp
+from stvr.kernels import crop_max, lstm_gates, spline_flow, spline_warp
 from stvr.kernels.crop_max import reference as crop_reference
 from stvr.kernels.lstm_gates import reference as gates_reference
+from stvr.kernels.warp import dense_warp, warp_all
 from stvr.kernels.warp import reference as warp_reference
 
 pytestmark = [
@@ -111,6 +112,66 @@ def test_displacements_of_nothing_and_off_the_map_are_finite(spread):
         assert each.isfinite().all()
 
 
+@pytest.mark.usefixtures("poison")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_one_launch_gives_what_two_give(dtype):
+    hidden, memory, moves = warp_inputs(3, 256, 20, 20, dtype)
+    points = POINTS.cuda() * moves.new_tensor([19.0, 19.0])
+
+    def in_two(hidden, memory, moves):
+        return warp_all([hidden, memory], spline_flow(points, moves, 20, 20))
+
+    for one, two in zip(answers(warp_ours, [hidden, memory, moves]), answers(in_two, [hidden, memory, moves]),
+                        strict=True):  # fmt: skip
+        assert (one.double() - two.double()).norm() <= WARP[dtype] / 10 * two.double().norm()
+
+
+@pytest.mark.usefixtures("poison")
+@pytest.mark.parametrize("dtype", DTYPES[:2])
+@pytest.mark.parametrize("size", [(1, 40, 3, 100), (1, 40, 90, 3), (2, 256, 40, 40)])
+def test_maps_larger_than_are_looked_at_at_once_equal_the_twin(size, dtype):
+    torch.manual_seed(0)
+    image, flow = last(*size).to(dtype), 2.5 * torch.randn(size[0], *size[2:], 2, device="cuda")
+    found = [answers(lambda *parts: [dense_warp(*parts)], parts)
+             for parts in ([image, flow], [image.double(), flow.double()])]  # fmt: skip
+    for one, two in zip(*found, strict=True):
+        assert (one.double() - two).norm() <= WARP[dtype] * two.norm()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_at_rest_an_infinity_is_in_one_cell_before_and_after_and_so_is_its_gradient(dtype):
+    """The gradient's matrix product multiplies it with zeros: 0 times infinity must not reach other cells."""
+    for infinite in ("state", "gradient"):
+        image, slope = last(2, 40, 7, 33).to(dtype), last(2, 40, 7, 33).to(dtype)
+        (image if infinite == "state" else slope)[1, 3, 2, 30] = torch.inf
+        image.requires_grad_()
+        warped = dense_warp(image, torch.zeros(2, 7, 33, 2, device="cuda"))
+        (back,) = torch.autograd.grad(warped, image, slope)
+        assert torch.equal(warped, image)
+        assert torch.equal(back, slope)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_another_batch_size_compiles_nothing_new(operation):
+    """Batches below and above one border of the gates' strips; the first of each may compile."""
+    from stvr.kernels.lstm_gates import kernel as gates_kernel
+    from stvr.kernels.warp import kernel, spline_kernel
+
+    def compiled():
+        return sum(len(cached[0]) for module in (gates_kernel, kernel, spline_kernel)
+                   for function in vars(module).values() if hasattr(function, "device_caches")
+                   for cached in function.device_caches.values())  # fmt: skip
+
+    ours, _, made, _ = OPERATIONS[operation]
+    for first, more in ((2, (1, 3, 5)), (8, (7, 9))):
+        answers(ours, made(first, 64, 20, 20))
+        before = compiled()
+        assert before > 0
+        for batch in more:
+            answers(ours, made(batch, 64, 20, 20))
+        assert compiled() == before
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("dtype", DTYPES[:2])
 def test_twice_gives_the_same_bits(operation, dtype):
@@ -152,6 +213,28 @@ def test_gates_in_bfloat16_beside_a_state_in_float32_equal_the_twin():
                         strict=True):  # fmt: skip
         assert one.isfinite().all()
         assert (one.double() - two).norm() <= GATES[torch.bfloat16] * two.norm()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_cuda_graph_holds_the_backward_too(operation):
+    """As benchmarks/bench_kernels.py times it."""
+    ours, _, made, _ = OPERATIONS[operation]
+    leaves = [part.requires_grad_() for part in made(2, 64, 20, 20)]
+
+    def there_and_back():
+        outputs = ours(*leaves)
+        return torch.autograd.grad(outputs, leaves, [torch.ones_like(each) for each in outputs])
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        there_and_back()
+    torch.cuda.current_stream().wait_stream(side)
+    expected, graph = there_and_back(), torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = there_and_back()
+    graph.replay()
+    assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
 
 
 FRESH = """

@@ -167,6 +167,31 @@ def test_where_two_points_meet_the_flow_is_their_mean(order):
     torch.testing.assert_close(flow[0, 10, 9], torch.tensor([0.0, 1.5]), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_at_rest_an_infinity_is_in_one_cell_before_and_after_and_so_is_its_gradient(dtype):
+    """Three cells read it with a weight of zero. In float64 it is the plain twin that answers."""
+    for infinite in ("state", "gradient"):
+        image, slope = torch.randn(1, 3, 5, 6).to(dtype), torch.randn(1, 3, 5, 6).to(dtype)
+        (image if infinite == "state" else slope)[0, 1, 2, 3] = torch.inf
+        image.requires_grad_()
+        warped = dense_warp(image, torch.zeros(1, 5, 6, 2, dtype=dtype))
+        (back,) = torch.autograd.grad(warped, image, slope)
+        assert torch.equal(warped, image)
+        assert torch.equal(back, slope)
+
+
+def test_a_moved_infinity_is_where_it_is_read_and_its_gradient_where_it_was_read():
+    """Half a cell to the right and a quarter down: four cells, by hand."""
+    flow = torch.tensor([0.25, 0.5]).expand(1, 5, 6, 2)
+    image, slope = torch.randn(1, 3, 5, 6), torch.randn(1, 3, 5, 6)
+    there, back = image.clone(), slope.clone()
+    there[0, 1, 2, 3] = back[0, 1, 2, 3] = torch.inf
+    warped = dense_warp(there.requires_grad_(), flow)
+    (gradient,) = torch.autograd.grad(warped, there, back)
+    assert (~warped.isfinite()).nonzero().tolist() == [[0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 3, 3], [0, 1, 3, 4]]
+    assert (~gradient.isfinite()).nonzero().tolist() == [[0, 1, 1, 2], [0, 1, 1, 3], [0, 1, 2, 2], [0, 1, 2, 3]]
+
+
 def test_a_displacement_that_is_not_a_number_goes_on_as_one():
     states, points, displacement = made()
     displacement[0, 0, 0] = torch.nan

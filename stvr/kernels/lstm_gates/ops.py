@@ -56,7 +56,7 @@ def fused(
         )  # fmt: skip
         kernel.hidden_forward[num_tiles, batch](
             gates, raw, x, memory_tiles, gate_gain, gate_bias, memory_gain, memory_bias, statistics, hidden, new_memory,
-            x.stride(0), **sizes, **options,
+            x.stride(0) if batch > 1 else cells * channels, **sizes, **options,  # of one item it may be anything
         )  # fmt: skip
     return hidden, new_memory, raw, statistics
 

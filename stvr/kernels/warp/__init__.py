@@ -44,6 +44,10 @@ def spline_warp(
     if not states:
         return []
     height, width = check(states, points, displacement)
+    if reduces(states, displacement, order, num_boundary_points) and ops.can_fuse(
+        states, len(points), num_boundary_points
+    ):
+        return in_one_launch(states, points, displacement, order, num_boundary_points, destinations)
     flow = spline_flow(
         points, displacement, height, width,
         order=order, num_boundary_points=num_boundary_points, destinations=destinations,
@@ -67,8 +71,7 @@ def spline_flow(
     "fixed" solves it on `points`: the flow is linear in the displacement and no displacement makes it singular, but the
     displacement then holds where a point starts, not where it lands.
     """
-    if destinations not in get_args(Destinations):
-        raise ValueError(f"destinations are one of {get_args(Destinations)}, not {destinations!r}.")
+    checked(destinations)
     if displacement.dtype != torch.float64:
         displacement = displacement.float()
     points = points.detach().to(displacement)
@@ -83,6 +86,35 @@ def spline_flow(
     fixed = ops.constants(*sizes, displacement.device)
     moving = destinations == "moving"
     return ops.spline_flow(points, displacement, fixed, height, width, order, num_boundary_points, moving)[0]
+
+
+def reduces(states: Sequence[Tensor], displacement: Tensor, order: int, num_boundary_points: int) -> bool:
+    """Whether no part of it is the plain twin's."""
+    wide = torch.float64 in {displacement.dtype, *(state.dtype for state in states)}
+    return not wide and can_reduce(order, num_boundary_points)
+
+
+def in_one_launch(
+    states: Sequence[Tensor], points: Tensor, displacement: Tensor, order: int, num_boundary_points: int,
+    destinations: str,
+) -> list[Tensor]:  # fmt: skip
+    """`spline_warp` where `ops.can_fuse`: the flow is computed where it is used, and kept for the backward."""
+    checked(destinations)
+    refuse_forward_mode("spline warp", [displacement, *states])
+    displacement = displacement.float()
+    points = points.detach().to(displacement)
+    height, width = states[0].shape[-2:]
+    sizes = [number(each) for each in (len(points), height, width, order, num_boundary_points)]
+    fixed = ops.constants(*sizes, displacement.device)
+    answers = ops.spline_warp(
+        list(states), points, displacement, fixed, order, num_boundary_points, destinations == "moving"
+    )
+    return answers[: len(states)]
+
+
+def checked(destinations: str) -> None:
+    if destinations not in get_args(Destinations):
+        raise ValueError(f"destinations are one of {get_args(Destinations)}, not {destinations!r}.")
 
 
 def number(size: int) -> int:

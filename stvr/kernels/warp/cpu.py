@@ -154,8 +154,11 @@ def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
     weights = taps.weights()
     warped = []
     for state in states:
-        rows = rows_of(state)  # (B * HW, C)
-        answer = F.embedding_bag(taps.rows, rows, per_sample_weights=weights.to(rows.dtype), mode="sum")
+        rows, counted = rows_of(state), weights.to(state.dtype)  # (B * HW, C), (B * HW, 4)
+        used = counted != 0  # nothing is read without a weight: 0 times infinity is no number
+        counts = used.sum(1)
+        answer = F.embedding_bag(taps.rows[used], rows, counts.cumsum(0) - counts, per_sample_weights=counted[used],
+                                 mode="sum")  # fmt: skip
         warped.append(maps_of(answer, state))
     return warped
 
@@ -165,14 +168,15 @@ def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
     taps, _ = taps_of(flow)
     read = taps.rows.flatten()
     order = read.argsort(stable=True)
-    reader = order // 4
     weights = taps.weights().flatten()[order]
-    counts = torch.bincount(read, minlength=len(taps.down))
-    start = counts.cumsum(0) - counts
     answers = []
     for grad in grads:
-        rows = rows_of(grad)
-        answer = F.embedding_bag(reader, rows, start, per_sample_weights=weights.to(rows.dtype), mode="sum")
+        rows, counted = rows_of(grad), weights.to(grad.dtype)
+        used = counted != 0
+        chosen = order[used]
+        counts = torch.bincount(read[chosen], minlength=len(taps.down))
+        answer = F.embedding_bag(chosen // 4, rows, counts.cumsum(0) - counts, per_sample_weights=counted[used],
+                                 mode="sum")  # fmt: skip
         answers.append(maps_of(answer, grad))
     return answers
 
@@ -183,11 +187,18 @@ def warp_backward_flow(grads: Sequence[Tensor], states: Sequence[Tensor], flow: 
     read = taps.rows.flatten()
     reader = torch.arange(len(taps.down), device=flow.device)
     along = flow.new_zeros(len(reader), 4)  # the gradient times each of the four cells, summed over channels
-    for grad, state in zip(grads, states, strict=True):
+
+    def dots_of(grad: Tensor, state: Tensor) -> Tensor:
         dots = torch.ops.aten._embedding_bag_per_sample_weights_backward(
             rows_of(grad), rows_of(state), read, 4 * reader, reader.repeat_interleave(4), SUM
         )
-        along += dots.reshape(-1, 4).to(along.dtype)
+        return dots.reshape(-1, 4).to(along.dtype)
+
+    for grad, state in zip(grads, states, strict=True):
+        dots = dots_of(grad, state)
+        if not dots.isfinite().all():  # what is read without a weight counts as zero where it is not finite
+            dots = torch.where(taps.weights() == 0, dots_of(grad, state.nan_to_num(0.0, 0.0, 0.0)), dots)
+        along += dots
     top_left, top_right, bottom_left, bottom_right = along.unbind(1)
     downwards = (bottom_left - top_left) * (1 - taps.right) + (bottom_right - top_right) * taps.right
     rightwards = (top_right - top_left) * (1 - taps.down) + (bottom_right - bottom_left) * taps.down

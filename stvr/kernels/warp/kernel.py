@@ -1,225 +1,25 @@
-"""The spline warp's Triton kernels. No atomics: the same bits every time.
+"""The spline warp's Triton kernels on maps. No atomics: the same bits every time.
 
-    spline_forward        B programs: system, inverse by Gauss-Jordan in registers, flow of all cells
-    spline_backward       B programs: the whole adjoint
     warp_forward          a few cells x all channels of two states, which share taps and weights
+    spline_warp_forward   the same, with the spline solved in every program: one launch instead of two
     warp_backward_flow    one cell: the gradient of its flow, summed over two states
     warp_backward_states  64 cells x 128 channels: the transposed gather as a matrix product
 
-reduced.py has the algebra, cpu.py the same in torch. Everything is computed in float32: values are widened when loaded
-and narrowed when stored. Sizes are constants of the compiled kernel.
+Everything is computed in float32: values are widened when loaded and narrowed when stored. Sizes are constants of the
+compiled kernel. What has no weight is not read, so that an infinity stays where it is.
 """
 
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import triton
 import triton.language as tl
 
 from ..compiling import CompileCase
-
-# The spline.
-
-
-@triton.jit
-def _radial_basis(squared, ORDER: tl.constexpr, MIN_SQUARED: tl.constexpr):
-    floored = tl.maximum(squared, MIN_SQUARED)
-    if ORDER == 1:
-        return tl.sqrt(floored)
-    else:
-        return 0.5 * squared * tl.log(floored)
-
-
-@triton.jit
-def _radial_slope(squared, ORDER: tl.constexpr, MIN_SQUARED: tl.constexpr):
-    """d phi / d r^2, as autograd computes it: the floor has no slope of its own."""
-    floored = tl.maximum(squared, MIN_SQUARED)
-    if ORDER == 1:
-        return tl.where(squared < MIN_SQUARED, 0.0, 0.5 / tl.sqrt(floored))
-    else:
-        return 0.5 * tl.log(floored) + tl.where(squared < MIN_SQUARED, 0.0, 0.5)
-
-
-@triton.jit
-def _dot(left, right):
-    return tl.dot(left, right, input_precision="ieee")
-
-
-@triton.jit
-def _times(symmetric, vector):
-    return tl.sum(symmetric * vector[None, :], axis=1)
-
-
-@triton.jit
-def _points(points_ptr, displacement_ptr, sample, point, N: tl.constexpr, CENTRE_Y: tl.constexpr,
-            CENTRE_X: tl.constexpr, UNIT: tl.constexpr, MOVING: tl.constexpr):  # fmt: skip
-    """The displacement in cells, and where the spline is solved, in units."""
-    live = point < N
-    move_y = tl.load(displacement_ptr + (sample * N + point) * 2, mask=live, other=0.0).to(tl.float32)
-    move_x = tl.load(displacement_ptr + (sample * N + point) * 2 + 1, mask=live, other=0.0).to(tl.float32)
-    y = tl.load(points_ptr + point * 2, mask=live, other=0.0).to(tl.float32) - CENTRE_Y
-    x = tl.load(points_ptr + point * 2 + 1, mask=live, other=0.0).to(tl.float32) - CENTRE_X
-    if MOVING:
-        y += move_y
-        x += move_x
-    return move_y, move_x, y * UNIT, x * UNIT
-
-
-@triton.jit
-def _system(y, x, point, row, border_ptr, inverse_ptr, N: tl.constexpr, K: tl.constexpr, N_PAD: tl.constexpr,
-            FIXED_PAD: tl.constexpr, ORDER: tl.constexpr, MIN_SQUARED: tl.constexpr):  # fmt: skip
-    """Distances among the points and to the border, C, M^-1 C and S, its sign changed so that it is positive."""
-    between_y = y[:, None] - y[None, :]
-    between_x = x[:, None] - x[None, :]
-    among = _radial_basis(between_y * between_y + between_x * between_x, ORDER, MIN_SQUARED)
-    border_y = tl.load(border_ptr + row * 2, mask=row < K, other=0.0)
-    border_x = tl.load(border_ptr + row * 2 + 1, mask=row < K, other=0.0)
-    apart_y = border_y[:, None] - y[None, :]
-    apart_x = border_x[:, None] - x[None, :]
-    columns = _radial_basis(apart_y * apart_y + apart_x * apart_x, ORDER, MIN_SQUARED)
-    rows = row[:, None]
-    one = tl.full((FIXED_PAD, N_PAD), 1.0, tl.float32)
-    linear = tl.where(rows == K, y[None, :] * one, tl.where(rows == K + 1, x[None, :] * one, one))
-    columns = tl.where(rows < K, columns, tl.where(rows < K + 3, linear, 0.0))
-    columns = tl.where(point[None, :] < N, columns, 0.0)
-    solved = _dot(tl.load(inverse_ptr + row[:, None] * FIXED_PAD + row[None, :]), columns)
-    system = among - _dot(tl.trans(columns), solved)
-    if ORDER == 1:
-        system = -system
-    live = (point[:, None] < N) & (point[None, :] < N)
-    system = tl.where(live, system, tl.where(point[:, None] == point[None, :], 1.0, 0.0))
-    return between_y, between_x, apart_y, apart_x, columns, solved, system
-
-
-@triton.jit
-def _inverse(system, N: tl.constexpr, N_PAD: tl.constexpr, MIN_PIVOT: tl.constexpr):
-    """Gauss-Jordan without exchanges: the matrix is positive. A pivot below the floor is raised to it."""
-    row = tl.arange(0, N_PAD)[:, None]
-    column = tl.arange(0, N_PAD)[None, :]
-    floor = MIN_PIVOT * tl.maximum(tl.max(tl.max(tl.abs(system), axis=1), axis=0), 1.0)
-    for k in tl.static_range(N):
-        of_row = tl.sum(tl.where(row == k, system, 0.0), axis=0)[None, :]
-        of_column = tl.sum(tl.where(column == k, system, 0.0), axis=1)[:, None]
-        pivot = tl.sum(tl.sum(tl.where((row == k) & (column == k), system, 0.0), axis=1), axis=0)
-        scale = 1.0 / tl.maximum(pivot, floor)
-        rest = system - of_column * of_row * scale
-        rest = tl.where(column == k, -of_column * scale, rest)
-        system = tl.where(row == k, tl.where(column == k, scale, of_row * scale), rest)
-    return system
-
-
-@triton.jit
-def spline_forward(points_ptr, displacement_ptr, border_ptr, inverse_ptr, basis_ptr, flow_ptr, weights_ptr, solved_ptr,
-                   HW: tl.constexpr, WIDTH: tl.constexpr, N: tl.constexpr, K: tl.constexpr, N_PAD: tl.constexpr,
-                   FIXED_PAD: tl.constexpr, CENTRE_Y: tl.constexpr, CENTRE_X: tl.constexpr, UNIT: tl.constexpr,
-                   MIN_SQUARED: tl.constexpr, MIN_PIVOT: tl.constexpr, ORDER: tl.constexpr, MOVING: tl.constexpr,
-                   CELLS: tl.constexpr):  # fmt: skip
-    sample = tl.program_id(0)
-    point = tl.arange(0, N_PAD)
-    row = tl.arange(0, FIXED_PAD)
-    move_y, move_x, y, x = _points(points_ptr, displacement_ptr, sample, point, N, CENTRE_Y, CENTRE_X, UNIT, MOVING)
-    _, _, _, _, columns, _, system = _system(
-        y, x, point, row, border_ptr, inverse_ptr, N, K, N_PAD, FIXED_PAD, ORDER, MIN_SQUARED
-    )
-    inverse = _inverse(system, N, N_PAD, MIN_PIVOT)
-    weight_y = _times(inverse, move_y)
-    weight_x = _times(inverse, move_x)
-    weight_y += _times(inverse, move_y - _times(system, weight_y))  # one refinement recovers what float32 lost
-    weight_x += _times(inverse, move_x - _times(system, weight_x))
-    if ORDER == 1:
-        inverse = -inverse
-        weight_y = -weight_y
-        weight_x = -weight_x
-    live = point < N
-    tl.store(weights_ptr + (sample * N + point) * 2, weight_y, mask=live)
-    tl.store(weights_ptr + (sample * N + point) * 2 + 1, weight_x, mask=live)
-    place = (sample * N + point[:, None]) * N + point[None, :]
-    tl.store(solved_ptr + place, inverse, mask=live[:, None] & live[None, :])
-    fixed_y = tl.sum(columns * weight_y[None, :], axis=1)  # C w
-    fixed_x = tl.sum(columns * weight_x[None, :], axis=1)
-    for first in range(0, HW, CELLS):
-        cell = first + tl.arange(0, CELLS)
-        here = cell < HW
-        away_y = ((cell // WIDTH).to(tl.float32) - CENTRE_Y)[:, None] * UNIT - y[None, :]
-        away_x = ((cell % WIDTH).to(tl.float32) - CENTRE_X)[:, None] * UNIT - x[None, :]
-        basis = _radial_basis(away_y * away_y + away_x * away_x, ORDER, MIN_SQUARED)
-        fixed = tl.load(basis_ptr + cell[:, None] * FIXED_PAD + row[None, :], mask=here[:, None], other=0.0)
-        flow_y = tl.sum(basis * weight_y[None, :], axis=1) - tl.sum(fixed * fixed_y[None, :], axis=1)
-        flow_x = tl.sum(basis * weight_x[None, :], axis=1) - tl.sum(fixed * fixed_x[None, :], axis=1)
-        tl.store(flow_ptr + (sample * HW + cell) * 2, flow_y, mask=here)
-        tl.store(flow_ptr + (sample * HW + cell) * 2 + 1, flow_x, mask=here)
-
-
-@triton.jit
-def spline_backward(grad_ptr, points_ptr, displacement_ptr, border_ptr, inverse_ptr, basis_ptr, weights_ptr, solved_ptr,
-                    answer_ptr, HW: tl.constexpr, WIDTH: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
-                    N_PAD: tl.constexpr, FIXED_PAD: tl.constexpr, CENTRE_Y: tl.constexpr, CENTRE_X: tl.constexpr,
-                    UNIT: tl.constexpr, MIN_SQUARED: tl.constexpr, ORDER: tl.constexpr, MOVING: tl.constexpr,
-                    CELLS: tl.constexpr):  # fmt: skip
-    sample = tl.program_id(0)
-    point = tl.arange(0, N_PAD)
-    row = tl.arange(0, FIXED_PAD)
-    live = point < N
-    _, _, y, x = _points(points_ptr, displacement_ptr, sample, point, N, CENTRE_Y, CENTRE_X, UNIT, MOVING)
-    between_y, between_x, apart_y, apart_x, columns, solved, _ = _system(
-        y, x, point, row, border_ptr, inverse_ptr, N, K, N_PAD, FIXED_PAD, ORDER, MIN_SQUARED
-    )
-    weight_y = tl.load(weights_ptr + (sample * N + point) * 2, mask=live, other=0.0)
-    weight_x = tl.load(weights_ptr + (sample * N + point) * 2 + 1, mask=live, other=0.0)
-    place = (sample * N + point[:, None]) * N + point[None, :]
-    inverse = tl.load(solved_ptr + place, mask=live[:, None] & live[None, :], other=0.0)
-    grad_weight_y = tl.zeros((N_PAD,), tl.float32)
-    grad_weight_x = tl.zeros((N_PAD,), tl.float32)
-    grad_y = tl.zeros((N_PAD,), tl.float32)  # of the points where the spline is solved
-    grad_x = tl.zeros((N_PAD,), tl.float32)
-    pulled_y = tl.zeros((FIXED_PAD,), tl.float32)  # R
-    pulled_x = tl.zeros((FIXED_PAD,), tl.float32)
-    for first in range(0, HW, CELLS):
-        cell = first + tl.arange(0, CELLS)
-        here = cell < HW
-        flow_y = tl.load(grad_ptr + (sample * HW + cell) * 2, mask=here, other=0.0)[:, None]
-        flow_x = tl.load(grad_ptr + (sample * HW + cell) * 2 + 1, mask=here, other=0.0)[:, None]
-        away_y = ((cell // WIDTH).to(tl.float32) - CENTRE_Y)[:, None] * UNIT - y[None, :]
-        away_x = ((cell % WIDTH).to(tl.float32) - CENTRE_X)[:, None] * UNIT - x[None, :]
-        squared = away_y * away_y + away_x * away_x
-        basis = _radial_basis(squared, ORDER, MIN_SQUARED)
-        grad_weight_y += tl.sum(basis * flow_y, axis=0)
-        grad_weight_x += tl.sum(basis * flow_x, axis=0)
-        along = flow_y * weight_y[None, :] + flow_x * weight_x[None, :]
-        along = -2.0 * along * _radial_slope(squared, ORDER, MIN_SQUARED)
-        grad_y += tl.sum(along * away_y, axis=0)
-        grad_x += tl.sum(along * away_x, axis=0)
-        fixed = tl.load(basis_ptr + cell[:, None] * FIXED_PAD + row[None, :], mask=here[:, None], other=0.0)
-        pulled_y += tl.sum(fixed * flow_y, axis=0)
-        pulled_x += tl.sum(fixed * flow_x, axis=0)
-    grad_weight_y -= tl.sum(columns * pulled_y[:, None], axis=0)
-    grad_weight_x -= tl.sum(columns * pulled_x[:, None], axis=0)
-    value_y = _times(inverse, grad_weight_y)  # lambda
-    value_x = _times(inverse, grad_weight_x)
-    if MOVING:
-        outer = value_y[:, None] * weight_y[None, :] + value_x[:, None] * weight_x[None, :]
-        grad_system = -(outer + weight_y[:, None] * value_y[None, :] + weight_x[:, None] * value_x[None, :])
-        squared = between_y * between_y + between_x * between_x
-        along = 2.0 * grad_system * _radial_slope(squared, ORDER, MIN_SQUARED)
-        grad_y += tl.sum(along * between_y, axis=1)
-        grad_x += tl.sum(along * between_x, axis=1)
-        grad_columns = -(pulled_y[:, None] * weight_y[None, :] + pulled_x[:, None] * weight_x[None, :])
-        grad_columns -= _dot(solved, grad_system)
-        squared = apart_y * apart_y + apart_x * apart_x
-        rows = row[:, None]
-        along = tl.where(rows < K, -2.0 * grad_columns * _radial_slope(squared, ORDER, MIN_SQUARED), 0.0)
-        grad_y += tl.sum(along * apart_y + tl.where(rows == K, grad_columns, 0.0), axis=0)
-        grad_x += tl.sum(along * apart_x + tl.where(rows == K + 1, grad_columns, 0.0), axis=0)
-        value_y += grad_y * UNIT
-        value_x += grad_x * UNIT
-    tl.store(answer_ptr + (sample * N + point) * 2, value_y, mask=live)
-    tl.store(answer_ptr + (sample * N + point) * 2 + 1, value_x, mask=live)
-
-
-# The gather.
+from .spline_kernel import _flow, _solve, _store_solution, paper_sizes, pointers_of
+from .tiles import OPTIONS, SYSTEM, TILES, Tiles
 
 
 @triton.jit
@@ -240,20 +40,20 @@ def _tap(position, LENGTH: tl.constexpr):
 
 
 @triton.jit
-def _four(state_ptr, place, live, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
-    """The four cells around a position."""
-    top_left = tl.load(state_ptr + place, mask=live, other=0.0).to(tl.float32)
-    top_right = tl.load(state_ptr + place + CHANNELS, mask=live, other=0.0).to(tl.float32)
-    bottom_left = tl.load(state_ptr + place + WIDTH * CHANNELS, mask=live, other=0.0).to(tl.float32)
-    bottom_right = tl.load(state_ptr + place + (WIDTH + 1) * CHANNELS, mask=live, other=0.0).to(tl.float32)
-    return top_left, top_right, bottom_left, bottom_right
+def _weighted(state_ptr, place, live, weight):
+    """What stands at a place times its weight. Without a weight nothing is read: 0 times infinity is no number."""
+    weight += tl.zeros(place.shape, tl.float32)
+    return tl.load(state_ptr + place, mask=live & (weight != 0.0), other=0.0).to(tl.float32) * weight
 
 
 @triton.jit
 def _blend(state_ptr, warped_ptr, place, out, live, down, right, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
-    top_left, top_right, bottom_left, bottom_right = _four(state_ptr, place, live, WIDTH, CHANNELS)
-    top = top_left * ((1.0 - down) * (1.0 - right)) + top_right * ((1.0 - down) * right)
-    bottom = bottom_left * (down * (1.0 - right)) + bottom_right * (down * right)
+    """The four cells around a position; place and out, cells x channels or channels alone, are the upper left of them
+    and where the answer goes."""
+    top = _weighted(state_ptr, place, live, (1.0 - down) * (1.0 - right))
+    top += _weighted(state_ptr, place + CHANNELS, live, (1.0 - down) * right)
+    bottom = _weighted(state_ptr, place + WIDTH * CHANNELS, live, down * (1.0 - right))
+    bottom += _weighted(state_ptr, place + (WIDTH + 1) * CHANNELS, live, down * right)
     tl.store(warped_ptr + out, (top + bottom).to(warped_ptr.dtype.element_ty), mask=live)
 
 
@@ -280,9 +80,60 @@ def warp_forward(first_ptr, second_ptr, flow_ptr, first_warped_ptr, second_warpe
 
 
 @triton.jit
+def spline_warp_forward(first_ptr, second_ptr, points_ptr, displacement_ptr, border_ptr, inverse_ptr, basis_ptr,
+                        first_warped_ptr, second_warped_ptr, flow_ptr, weights_ptr, solved_ptr, HEIGHT: tl.constexpr,
+                        WIDTH: tl.constexpr, CHANNELS: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
+                        N_PAD: tl.constexpr, FIXED_PAD: tl.constexpr, CENTRE_Y: tl.constexpr, CENTRE_X: tl.constexpr,
+                        UNIT: tl.constexpr, MIN_SQUARED: tl.constexpr, MIN_PIVOT: tl.constexpr, ORDER: tl.constexpr,
+                        MOVING: tl.constexpr, SHARE: tl.constexpr, CELLS: tl.constexpr, BLOCK: tl.constexpr,
+                        TWO: tl.constexpr):  # fmt: skip
+    """The flow of SHARE cells, as spline_forward computes it, then the states along it, as warp_forward reads them."""
+    sample = tl.program_id(1)
+    HW: tl.constexpr = HEIGHT * WIDTH
+    base = sample.to(tl.int64) * HW * CHANNELS
+    solved_y, solved_x, weight_y, weight_x, fixed_y, fixed_x, inverse = _solve(
+        points_ptr, displacement_ptr, border_ptr, inverse_ptr, sample, N, K, N_PAD, FIXED_PAD, CENTRE_Y, CENTRE_X, UNIT,
+        MIN_SQUARED, MIN_PIVOT, ORDER, MOVING,
+    )  # fmt: skip
+    if tl.program_id(0) == 0:
+        _store_solution(weights_ptr, solved_ptr, sample, weight_y, weight_x, inverse, N, N_PAD)
+    for step in range(0, SHARE, CELLS):
+        cell = tl.program_id(0) * SHARE + step + tl.arange(0, CELLS)
+        here = cell < HW
+        flow_y, flow_x = _flow(
+            cell, here, basis_ptr, solved_y, solved_x, weight_y, weight_x, fixed_y, fixed_x, WIDTH, FIXED_PAD, CENTRE_Y,
+            CENTRE_X, UNIT, MIN_SQUARED, ORDER,
+        )  # fmt: skip
+        tl.store(flow_ptr + (sample * HW + cell) * 2, flow_y, mask=here)
+        tl.store(flow_ptr + (sample * HW + cell) * 2 + 1, flow_x, mask=here)
+        row, down, _ = _tap((cell // WIDTH).to(tl.float32) - flow_y, HEIGHT)
+        column, right, _ = _tap((cell % WIDTH).to(tl.float32) - flow_x, WIDTH)
+        down, right = down[:, None], right[:, None]
+        for first in range(0, CHANNELS, BLOCK):
+            channel = first + tl.arange(0, BLOCK)[None, :]
+            live = here[:, None] & (channel < CHANNELS)
+            place = base + (row * WIDTH + column)[:, None] * CHANNELS + channel
+            out = base + cell[:, None] * CHANNELS + channel
+            _blend(first_ptr, first_warped_ptr, place, out, live, down, right, WIDTH, CHANNELS)
+            if TWO:
+                _blend(second_ptr, second_warped_ptr, place, out, live, down, right, WIDTH, CHANNELS)
+
+
+@triton.jit
+def _finite(state_ptr, place, live, weight):
+    """What stands at a place; where it has no weight and is not finite, 0, as the plain twin counts it."""
+    weight += tl.zeros(place.shape, tl.float32)
+    value = tl.load(state_ptr + place, mask=live, other=0.0).to(tl.float32)
+    return tl.where((weight != 0.0) | (tl.abs(value) < float("inf")), value, 0.0)
+
+
+@triton.jit
 def _slopes(grad_ptr, state_ptr, place, out, live, down, right, WIDTH: tl.constexpr, CHANNELS: tl.constexpr):
     """The gradient times the change downwards and to the right, per channel."""
-    top_left, top_right, bottom_left, bottom_right = _four(state_ptr, place, live, WIDTH, CHANNELS)
+    top_left = _finite(state_ptr, place, live, (1.0 - down) * (1.0 - right))
+    top_right = _finite(state_ptr, place + CHANNELS, live, (1.0 - down) * right)
+    bottom_left = _finite(state_ptr, place + WIDTH * CHANNELS, live, down * (1.0 - right))
+    bottom_right = _finite(state_ptr, place + (WIDTH + 1) * CHANNELS, live, down * right)
     grad = tl.load(grad_ptr + out, mask=live, other=0.0).to(tl.float32)
     downwards = (bottom_left - top_left) * (1.0 - right) + (bottom_right - top_right) * right
     rightwards = (top_right - top_left) * (1.0 - down) + (bottom_right - bottom_left) * down
@@ -341,16 +192,50 @@ def _product(weights, grad, total, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
 
 
 @triton.jit
+def _read_at(flow_ptr, sample, cell, here, HEIGHT: tl.constexpr, WIDTH: tl.constexpr):
+    """Where some cells read, clamped to the map."""
+    flow_y = tl.load(flow_ptr + (sample * HEIGHT * WIDTH + cell) * 2, mask=here, other=0.0)
+    flow_x = tl.load(flow_ptr + (sample * HEIGHT * WIDTH + cell) * 2 + 1, mask=here, other=0.0)
+    y = _clamped((cell // WIDTH).to(tl.float32) - flow_y, HEIGHT)
+    x = _clamped((cell % WIDTH).to(tl.float32) - flow_x, WIDTH)
+    return y, x
+
+
+@triton.jit
+def _one_by_one(grad_ptr, flow_ptr, answer_ptr, sample, base, source, first_channel, HEIGHT: tl.constexpr,
+                WIDTH: tl.constexpr, CHANNELS: tl.constexpr, SOURCES: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+    """The same sums reader by reader, without what has no weight: for gradients that are not finite, and slow."""
+    FEW: tl.constexpr = 16
+    source_y = (source // WIDTH).to(tl.float32)
+    source_x = (source % WIDTH).to(tl.float32)
+    for first in range(0, BLOCK, FEW):
+        channel = first_channel + first + tl.arange(0, FEW)
+        few = tl.zeros((SOURCES, FEW), tl.float32)
+        for reader in range(0, HEIGHT * WIDTH):
+            cell = reader + tl.zeros((SOURCES,), tl.int32)
+            y, x = _read_at(flow_ptr, sample, cell, cell < HEIGHT * WIDTH, HEIGHT, WIDTH)
+            weight = tl.maximum(1.0 - tl.abs(y - source_y), 0.0) * tl.maximum(1.0 - tl.abs(x - source_x), 0.0)
+            grad = tl.load(grad_ptr + base + reader * CHANNELS + channel, mask=channel < CHANNELS, other=0.0)
+            share = weight[:, None] * grad.to(tl.float32)[None, :]
+            few += tl.where(weight[:, None] != 0.0, share, 0.0)
+        place = base + source[:, None] * CHANNELS + channel[None, :]
+        live = (source < HEIGHT * WIDTH)[:, None] & (channel < CHANNELS)[None, :]
+        tl.store(answer_ptr + place, few.to(answer_ptr.dtype.element_ty), mask=live)
+
+
+@triton.jit
 def warp_backward_states(first_grad_ptr, second_grad_ptr, flow_ptr, first_answer_ptr, second_answer_ptr,
                          HEIGHT: tl.constexpr, WIDTH: tl.constexpr, CHANNELS: tl.constexpr, SOURCES: tl.constexpr,
-                         READERS: tl.constexpr, BLOCK: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
-                         INTERPRETED: tl.constexpr):  # fmt: skip
+                         READERS: tl.constexpr, AHEAD: tl.constexpr, BLOCK: tl.constexpr, SPLIT: tl.constexpr,
+                         PRECISION: tl.constexpr, INTERPRETED: tl.constexpr):  # fmt: skip
     """With positions clamped to the map, cell s has the weight hat(y - s_y) hat(x - s_x) in what is read at (y, x).
 
-    A tile of these weights is made in registers and multiplied with the gradients; a tile of zeros is skipped.
+    AHEAD positions are read at once, and which READERS of them reach the rows of these sources is kept as bits; only
+    for those a tile of weights is made in registers and multiplied with the gradients.
     """
     sample = tl.program_id(1)
     blocks: tl.constexpr = (CHANNELS + BLOCK - 1) // BLOCK
+    groups: tl.constexpr = AHEAD // READERS
     which = tl.program_id(2)
     if which < blocks:
         grad_ptr = first_grad_ptr
@@ -364,92 +249,64 @@ def warp_backward_states(first_grad_ptr, second_grad_ptr, flow_ptr, first_answer
     source = tl.program_id(0) * SOURCES + tl.arange(0, SOURCES)
     source_y = (source // WIDTH).to(tl.float32)[:, None]
     source_x = (source % WIDTH).to(tl.float32)[:, None]
+    above = (tl.program_id(0) * SOURCES // WIDTH - 1).to(tl.float32)  # rows that no reader of these sources reads in
+    below = ((tl.program_id(0) * SOURCES + SOURCES - 1) // WIDTH + 1).to(tl.float32)
     total = tl.zeros((SOURCES, BLOCK), tl.float32)
-    for first in range(0, HW, READERS):
-        cell = first + tl.arange(0, READERS)
-        here = cell < HW
-        flow_y = tl.load(flow_ptr + (sample * HW + cell) * 2, mask=here, other=0.0)
-        flow_x = tl.load(flow_ptr + (sample * HW + cell) * 2 + 1, mask=here, other=0.0)
-        y = _clamped((cell // WIDTH).to(tl.float32) - flow_y, HEIGHT)[None, :]
-        x = _clamped((cell % WIDTH).to(tl.float32) - flow_x, WIDTH)[None, :]
-        weights = tl.maximum(1.0 - tl.abs(y - source_y), 0.0) * tl.maximum(1.0 - tl.abs(x - source_x), 0.0)
-        weights = tl.where(here[None, :], weights, 0.0)
-        if tl.max(tl.max(weights, axis=1), axis=0) > 0.0:
-            place = base + cell[:, None] * CHANNELS + channel[None, :]
-            live = here[:, None] & (channel < CHANNELS)[None, :]
-            grad = tl.load(grad_ptr + place, mask=live, other=0.0)
-            total = _product(weights, grad, total, SPLIT, PRECISION, INTERPRETED)
-    place = base + source[:, None] * CHANNELS + channel[None, :]
-    live = (source < HW)[:, None] & (channel < CHANNELS)[None, :]
-    tl.store(answer_ptr + place, total.to(answer_ptr.dtype.element_ty), mask=live)
+    for start in range(0, HW, AHEAD):
+        ahead = start + tl.arange(0, AHEAD)
+        ahead_y, _ = _read_at(flow_ptr, sample, ahead, ahead < HW, HEIGHT, WIDTH)
+        reaches = tl.where((ahead < HW) & (ahead_y > above) & (ahead_y < below), 1, 0)
+        reaches = tl.max(tl.reshape(reaches, (groups, READERS)), axis=1)
+        bits = tl.sum(reaches << tl.arange(0, groups), axis=0)
+        for group in range(0, groups):
+            if (bits >> group) & 1 > 0:
+                cell = start + group * READERS + tl.arange(0, READERS)
+                here = cell < HW
+                y, x = _read_at(flow_ptr, sample, cell, here, HEIGHT, WIDTH)
+                weights = tl.maximum(1.0 - tl.abs(y[None, :] - source_y), 0.0)
+                weights *= tl.maximum(1.0 - tl.abs(x[None, :] - source_x), 0.0)
+                weights = tl.where(here[None, :], weights, 0.0)
+                place = base + cell[:, None] * CHANNELS + channel[None, :]
+                live = here[:, None] & (channel < CHANNELS)[None, :]
+                grad = tl.load(grad_ptr + place, mask=live, other=0.0)
+                total = _product(weights, grad, total, SPLIT, PRECISION, INTERPRETED)
+    if tl.max(tl.max(tl.where(tl.abs(total) < float("inf"), 0, 1), axis=1), axis=0) > 0:
+        _one_by_one(grad_ptr, flow_ptr, answer_ptr, sample, base, source, (which % blocks) * BLOCK, HEIGHT, WIDTH,
+                    CHANNELS, SOURCES, BLOCK)  # fmt: skip
+    else:
+        place = base + source[:, None] * CHANNELS + channel[None, :]
+        live = (source < HW)[:, None] & (channel < CHANNELS)[None, :]
+        tl.store(answer_ptr + place, total.to(answer_ptr.dtype.element_ty), mask=live)
 
 
 # How they are launched.
 
-
-@dataclass(frozen=True, slots=True)
-class Tiles:
-    """How much one program takes on, and with how many warps. No autotuning: it is slow at first and not repeatable.
-
-    precision: of a float32 product on the matrix units. "tf32x3" errs by 9e-8; "ieee" would spill on NVIDIA, and AMD
-    has no other. Chosen by compiling for each target without spills; nothing here has been tuned on a GPU yet.
-    """
-
-    spline_cells: int = 64
-    spline_warps: int = 8
-    gather_cells: int = 4
-    gather_channels: int = 1024
-    gather_warps: int = 4
-    sources: int = 64
-    readers: int = 16
-    source_channels: int = 128
-    source_warps: int = 4
-    precision: str = "tf32x3"
-
-
-TILES = {  # by backend and bytes of a number
-    ("cuda", 2): Tiles(),
-    ("cuda", 4): Tiles(),
-    ("hip", 2): Tiles(precision="ieee", gather_warps=2),  # of 64 threads: 8 numbers each, a load of 16 bytes
-    ("hip", 4): Tiles(precision="ieee"),
-}
-OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}  # given, because Triton's defaults differ between versions
-MAX_POINTS, MAX_FIXED = 16, 32  # one tile of registers each
-MIN_PIVOT = 1e-6  # of S's largest entry: float32 cannot resolve points closer than a hundredth of a cell
 INTERPRETED = triton.knobs.runtime.interpret
-
-
-def spline_options(tiles: Tiles) -> dict[str, Any]:
-    return {"N_PAD": MAX_POINTS, "FIXED_PAD": MAX_FIXED, "CELLS": tiles.spline_cells}
 
 
 def gather_block(channels: int, tiles: Tiles) -> int:
     return min(tiles.gather_channels, triton.next_power_of_2(channels))
 
 
+def fused_options(channels: int, tiles: Tiles) -> dict[str, Any]:
+    return {**SYSTEM, "SHARE": tiles.fused_share, "CELLS": tiles.fused_cells, "BLOCK": gather_block(channels, tiles)}
+
+
 def source_options(channels: int, tiles: Tiles, split: bool) -> dict[str, Any]:
     block = max(16, min(tiles.source_channels, triton.next_power_of_2(channels)))  # the matrix units take at least 16
-    return {"SOURCES": tiles.sources, "READERS": tiles.readers, "BLOCK": block, "SPLIT": split,
+    return {"SOURCES": tiles.sources, "READERS": tiles.readers, "AHEAD": tiles.ahead, "BLOCK": block, "SPLIT": split,
             "PRECISION": tiles.precision, "INTERPRETED": INTERPRETED}  # fmt: skip
 
 
 def compile_cases(backend: str) -> list[CompileCase]:
     """The paper's size, 1024 channels on 20 x 20 cells with nine points, and an odd one."""
     return [
-        *spline_cases(backend, 2), *spline_cases(backend, 1),
+        *(fused_case(f"order {order} {label} 1024", dtype, TILES[backend, size], order)
+          for order in (2, 1) for label, dtype, size in (("bfloat16", "*bf16", 2), ("float32", "*fp32", 4))),
         *gather_cases("bfloat16 1024", "*bf16", TILES[backend, 2], 20, 20, 1024),
         *gather_cases("float32 1024", "*fp32", TILES[backend, 4], 20, 20, 1024),
         *gather_cases("float16 40", "*fp16", TILES[backend, 2], 7, 33, 40),
     ]  # fmt: skip
-
-
-def spline_cases(backend: str, order: int) -> list[CompileCase]:
-    tiles = TILES[backend, 4]
-    sizes = {**spline_options(tiles), "HW": 400, "WIDTH": 20, "N": 9, "K": 16, "CENTRE_Y": 9.5, "CENTRE_X": 9.5,
-             "UNIT": 1 / 19, "MIN_SQUARED": 1e-10 / 361, "MIN_PIVOT": MIN_PIVOT, "ORDER": order,
-             "MOVING": True}  # fmt: skip
-    return [case(f"order {order}", kernel, "*fp32", sizes, tiles.spline_warps)
-            for kernel in (spline_forward, spline_backward)]  # fmt: skip
 
 
 def gather_cases(label: str, dtype: str, tiles: Tiles, height: int, width: int, channels: int) -> list[CompileCase]:
@@ -463,12 +320,15 @@ def gather_cases(label: str, dtype: str, tiles: Tiles, height: int, width: int, 
     ]
 
 
+def fused_case(label: str, dtype: str, tiles: Tiles, order: int) -> CompileCase:
+    sizes = {**paper_sizes(order), **fused_options(1024, tiles), "HEIGHT": 20, "CHANNELS": 1024, "TWO": True}
+    return case(label, spline_warp_forward, dtype, sizes, tiles.fused_warps)
+
+
 def case(label: str, kernel: Any, dtype: str, sizes: dict[str, Any], num_warps: int) -> CompileCase:
-    """Every pointer is of `dtype`, but those to the flow and its gradient are always float32."""
-    pointers = {name: dtype for name in kernel.arg_names if name.endswith("_ptr")}
-    pointers["flow_ptr"] = "*fp32"
-    if kernel is warp_backward_flow:
-        pointers["answer_ptr"] = "*fp32"
+    """Pointers to maps are of `dtype`, all others float32."""
+    maps = ("first", "second")
+    pointers = {name: dtype if name.startswith(maps) else "*fp32" for name in pointers_of(kernel)}
     known = {name: value for name, value in sizes.items() if name in kernel.arg_names}
     options = {"enable_fp_fusion": OPTIONS["enable_fp_fusion"]}
     return CompileCase(label, kernel, pointers, known, num_warps, int(OPTIONS["num_stages"]), options)

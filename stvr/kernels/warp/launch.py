@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from . import kernel
-from .kernel import MAX_FIXED, MAX_POINTS, MIN_PIVOT, OPTIONS, TILES, Tiles
+from . import kernel, spline_kernel
 from .reduced import fixed_part, pack, unpack
 from .reference import MIN_SQUARED_DISTANCE
+from .tiles import MAX_FIXED, MIN_PIVOT, OPTIONS, TILES, Tiles, fits_a_program, spline_options
 
 
 def can_solve(num_points: int, num_boundary_points: int) -> bool:
-    """Whether the system fits the registers of one program."""
-    return num_points <= MAX_POINTS and 4 * num_boundary_points + 3 <= MAX_FIXED
+    return fits_a_program(num_points, num_boundary_points)
 
 
 @lru_cache(maxsize=64)
@@ -45,10 +44,10 @@ def spline_flow(
     )
     tiles = tiles_for(displacement.dtype)
     with torch.cuda.device_of(displacement):
-        kernel.spline_forward[(batch,)](
+        spline_kernel.spline_forward[(batch,)](
             points.contiguous(), displacement.contiguous(), *fixed_parts(fixed, height, width, num_boundary_points),
             flow, weights, inverse, N=num_points, MOVING=moving, MIN_PIVOT=MIN_PIVOT,
-            **spline_sizes(height, width, order, num_boundary_points), **kernel.spline_options(tiles),
+            **spline_sizes(height, width, order, num_boundary_points), **spline_options(tiles),
             num_warps=tiles.spline_warps, **OPTIONS,
         )  # fmt: skip
     return flow, weights, inverse
@@ -63,11 +62,11 @@ def spline_flow_backward(
     answer = torch.empty(displacement.shape, device=displacement.device)
     tiles = tiles_for(displacement.dtype)
     with torch.cuda.device_of(displacement):
-        kernel.spline_backward[(batch,)](
+        spline_kernel.spline_backward[(batch,)](
             grad_flow.contiguous(), points.contiguous(), displacement.contiguous(),
             *fixed_parts(fixed, height, width, num_boundary_points), weights.contiguous(), inverse.contiguous(),
             answer, N=displacement.shape[1], MOVING=moving, **spline_sizes(height, width, order, num_boundary_points),
-            **kernel.spline_options(tiles), num_warps=tiles.spline_warps, **OPTIONS,
+            **spline_options(tiles), num_warps=tiles.spline_warps, **OPTIONS,
         )  # fmt: skip
     return answer
 
@@ -100,6 +99,32 @@ def warp(states: Sequence[Tensor], flow: Tensor) -> list[Tensor]:
                 BLOCK=block, TWO=first != second, num_warps=tiles.gather_warps, **OPTIONS,
             )  # fmt: skip
     return warped
+
+
+def spline_warp(
+    states: Sequence[Tensor], points: Tensor, displacement: Tensor, fixed: Tensor, order: int, num_boundary_points: int,
+    moving: bool,
+) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:  # fmt: skip
+    """One or two states of a kind, warped by the flow of `spline_flow`, and its three answers: all in one launch."""
+    maps = [channels_last(state) for state in states]
+    warped = [empty_like(state) for state in maps]
+    batch, channels, height, width = maps[0].shape
+    num_points = displacement.shape[1]
+    flow, weights, inverse = (
+        torch.empty(size, device=displacement.device)
+        for size in ((batch, height, width, 2), (batch, num_points, 2), (batch, num_points, num_points))
+    )
+    tiles = tiles_for(maps[0].dtype)
+    sizes = spline_sizes(height, width, order, num_boundary_points)
+    del sizes["HW"]
+    with torch.cuda.device_of(displacement):
+        kernel.spline_warp_forward[divide_up(height * width, tiles.fused_share), batch](
+            maps[0], maps[-1], points.contiguous(), displacement.contiguous(),
+            *fixed_parts(fixed, height, width, num_boundary_points), warped[0], warped[-1], flow, weights, inverse,
+            HEIGHT=height, CHANNELS=channels, N=num_points, MOVING=moving, MIN_PIVOT=MIN_PIVOT, **sizes,
+            **kernel.fused_options(channels, tiles), TWO=len(maps) == 2, num_warps=tiles.fused_warps, **OPTIONS,
+        )  # fmt: skip
+    return warped, flow, weights, inverse
 
 
 def warp_backward_states(grads: Sequence[Tensor], flow: Tensor) -> list[Tensor]:

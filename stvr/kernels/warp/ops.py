@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .tiles import fits_a_program
+
 PLAIN, TRITON = f"{__package__}.cpu", f"{__package__}.launch"
 BACKENDS = {"cpu": PLAIN, "cuda": TRITON if importlib.util.find_spec("triton") else PLAIN}
 
@@ -135,10 +137,17 @@ def keep_for_warp_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tenso
 def backward_of_warp(ctx: Any, grads: list[Tensor | None]) -> tuple[list[Tensor | None], Tensor | None]:
     flow, *states = ctx.saved_tensors
     needs_states, needs_flow = ctx.needs_input_grad
+    return towards_states_and_flow(grads, states, flow, any(needs_states), needs_flow)
+
+
+def towards_states_and_flow(
+    grads: Sequence[Tensor | None], states: Sequence[Tensor], flow: Tensor, needs_states: bool, needs_flow: bool
+) -> tuple[list[Tensor | None], Tensor | None]:
+    """The gradients of a warp; None where there is none, or nobody asks."""
     used = [place for place, grad in enumerate(grads) if grad is not None]
     present = [grad for grad in grads if grad is not None]
     towards_states: list[Tensor | None] = [None] * len(states)
-    if any(needs_states) and present:
+    if needs_states and present:
         for place, grad in zip(used, torch.ops.stvr.warp_backward_states(present, flow), strict=True):
             towards_states[place] = grad
     towards_flow = None
@@ -150,6 +159,56 @@ def backward_of_warp(ctx: Any, grads: list[Tensor | None]) -> tuple[list[Tensor 
 warp.register_autograd(backward_of_warp, setup_context=keep_for_warp_backward)
 
 
+@torch.library.custom_op("stvr::spline_warp", mutates_args=())
+def spline_warp(
+    states: Sequence[Tensor], points: Tensor, displacement: Tensor, fixed: Tensor, order: int, num_boundary_points: int,
+    moving: bool,
+) -> list[Tensor]:  # fmt: skip
+    """`spline_flow` and `warp` in one launch, for states that `can_fuse`: the warped states, then the three answers of
+    `spline_flow`."""
+    backend = backend_of(displacement.device)
+    warped, *solved = backend.spline_warp(states, points, displacement, fixed, order, num_boundary_points, moving)
+    return [*warped, *solved]
+
+
+def can_fuse(states: Sequence[Tensor], num_points: int, num_boundary_points: int) -> bool:
+    """Whether one launch can warp them: one or two of a kind, on a backend that has it, of points that fit."""
+    first, last = states[0], states[-1]
+    alike = (first.shape, first.dtype, first.device) == (last.shape, last.dtype, last.device)
+    here = BACKENDS.get(first.device.type, PLAIN) == TRITON
+    return here and alike and len(states) <= 2 and fits_a_program(num_points, num_boundary_points)
+
+
+@spline_warp.register_fake
+def _(states: Sequence[Tensor], points: Tensor, displacement: Tensor, *_: Any) -> list[Tensor]:
+    batch, num_points = displacement.shape[:2]
+    sizes = [(batch, *states[0].shape[2:], 2), (batch, num_points, 2), (batch, num_points, num_points)]
+    return [*(channels_last_like(state) for state in states), *(displacement.new_empty(size) for size in sizes)]
+
+
+def keep_for_both_backward(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    states, points, displacement, fixed, *ctx.options = inputs
+    flow, weights, inverse = output[len(states) :]
+    ctx.save_for_backward(points, displacement, fixed, flow, weights, inverse, *states)
+
+
+def backward_of_both(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, ...]:
+    points, displacement, fixed, flow, weights, inverse, *states = ctx.saved_tensors
+    needs_states, _, needs_displacement, *_ = ctx.needs_input_grad
+    towards_states, towards_flow = towards_states_and_flow(
+        grads[: len(states)], states, flow, any(needs_states), needs_displacement
+    )
+    towards = None
+    if towards_flow is not None:
+        towards = torch.ops.stvr.spline_flow_backward(
+            towards_flow, points, displacement, fixed, weights, inverse, *ctx.options
+        )
+    return towards_states, None, towards, None, None, None, None
+
+
+spline_warp.register_autograd(backward_of_both, setup_context=keep_for_both_backward)
+
+
 def refuse_vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
     raise NotImplementedError(
         "stvr's spline warp does not support vmap: its inputs have a batch dimension already, (B, C, H, W) and "
@@ -158,5 +217,5 @@ def refuse_vmap(info: Any, in_dims: Any, *inputs: Any) -> Any:
     )
 
 
-for operator in (spline_flow, spline_flow_backward, warp, warp_backward_states, warp_backward_flow):
+for operator in (spline_flow, spline_flow_backward, warp, warp_backward_states, warp_backward_flow, spline_warp):
     torch.library.register_vmap(operator, refuse_vmap)

@@ -91,12 +91,18 @@ def dense_warp(image: Tensor, flow: Tensor) -> Tensor:
 
     At whole positions the gradient of the flow is that of the cell to the right and below (at the last row and column:
     to the left and above); TensorFlow's is zero there, so that a zero-initialised offset layer would never learn.
+    A cell that is read with no weight adds nothing, whatever stands in it, nor does it get a gradient: an infinity
+    stays where it is, there and back.
     """
     batch, channels, height, width = image.shape
     index, weights = bilinear_taps(flow)  # (B, HW, 4) both
     taps = image.flatten(2).gather(2, index.reshape(batch, 1, -1).expand(-1, channels, -1))  # (B, C, HW * 4)
     taps = taps.reshape(batch, channels, height * width, 4)
-    warped = (taps * weights[:, None].to(image.dtype)).sum(-1)
+    weights = weights[:, None].to(image.dtype)
+    still = weights == 0
+    read = torch.where(still, 0.0, taps) * weights
+    slope = torch.where(still, weights, 0.0) * taps.detach().nan_to_num(0.0, 0.0, 0.0)  # zero, but not its gradient
+    warped = (read + slope).sum(-1)
     return warped.reshape(batch, channels, height, width)
 
 
