@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stvr.backbones.hands import by_hands
 from stvr.backbones.onednn import AlwaysOneDNN
 from stvr.backbones.winograd import suits, with_fewer_products
 
@@ -60,13 +61,17 @@ class Eager(nn.Module):
 class Winograd(Eager):
     """`network` in float32 on a CPU, its wide convolutions by `stvr.backbones.winograd`: two thirds of the time."""
 
-    clips_at_once = 1
+    clips_at_once = 0
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         if dtype != torch.float32 or next(network.parameters()).device.type != "cpu" or not runs_by_winograd(network):
             raise ValueError("the runtime 'winograd' is for I3D in float32 on a CPU. Give --runtime torch, or "
                              "--backbone i3d --precision float32 --device cpu.")
         super().__init__(with_fewer_products(network), dtype)
+
+    def forward(self, frames: Tensor) -> Any:
+        maps = by_hands(super().forward, frames.split(1))
+        return torch.cat(maps) if isinstance(maps[0], Tensor) else tuple(map(torch.cat, zip(*maps, strict=True)))
 
 
 def runs_by_winograd(network: nn.Module) -> bool:

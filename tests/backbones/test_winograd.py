@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from torch.nn import functional as F
 
 from stvr.backbones import load_backbone
 from stvr.backbones.fold import FoldedUnit
+from stvr.backbones.hands import by_hands
 from stvr.backbones.i3d import I3D, Unit, scale
 from stvr.backbones.weights.load import load_weights
 from stvr.backbones.winograd import MIN_TILES, POINTS, TILE, WinogradUnit, suits, turns, with_fewer_products
@@ -55,6 +59,22 @@ def test_a_clip_alone_has_the_bits_that_it_has_among_others_and_on_any_number_of
         alone = torch.cat([unit(clip) for clip in x.split(1)])
         threads(3)
         torch.testing.assert_close(unit(x), alone, rtol=0, atol=0)
+
+
+def test_clips_are_shared_out_over_threads_and_come_back_in_order(threads):
+    threads(3)
+
+    def work(clip):
+        return clip, torch.get_num_threads(), torch.is_inference_mode_enabled(), threading.current_thread().name
+
+    with torch.inference_mode():
+        clips, counts, modes, names = zip(*by_hands(work, range(20)), strict=True)
+    assert clips == tuple(range(20))
+    assert (set(counts), set(modes)) == ({1}, {True})
+    assert all(name.startswith("stvr-hand") for name in names)
+    assert by_hands(work, [7]) == [(7, 3, False, threading.current_thread().name)]  # a single one, by all threads
+    with ThreadPoolExecutor(1) as later:  # is not held to one thread, as those are
+        assert later.submit(torch.get_num_threads).result() == 3
 
 
 def test_layers_that_would_lose_by_it_stay_as_they_are(made_i3d):
