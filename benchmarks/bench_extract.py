@@ -1,23 +1,23 @@
-"""Clips a second of `stvr extract` beside a plain script, the gain from each part of it, and where the time goes.
+"""Clips a second of `stvr extract` beside a plain script and an earlier commit, part by part, and where the time goes.
 
-    python benchmarks/bench_extract.py [--rounds 5] [--videos FILE ...]
+    python benchmarks/bench_extract.py [--rounds 5] [--videos FILE ...] [--parts whole steps profile] [--former COMMIT]
 
-Prints tables in Markdown. In every round everything runs once, in turn, so that a busy machine slows all alike;
-figures are medians over the rounds, ratios are medians of the ratios within a round. The first round is not counted.
-Core seconds are those of all threads of this process, whatever else the machine was busy with.
+Weights are analytic, whatever has been fetched. Prints tables in Markdown. In every round everything runs once, in
+turn, so that a busy machine slows all alike; figures are medians over the rounds, ratios are medians of the ratios
+within a round. The first round is not counted. Core seconds are those of all threads of a process, whatever else the
+machine was busy with. With ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 before it, it is held to AVX2.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
-from fractions import Fraction
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -26,11 +26,15 @@ from typing import NamedTuple
 import av
 import numpy as np
 import torch
-from plain_extract import FRAMES, build_network, extract_features, read_frames
+from extract_clips import ahead, our_clips, plain_clips, write_videos
+from former import Former, former
+from numcodecs.zstd import Zstd
+from plain_extract import build_network, extract_features
 from plain_extract import main as plain_main
 
 from stvr.backbones import load_backbone
 from stvr.backbones.i3d import scale
+from stvr.backbones.runtimes import has_bfloat16, instruction_set
 from stvr.cli import main as stvr_main
 from stvr.machine import processor
 from stvr.store import FeatureStore
@@ -38,56 +42,9 @@ from stvr.structures import ClipSpec, Span
 from stvr.video.decode import decode_clips
 
 Network = Callable[[torch.Tensor], torch.Tensor]
-SIZE = 640, 480  # of the videos written here
-
-
-def write_videos(folder: Path, seconds: int, count: int = 3) -> list[Path]:
-    """Bright discs that cross a moving pattern of noise, H.264, 24 frames a second."""
-    width, height = SIZE
-    rows, columns = np.mgrid[:height, :width]
-    for number in range(count):
-        noise = np.random.default_rng(number).integers(40, 160, (height // 8, width // 8, 3), np.uint8)
-        cloth = noise.repeat(8, 0).repeat(8, 1)
-        with av.open(str(folder / f"made_{number}.mp4"), "w") as container:
-            stream = container.add_stream("libx264", rate=24)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            for index in range(seconds * 24):
-                place = (height // 2 - 60 * number, 40 + (8 + number) * index)
-                disc = np.hypot(rows - place[0], columns - place[1]) < 50
-                picture = np.where(disc[..., None], 230, np.roll(cloth, index, 1)).astype(np.uint8)
-                frame = av.VideoFrame.from_ndarray(picture, "rgb24")
-                frame.pts, frame.time_base = index, Fraction(1, 24)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    return sorted(folder.iterdir())
-
-
-def plain_clips(path: Path, size: int) -> Iterator[torch.Tensor]:
-    """Clips as the plain script reads them, `size` at once: (B, F, S, S, 3) uint8."""
-    frames = np.stack(list(read_frames(path)))
-    whole = frames[: len(frames) // FRAMES * FRAMES].reshape(-1, FRAMES, *frames.shape[1:])
-    yield from torch.from_numpy(whole).split(size)
-
-
-def our_clips(path: Path, size: int) -> Iterator[torch.Tensor]:
-    """Clips as `stvr extract` reads them, `size` at once."""
-    waiting: list[np.ndarray] = []
-    for _, frames, _ in decode_clips(path, ClipSpec()):
-        waiting.append(frames)
-        if len(waiting) == size:
-            yield torch.from_numpy(np.stack(waiting))
-            waiting = []
-    if waiting:
-        yield torch.from_numpy(np.stack(waiting))
-
-
-def ahead(items: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """The same items, the next two of them made ahead in a thread."""
-    with ThreadPoolExecutor(1) as worker:
-        waiting = [worker.submit(next, items, None) for _ in range(2)]
-        while (item := waiting.pop(0).result()) is not None:
-            waiting.append(worker.submit(next, items, None))
-            yield item
+Parts = dict[str, Callable[[], object]]  # a pair that one returns is what another process spent: by the clock, of cores
+FORMER = "64f422e"
+PARTS = ("whole", "steps", "profile")
 
 
 @torch.inference_mode()
@@ -97,10 +54,11 @@ def pass_over(videos: list[Path], out: Path, network: Network, read: Callable[[P
         np.save(out / path.stem, torch.cat([network(clips) for clips in read(path)]).half().numpy())
 
 
-def build_steps(videos: list[Path], out: Path) -> dict[str, Callable[[], object]]:
+def build_steps(videos: list[Path], out: Path) -> Parts:
     """Each step is the one before plus one thing."""
     whole, cut = build_network("Mixed_5c"), build_network("Mixed_4c")
-    single, half = (load_backbone(precision=precision).network for precision in ("float32", "bfloat16"))
+    single, last = load_backbone(precision="float32").network, load_backbone(runtime="auto")
+    half, at_once = last.network, 2 if has_bfloat16(torch.device("cpu")) else 8
 
     def over(network: Network, read: Callable[[Path], Iterator[torch.Tensor]]) -> Callable[[], object]:
         return lambda: pass_over(videos, out, network, read)
@@ -113,9 +71,9 @@ def build_steps(videos: list[Path], out: Path) -> dict[str, Callable[[], object]
         "+ cut at Mixed_4c": plain(cut),
         "+ folded, channels_last_3d": over(single, lambda path: plain_clips(path, 1)),
         "+ two clips at once": over(single, lambda path: plain_clips(path, 2)),
-        "+ bfloat16": over(half, lambda path: plain_clips(path, 2)),
-        "+ colour and size in one step of the scaler": over(half, lambda path: our_clips(path, 2)),
-        "+ decoded while the network computes": over(half, lambda path: ahead(our_clips(path, 2))),
+        f"+ {last.precision}": over(half, lambda path: plain_clips(path, at_once)),
+        "+ colour and size in one step of the scaler": over(half, lambda path: our_clips(path, at_once)),
+        "+ decoded while the network computes": over(half, lambda path: ahead(our_clips(path, at_once))),
         "`stvr extract`: into a store, with checksums": lambda: command(videos, out / "store"),
     }
 
@@ -135,20 +93,22 @@ def command(videos: list[Path], store: Path, *flags: str) -> FeatureStore:
     return FeatureStore.open(store)
 
 
-def whole_runs(videos: list[Path], out: Path) -> dict[str, Callable[[], object]]:
+def whole_runs(videos: list[Path], out: Path, before: Former, commit: str) -> Parts:
     """From the call to the last file written, the network built anew."""
+    precision = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"  # the earlier commit cannot always tell
     return {
         "plain script": lambda: plain_main(str(out / "plain"), *map(str, videos)),
-        "stvr extract": lambda: command(videos, out / "whole"),
+        f"`stvr extract` of {commit}": lambda: before.extract(videos, out / "before", "--precision", precision),
+        "`stvr extract`": lambda: command(videos, out / "whole"),
     }
 
 
 @torch.inference_mode()
-def build_profile(videos: list[Path], out: Path) -> dict[str, Callable[[], object]]:
+def build_profile(videos: list[Path], out: Path) -> Parts:
     """The parts of `stvr extract` one after the other, so that none hides another."""
-    backbone = load_backbone()
+    backbone = load_backbone(runtime="auto")
     frames = [torch.from_numpy(np.stack([clip for _, clip, _ in decode_clips(path, ClipSpec())])) for path in videos]
-    maps = [backbone(clips).permute(0, 2, 3, 1, 4).half().numpy() for clips in frames]
+    maps = [backbone(clips).permute(0, 2, 3, 1, 4).half().contiguous().numpy() for clips in frames]
     extracted = command(videos, out / "profile")
 
     def decode() -> None:
@@ -169,8 +129,11 @@ def build_profile(videos: list[Path], out: Path) -> dict[str, Callable[[], objec
     return {
         "decode": decode,
         "decode, colour, resize": lambda: [list(decode_clips(path, ClipSpec())) for path in videos],
-        "network": lambda: [backbone(clips) for clips in frames],
-        "compress and write": write,
+        "scale": lambda: [scale(clip) for clips in frames for clip in clips.split(1)],
+        "scale, network": lambda: [backbone(clips) for clips in frames],
+        "compress": lambda: [Zstd(1, checksum=True).encode(clip) for values in maps for clip in values],
+        "compress, write": write,
+        "`stvr extract`": lambda: command(videos, out / "profiled"),
     }
 
 
@@ -181,15 +144,15 @@ class Spent(NamedTuple):
     cores: list[float]
 
 
-def interleaved(parts: dict[str, Callable[[], object]], rounds: int) -> dict[str, Spent]:
+def interleaved(parts: Parts, rounds: int) -> dict[str, Spent]:
     spent = {name: Spent([], []) for name in parts}
     for number in range(rounds + 1):
         for name, part in parts.items():
             wall, cores = perf_counter(), process_time()
-            part()
-            if number:
-                spent[name].wall.append(perf_counter() - wall)
-                spent[name].cores.append(process_time() - cores)
+            elsewhere = part()
+            both = perf_counter() - wall, process_time() - cores
+            for times, seconds in zip(spent[name], elsewhere if isinstance(elsewhere, tuple) else both, strict=True):
+                times += [seconds] if number else []
         print(f"round {number} of {rounds}", file=sys.stderr)
     return spent
 
@@ -213,10 +176,14 @@ def speed_table(title: str, spent: dict[str, Spent], clips: int) -> str:
 def profile_table(spent: dict[str, Spent], clips: int) -> str:
     """The share of each part, by core seconds."""
     seconds = {name: median(part.cores) for name, part in spent.items()}
-    seconds["colour, resize"] = seconds.pop("decode, colour, resize") - seconds["decode"]
+    whole = seconds.pop("`stvr extract`")
+    for first, second in (("decode", "colour, resize"), ("scale", "network"), ("compress", "write")):
+        seconds[second] = seconds.pop(f"{first}, {second}") - seconds[first]
+    seconds["network built, clips handed on, threads waiting"] = whole - sum(seconds.values())
+    rows = {**seconds, "**all of `stvr extract`**": whole}
     lines = ["| where the time goes | core ms / clip | share |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {name} | {each / clips * 1000:.1f} | {each / sum(seconds.values()):.1%} |"
-                                for name, each in seconds.items())])
+    return "\n".join([*lines, *(f"| {name} | {each / clips * 1000:.1f} | {each / whole:.1%} |"
+                                for name, each in rows.items())])
 
 
 @torch.inference_mode()
@@ -236,20 +203,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--videos", type=Path, nargs="+", help="Real videos; without, three are written.")
     parser.add_argument("--seconds", type=int, default=2, help="Length of each video that is written.")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--former", default=FORMER, metavar="COMMIT", help="Of this repository, to be compared with.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
+        os.environ["STVR_CACHE"] = str(out / "cache")  # empty
         (out / "videos").mkdir()
         videos = options.videos or write_videos(out / "videos", options.seconds)
         store = command(videos, out / "first")
         clips = sum(store.num_clips(path.stem) for path in videos)
-        print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}; {len(videos)} videos, "
+        print(f"{processor()} ({instruction_set('cpu')}), {torch.get_num_threads()} threads, "
+              f"torch {torch.__version__}; {len(videos)} videos, "
               f"{clips} clips of 8 x 320 x 320, {options.rounds} rounds.\n\n"
               f"Error of the stored features against the plain network in float32, same pictures: "
               f"{relative_error(videos, store):.1e} relative.\n")
-        for title, build in (("whole run, the network built anew", whole_runs), ("part switched on", build_steps)):
-            print(speed_table(title, interleaved(build(videos, out), options.rounds), clips), end="\n\n", flush=True)
-        print(profile_table(interleaved(build_profile(videos, out), options.rounds), clips))
+        if "whole" in options.parts:
+            with former(options.former, out / "former") as before:
+                spent = interleaved(whole_runs(videos, out, before, options.former), options.rounds)
+            print(speed_table("whole run, the network built anew", spent, clips), end="\n\n", flush=True)
+            first, *_, last = spent.values()
+            by_round = " ".join(f"{a / b:.2f}" for a, b in zip(first.wall, last.wall, strict=True))
+            print(f"The last against the first, round by round: {by_round}.\n", flush=True)
+        if "steps" in options.parts:
+            spent = interleaved(build_steps(videos, out), options.rounds)
+            print(speed_table("part switched on", spent, clips), end="\n\n", flush=True)
+        if "profile" in options.parts:
+            print(profile_table(interleaved(build_profile(videos, out), options.rounds), clips))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 from stvr.backbones.backbone import Backbone, Loaded
 from stvr.backbones.i3d import ENDPOINTS, I3D
 from stvr.backbones.image import IMAGE_BACKBONES, load_image_network
-from stvr.backbones.runtimes import RUNTIMES, has_bfloat16
+from stvr.backbones.runtimes import RUNTIMES, check_bfloat16, has_bfloat16, runs_by_winograd
 from stvr.backbones.video import VIDEO_BACKBONES, load_video_network
 from stvr.backbones.weights.named import DEFAULT, name_of, weights_file
 from stvr.menus import Menu
@@ -43,16 +43,19 @@ def load_backbone(
     endpoint: None is the usual one: Mixed_4c of I3D, of other networks the map with a cell for 16 x 16 pixels. I3D can
     give several in one run, separated by commas (see `Backbone.maps`); "Mixed_5c.mean" is the mean of a map.
     precision: "auto" is bfloat16 where the device has it natively, float32 elsewhere. On CUDA, float32 follows
-    torch's own switch for TF32. The number of threads is torch's: `torch.set_num_threads`.
-    Raises LookupError for a name that is on no menu, FileNotFoundError or ValueError for weights that do not fit.
+    torch's own switch for TF32. The number of threads is torch's: `torch.set_num_threads`. One that a store notes
+    ("float32 by winograd") names the runtime, too.
+    runtime: "auto" is winograd where it is faster, for I3D in float32 on a CPU, and torch elsewhere.
+    Raises LookupError for a name that is on no menu, FileNotFoundError or ValueError for weights that do not fit,
+    ValueError for bfloat16 on a CPU that has to imitate it.
     """
     load = BACKBONES[name]
     device = torch.device(device)
     precision, _, noted_runtime = precision.partition(" by ")  # as a store notes it
     runtime = noted_runtime or runtime
-    if runtime not in RUNTIMES:
-        raise LookupError(f"there is no runtime {runtime!r}. Choose one of {', '.join(RUNTIMES)}.")
-    if endpoint and "," in endpoint and runtime != "torch":
+    if runtime not in ("auto", *RUNTIMES):
+        raise LookupError(f"there is no runtime {runtime!r}. Choose one of auto, {', '.join(RUNTIMES)}.")
+    if endpoint and "," in endpoint and runtime in ("compile", "openvino"):
         raise ValueError(f"several endpoints in one run need the runtime torch, not {runtime}. "
                          "Name one, or give --runtime torch.")
     precision = chosen_precision(precision, device)
@@ -61,6 +64,9 @@ def load_backbone(
     file = weights_file(weights)
     network, endpoint, weights_digest = load(file, endpoint)
     plain = network.to(device)
+    if runtime == "auto":
+        faster = precision == "float32" and device.type == "cpu" and runs_by_winograd(plain)
+        runtime = "winograd" if faster else "torch"
     network = RUNTIMES[runtime](plain, PRECISIONS[precision])
     precision += "" if runtime == "torch" else f" by {runtime}"
     return Backbone(name, name_of(file), weights_digest, endpoint, precision, network, device, plain)
@@ -82,4 +88,6 @@ def chosen_precision(precision: str, device: torch.device) -> str:
         return "bfloat16" if has_bfloat16(device) else "float32"
     if precision not in PRECISIONS:
         raise LookupError(f"there is no precision {precision!r}. Choose one of auto, {', '.join(PRECISIONS)}.")
+    if precision == "bfloat16":
+        check_bfloat16(device)
     return precision

@@ -51,7 +51,8 @@ class Backbone:
         """Clips (B, T, H, W, 3) uint8, RGB -> features (B, time, row, column, channel), floats of 2 or 4 bytes.
 
         8 x 320 x 320 at Mixed_4c gives (B, 2, 20, 20, 512). Logits are a map too; their mean over time, row and column
-        is the logits of the clip. On a CPU clips go in pairs: a single float32 clip takes torch's slow convolution.
+        is the logits of the clip. On a CPU clips go in pairs, or all together to a runtime that
+        shares them out itself.
         """
         (features,) = self.maps(frames)
         return features
@@ -65,8 +66,9 @@ class Backbone:
         if self.device.type == "cuda":
             parts = [frames.pin_memory().to(self.device, non_blocking=True)]
         else:
-            pairs = frames.tensor_split(max(len(frames) // 2, 1))  # of an odd number, one has three
-            parts = [clips.to(self.device) for clips in pairs]
+            at_once = getattr(self.network, "clips_at_once", 2) or len(frames)
+            few = frames.tensor_split(max(len(frames) // at_once, 1))  # of an odd number in pairs, one has three
+            parts = [clips.to(self.device) for clips in few]
         outputs = [self.network(clips) for clips in parts]
         if isinstance(outputs[0], Tensor):
             return (torch.cat(outputs).movedim(1, -1),)

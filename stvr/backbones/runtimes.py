@@ -1,4 +1,4 @@
-"""What runs a network for inference: plain torch, torch.compile or OpenVINO. The menu is RUNTIMES."""
+"""What runs a network for inference: torch, also with fewer products, torch.compile or OpenVINO. Menu: RUNTIMES."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stvr.backbones.hands import by_hands
 from stvr.backbones.onednn import AlwaysOneDNN
+from stvr.backbones.winograd import suits, with_fewer_products
 
 OPENVINO_PRECISION = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -37,6 +39,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return bool(native and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def check_bfloat16(device: torch.device | str) -> None:
+    """ValueError for a CPU that has to imitate bfloat16."""
+    if torch.device(device).type == "cpu" and not has_bfloat16(torch.device(device)):
+        raise ValueError("this CPU does not multiply bfloat16, or may not by ONEDNN_MAX_CPU_ISA; imitating it took 78 "
+                         "core seconds for a clip that float32 did in 0.5. Give --precision float32.")
+
+
 class Eager(nn.Module):
     """`network`, a function of uint8 frames, computing in `dtype`; equal bits for every batch and number of threads."""
 
@@ -47,6 +56,27 @@ class Eager(nn.Module):
     def forward(self, frames: Tensor) -> Any:
         with AlwaysOneDNN():
             return self.network(frames)
+
+
+class Winograd(Eager):
+    """`network` in float32 on a CPU, its wide convolutions by `stvr.backbones.winograd`: two thirds of the time."""
+
+    clips_at_once = 0
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        if dtype != torch.float32 or next(network.parameters()).device.type != "cpu" or not runs_by_winograd(network):
+            raise ValueError("the runtime 'winograd' is for I3D in float32 on a CPU. Give --runtime torch, or "
+                             "--backbone i3d --precision float32 --device cpu.")
+        super().__init__(with_fewer_products(network), dtype)
+
+    def forward(self, frames: Tensor) -> Any:
+        maps = by_hands(super().forward, frames.split(1))
+        return torch.cat(maps) if isinstance(maps[0], Tensor) else tuple(map(torch.cat, zip(*maps, strict=True)))
+
+
+def runs_by_winograd(network: nn.Module) -> bool:
+    """Whether it has layers that gain by it."""
+    return any(map(suits, network.modules()))
 
 
 class Compiled(nn.Module):
@@ -74,9 +104,6 @@ class OpenVINO(nn.Module):
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         import_openvino()
-        if dtype == torch.bfloat16 and not has_bfloat16(torch.device("cpu")):
-            raise ValueError("the runtime 'openvino' computes in bfloat16 only on a CPU that multiplies it, which this "
-                             "one does not, or may not by ONEDNN_MAX_CPU_ISA. Give --precision float32.")
         super().__init__()
         self.network, self.hint = network, OPENVINO_PRECISION[dtype]
         self._compiled: dict[torch.Size, Any] = {}
@@ -113,5 +140,5 @@ def import_openvino() -> Any:
 
 
 RUNTIMES: dict[str, Callable[[nn.Module, torch.dtype], nn.Module]] = {
-    "torch": Eager, "compile": Compiled, "openvino": OpenVINO,
+    "torch": Eager, "winograd": Winograd, "compile": Compiled, "openvino": OpenVINO,
 }  # fmt: skip

@@ -42,7 +42,7 @@ def extract(
     ] = None,
     image_size: Annotated[int, typer.Option(min=32, help="Frames are resized to squares of this many pixels.")] = 320,
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    runtime: Annotated[str, typer.Option(help="What runs the backbone: torch, compile or openvino.")] = "torch",
+    runtime: Annotated[str, typer.Option(help="What runs it: auto, torch, winograd, compile or openvino.")] = "auto",
     flow: Annotated[str, typer.Option(help="Optical flow beside the features: none, ilk, tvl1 or raft.")] = "none",
     flow_weights: FlowWeights = None,
     boxes: Annotated[str | None, typer.Option(help="Also find region boxes, with this torchvision detector.")] = None,
@@ -71,7 +71,7 @@ def extract(
     for a doubtful one, whose clock jumps or that is shorter than it promises, but which is in the store.
     """
     from stvr.backbones import load_backbone
-    from stvr.extract.default_weights import weights_for
+    from stvr.extract.default_weights import runtime_for, weights_for
     from stvr.extract.detector import detect, load_detector
     from stvr.extract.flow import load_flow
     from stvr.extract.job import by_name
@@ -88,6 +88,7 @@ def extract(
     clip = replace(clip, context=context, cuts=cuts or ("keep" if context == "video" else "ignore"))
     flows = load_flow(flow, clip.image_size, flow_weights, usable(device))
     weights = weights_for(store, endpoint) if weights is None and backbone == "i3d" else weights
+    runtime = runtime_for(store, context) if runtime == "auto" else runtime
     network = load_backbone(backbone, weights, endpoint, precision, device, runtime)
     detector = load_detector(boxes, boxes_weights, device) if boxes else None
     report = run_extract(

@@ -1,4 +1,4 @@
-"""The weights that `stvr extract` takes for I3D when none are given."""
+"""What `stvr extract` takes when nothing is given: weights for I3D, and the arithmetic that a store was begun with."""
 
 from __future__ import annotations
 
@@ -21,3 +21,16 @@ def weights_for(store: Path | str, endpoint: str | None) -> str | None:
         if noted in (ANALYTIC, *TABLE):
             return None if noted == ANALYTIC else noted
     return DEFAULT if kept_at(DEFAULT).is_file() else None
+
+
+def runtime_for(store: Path | str, context: str) -> str:
+    """A runtime that `load_backbone` takes: torch where only it will do, or where the store was begun in its float32.
+
+    Features whose last bits differ would not be mixed: without this, a store that an earlier release began in float32
+    could not be gone on with.
+    """
+    if context == "video":
+        return "torch"
+    begun = FeatureStore.open(store) if is_store(store) else None
+    noted = {begun.info(video).get("precision") for video in begun.videos()[:1]} if begun else set()
+    return "torch" if noted == {"float32"} else "auto"

@@ -23,7 +23,7 @@ class Attention(nn.Module):
 
 
 def fuse(regions: Tensor, attended: Tensor, how: str) -> Tensor:
-    """(B, P, 7, 7, C) twice -> (B, P, 7, 7, 2C)."""
+    """(..., C) twice -> (..., 2C)."""
     if how == "concat":
         return torch.cat([regions, attended], -1)
     return torch.cat([regions * attended, (regions - attended).abs()], -1)

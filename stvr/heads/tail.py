@@ -32,6 +32,23 @@ class GroupNorm(nn.GroupNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(min(16, channels), channels)
 
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() or x.device.type != "cpu":
+            return super().forward(x)
+        return group_norm_of_rows(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+def group_norm_of_rows(x: Tensor, num_groups: int, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """F.group_norm of maps (N, C, H, W) in channels_last, where torch's own takes twice as long on a CPU."""
+    rows = x.permute(0, 2, 3, 1).flatten(1, 2)  # (N, H W, C)
+    size = rows[0].numel() // num_groups
+    sums = (each.sum(1).unflatten(1, (num_groups, -1)).sum(2, keepdim=True) for each in (rows, rows * rows))
+    mean, square = (each / size for each in sums)  # (N, groups, 1)
+    gain = weight.unflatten(0, (num_groups, -1)) * (square - mean * mean + epsilon).rsqrt()  # (N, groups, C / groups)
+    shift = bias.unflatten(0, (num_groups, -1)) - mean * gain
+    normed = torch.addcmul(shift.flatten(1)[:, None], rows, gain.flatten(1)[:, None])
+    return normed.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+
 
 NORMS: dict[str, type[nn.Module]] = {"frozen_batch": FrozenBatchNorm, "group": GroupNorm}
 
@@ -49,9 +66,9 @@ class Bottleneck(nn.Module):
             nn.init.kaiming_normal_(conv.weight, mode="fan_in")
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = F.relu(self.norm1(self.conv1(x)))
-        hidden = F.relu(self.norm2(self.conv2(hidden)))
-        return F.relu(x + self.norm3(self.conv3(hidden)))
+        hidden = F.relu(self.norm1(self.conv1(x)), inplace=True)
+        hidden = F.relu(self.norm2(self.conv2(hidden)), inplace=True)
+        return F.relu(self.norm3(self.conv3(hidden)).add_(x), inplace=True)
 
 
 class Tail(nn.Module):

@@ -135,7 +135,7 @@ class Clock:
 
 def extract_world(places: Places, plan: DemoSize, device: str) -> None:
     videos = sorted(places.videos.glob("*.mp4"))
-    backbone = load_backbone(weights="analytic", endpoint=plan.endpoint, device=device)
+    backbone = load_backbone(weights="analytic", endpoint=plan.endpoint, device=device, runtime="auto")
     extract(videos, places.store, backbone, ClipSpec(image_size=plan.image_size))
 
 

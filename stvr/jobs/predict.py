@@ -46,7 +46,7 @@ class ByNetwork:
     """I3D to its logits, over windows of 64 frames. most: windows of a video, spread evenly; None is all that fit."""
 
     def __init__(self, weights: Path | str, names: Path | None, most: int | None, device: str) -> None:
-        self.backbone: Backbone = load_backbone("i3d", weights, "Logits", device=device)
+        self.backbone: Backbone = load_backbone("i3d", weights, "Logits", device=device, runtime="auto")
         self.most = most
         (logits,) = self.backbone.map_specs(ClipSpec())
         self.classes: Sequence[str] = class_names(logits.channels, names)

@@ -263,7 +263,8 @@ def backbone_of(spec: FeatureSpec, weights: Path | str | None, device: str) -> B
     way = "Leave --weights out" if spec.weights == "analytic" else f"Give the file {spec.weights!r} with --weights"
     if weights is None and spec.weights != "analytic":
         raise ValueError(f"the head reads features that were made with weights. {way}.")
-    backbone = load_backbone(spec.backbone, weights, spec.endpoint, device=device)
+    runtime = "auto" if spec.clip.context == "clip" else "torch"
+    backbone = load_backbone(spec.backbone, weights, spec.endpoint, device=device, runtime=runtime)
     if backbone.weights_digest != spec.weights_digest:
         raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "
                          f"but {backbone.weights!r} are others ({backbone.weights_digest[:19]}). {way}.")

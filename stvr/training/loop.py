@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stvr import parallel
+from stvr.backbones.runtimes import check_bfloat16
 from stvr.config import Options
 from stvr.training.feed import Batches, feed
 from stvr.training.runs import Run
@@ -59,6 +60,8 @@ def run_loop(
     batches(k, empty) is this process's share of batch k. write(trainee, step) leaves what a user wants of the run,
     before the state: it is given the averaged weights where `ema` asks for them.
     """
+    if options.precision == "bfloat16":
+        check_bfloat16(device)
     optimizer = build_optimizer(trainee, options)
     averaged = AveragedModel(trainee, multi_avg_fn=get_ema_multi_avg_fn(options.ema)) if options.ema else None
     modules: dict[str, nn.Module] = {"model": trainee, **({"averaged": averaged} if averaged else {})}

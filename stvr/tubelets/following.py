@@ -35,8 +35,9 @@ class Track:
         """The last box (4,), moved on with the mean velocity of its centre. Actors who cross keep their way."""
         since = max(-len(self.clips), -1 - STEPS_OF_VELOCITY)
         elapsed = max(self.clips[-1] - self.clips[since], 1)
-        moved = (self.boxes[-1] - self.boxes[since]).reshape(2, 2).mean(0)
-        return self.boxes[-1] + np.tile(moved, 2) * (clip - self.clips[-1]) / elapsed
+        moved = self.boxes[-1] - self.boxes[since]
+        centre = (moved[:2] + moved[2:]) / 2
+        return self.boxes[-1] + np.concatenate([centre, centre]) * (clip - self.clips[-1]) / elapsed
 
 
 class OnlineFollower:

@@ -134,9 +134,9 @@ def cut_in_time(track: Scored, cut: float, contrast: float | None, max_gap: int)
     clips does not part a run. An actor who does it twice gives two tubelets.
     """
     smooth = median_filter(track.scores, size=3, mode="nearest")
-    peak, low = smooth.max(), np.quantile(smooth, LOW)
+    peak = smooth.max()
     least = cut * peak
-    if contrast is not None and peak - low > contrast:
+    if contrast is not None and peak - (low := np.quantile(smooth, LOW)) > contrast:
         least = max(least, low + UP * (peak - low))
     held = np.flatnonzero(smooth >= least)
     runs = np.split(held, np.flatnonzero(np.diff(held) > max_gap + 1) + 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bfloat16 import needs_bfloat16
 from lively import lively_i3d
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -123,8 +124,9 @@ def test_clips_of_other_lengths_with_odd_numbers_of_steps(model, weights, frames
     close(found.flatten(0, 1), expected, endpoint)
 
 
+@needs_bfloat16
 def test_bfloat16_runs_along_a_video_too(tmp_path):
-    """At sizes that a CPU without bfloat16 computes as well; held to the same network's own run over the whole."""
+    """Held to the same network's own run over the whole."""
     save_weights(lively_i3d("Mixed_3b", num_classes=5), tmp_path / "few.safetensors")
     backbone = load_backbone(weights=tmp_path / "few.safetensors", endpoint="Mixed_3b", precision="bfloat16")
     video = torch.randint(0, 256, (4, 8, 16, 16, 3), dtype=torch.uint8)

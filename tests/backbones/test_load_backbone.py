@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bfloat16 import BFLOAT16
 
 from stvr.backbones import Backbone, load_backbone, warn_of_analytic_weights
 from stvr.backbones.i3d import I3D, scale
@@ -50,17 +51,32 @@ def test_on_a_cpu_clips_go_in_pairs_and_none_alone(shallow, count, batches):
 
 
 def test_it_says_what_a_store_must_note(saved):
-    backbone = load_backbone(weights=saved, endpoint="mixed_3b", precision="bfloat16")
+    backbone = load_backbone(weights=saved, endpoint="mixed_3b", precision="float32")
     model = I3D("Mixed_3b")
     load_weights(model, saved)
     assert (backbone.name, backbone.weights, backbone.endpoint) == ("i3d", "mine.safetensors", "Mixed_3b")
     assert backbone.weights_digest == digest(model.state_dict())
-    assert backbone.precision == "bfloat16"
+    assert backbone.precision == "float32"
 
 
-def test_features_have_the_precision_that_was_asked_for(frames):
-    for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        assert load_backbone(endpoint="Conv3d_1a_7x7", precision=precision)(frames[:1]).dtype == dtype
+@pytest.mark.parametrize("precision", ["float32", BFLOAT16])
+def test_features_have_the_precision_that_was_asked_for(frames, precision):
+    features = load_backbone(endpoint="Conv3d_1a_7x7", precision=precision)(frames[:1])
+    assert features.dtype == getattr(torch, precision)
+
+
+@pytest.mark.parametrize("runtime", ["auto", "torch", "openvino"])
+def test_bfloat16_that_would_be_imitated_is_refused(monkeypatch, runtime):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(ValueError, match=r"does not multiply bfloat16.*78 core seconds.*--precision float32"):
+        load_backbone(endpoint="Conv3d_1a_7x7", precision="bfloat16", runtime=runtime)
+
+
+def test_auto_runs_by_winograd_only_what_gains_by_it():
+    chosen = {endpoint: load_backbone(endpoint=endpoint, precision="float32", runtime="auto").precision
+              for endpoint in ("Conv3d_1a_7x7", "Mixed_3b,Mixed_3c.mean")}  # fmt: skip
+    assert set(chosen.values()) == {"float32 by winograd"}
+    assert load_backbone(endpoint="Conv3d_1a_7x7", precision="float32").precision == "float32"  # as a store noted it
 
 
 def test_auto_takes_bfloat16_only_where_it_is_native(monkeypatch):
@@ -95,7 +111,7 @@ def test_with_weights_there_is_no_warning(saved, caplog):
     assert not caplog.messages
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", BFLOAT16])
 def test_logits_have_the_classes_of_the_file(tmp_path, frames, precision):
     save_weights(I3D("Logits", num_classes=600), tmp_path / "kinetics600.safetensors")
     backbone = load_backbone(weights=tmp_path / "kinetics600.safetensors", endpoint="logits", precision=precision)

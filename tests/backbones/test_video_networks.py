@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bfloat16 import needs_bfloat16
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 from torchvision.transforms import functional as transforms
@@ -139,6 +140,7 @@ def test_the_bits_are_the_same_for_every_batch_and_number_of_threads(name, saved
 
 
 @pytest.mark.parametrize("name", ["swin3d_t", "mvit_v2_s"])
+@needs_bfloat16
 def test_bfloat16_is_near(name, saved):
     clips = made_clips(2, 8, 64)
     exact, rounded = (load_backbone(name, saved(name), precision=precision)(clips).float()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bfloat16 import needs_bfloat16
 from safetensors.torch import load_file
 from stopping import Stopped, assert_same_run, logged, stop_at
 from tiny import SPEC, pair, tiny_options, tubelet, write_store
@@ -83,7 +84,9 @@ def test_the_shares_of_a_batch_are_the_batch(store):
         torch.testing.assert_close(torch.cat([getattr(half, name) for half in halves]), getattr(whole, name))
 
 
-@pytest.mark.parametrize("more", [{"ema": 0.5}, {"precision": "bfloat16"}, {"batching": "by_length"}])
+@pytest.mark.parametrize("more", [
+    {"ema": 0.5}, pytest.param({"precision": "bfloat16"}, marks=needs_bfloat16), {"batching": "by_length"},
+])  # fmt: skip
 def test_whatever_is_added_a_stopped_run_ends_as_an_unbroken_one(more, store, pairs, tmp_path):
     options = tiny_options(**OPTIONS, **more)
     train(store, pairs, tmp_path / "whole", options)
@@ -106,6 +109,13 @@ def test_the_saved_head_is_the_running_average_of_the_weights(store, pairs, tmp_
         torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
 
 
+def test_bfloat16_that_would_be_imitated_is_refused_before_the_first_step(store, pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(ValueError, match=r"does not multiply bfloat16.*--precision float32"):
+        train(store, pairs, tmp_path / "run", tiny_options(**OPTIONS, precision="bfloat16"))
+
+
+@needs_bfloat16
 def test_bfloat16_learns_what_float32_does(store, pairs, tmp_path):
     """Autocast: weights stay float32, and the losses of the first steps are those of float32 to bfloat16's rounding."""
     for precision in ("float32", "bfloat16"):

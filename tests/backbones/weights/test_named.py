@@ -16,7 +16,7 @@ from stvr.backbones import load_backbone, warn_of_analytic_weights
 from stvr.backbones.i3d import I3D
 from stvr.backbones.weights.load import digest, save_weights
 from stvr.backbones.weights.named import as_noted, name_of, weights_file
-from stvr.extract.default_weights import weights_for
+from stvr.extract.default_weights import runtime_for, weights_for
 from stvr.heads import build_head
 from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, save_head, weights_beside
@@ -107,6 +107,23 @@ def test_extract_takes_fetched_weights_by_default_and_a_store_keeps_what_it_was_
     assert weights_for(several, f"conv3d_1a_7x7,{CUT}") is None
     fetched.unlink()
     assert weights_for(tmp_path / "new", None) is None
+
+
+def test_a_store_begun_in_torchs_float32_goes_on_in_it(stvr, films, tmp_path):
+    """Its last bits are not those of the default, and videos of two kinds are not mixed."""
+    extracted(stvr, films, tmp_path / "old", "--endpoint", CUT, "--precision", "float32", "--runtime", "torch")
+    extracted(stvr, films, tmp_path / "new", "--endpoint", CUT, "--precision", "float32")
+    noted = [FeatureStore.open(tmp_path / name).info(films[0].stem)["precision"] for name in ("old", "new")]
+    assert noted == ["float32", "float32 by winograd"]
+    assert (runtime_for(tmp_path / "old", "clip"), runtime_for(tmp_path / "new", "clip")) == ("torch", "auto")
+    assert runtime_for(tmp_path / "none", "video") == "torch"
+    again = stvr("extract", films[0], "--store", tmp_path / "old", "--image-size", 96, "--endpoint", CUT,
+                 "--precision", "float32")  # fmt: skip
+    assert (again.status, "1 already there" in again.err + again.out) == (0, True)
+    refused = stvr("extract", films[0], "--store", tmp_path / "old", "--image-size", 96, "--endpoint", CUT,
+                   "--precision", "float32", "--runtime", "winograd")  # fmt: skip
+    assert refused.status == 1
+    assert "computed in float32, not in float32 by winograd" in refused.err
 
 
 def test_whoever_gives_no_weights_is_told_once_how_to_get_them(caplog):
