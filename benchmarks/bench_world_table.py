@@ -12,7 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -98,9 +98,10 @@ def size_of(places: Apart) -> dict[str, float]:
     assert isinstance(head, Localizer)
     video = store.videos()[0]
     reads = HEADS[loaded.options.name].reads(loaded.options)
-    chosen = store.only(reads.chosen(store.spec))
     span = Span(video, 0, store.num_clips(video))
-    features = chosen.read_features(span)
+    features = store.only(reads.chosen(store.spec)).read_features(span)
+    if reads.flow:
+        features = replace(features, flow=store.read_flow(span).float())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         head.look(features)
     parameters = sum(each.numel() for each in head.parameters())

@@ -143,6 +143,8 @@ def crop_max_backward(grad_ptr, which_ptr, boxes_ptr, order_ptr, starts_ptr, ans
         bottom = tl.load(boxes_ptr + box * 4 + 3)
         bin_row, end_row = _bins(top, bottom, row.to(tl.float32), HEIGHT)
         first_column, end_column = _bins(left, right, column.to(tl.float32), WIDTH)
+        grads_ptr = grad_ptr + box * (SIDE * SIDE * CHANNELS)  # of this box: offsets in it are of 32 bits
+        whiches_ptr = which_ptr + box * (SIDE * SIDE * CHANNELS)
         while bin_row < end_row:
             upper = _weight(top, bottom, 2 * bin_row, row.to(tl.float32), HEIGHT)
             lower = _weight(top, bottom, 2 * bin_row + 1, row.to(tl.float32), HEIGHT)
@@ -150,9 +152,9 @@ def crop_max_backward(grad_ptr, which_ptr, boxes_ptr, order_ptr, starts_ptr, ans
             while bin_column < end_column:
                 before = _weight(left, right, 2 * bin_column, column.to(tl.float32), WIDTH)
                 after = _weight(left, right, 2 * bin_column + 1, column.to(tl.float32), WIDTH)
-                out = ((box * SIDE + bin_row) * SIDE + bin_column) * CHANNELS + channel
-                which = tl.load(which_ptr + out, mask=live, other=0).to(tl.int32)
-                grad = tl.load(grad_ptr + out, mask=live, other=0.0).to(tl.float32)
+                within = (bin_row * SIDE + bin_column) * CHANNELS + channel
+                which = tl.load(whiches_ptr + within, mask=live, other=0).to(tl.int32)
+                grad = tl.load(grads_ptr + within, mask=live, other=0.0).to(tl.float32)
                 weight = tl.where(which < 2, upper, lower) * tl.where((which & 1) == 0, before, after)
                 total += weight * grad
                 bin_column += 1
