@@ -1,14 +1,16 @@
 """A training step of the matching head, all clips at once, against the same clip by clip, as it was.
 
-Run: python benchmarks/bench_step.py [--preset small] [--rounds 7] [--threads 1] [--out FILE.md]. One process, in turn:
+Run: python benchmarks/bench_step.py [--preset small] [--rounds 7] [--threads 1] [--out FILE.md]. In turn:
 the losses of the proposal network with their gradient, the proposals, the detections, and a whole step; features are
-random. Seconds are of the processor. The losses of both are compared first, with samples taken in order.
+random. Seconds are of the processor. The losses of both are compared first, with samples taken in order. Last a whole
+step against that of commit 64f422e (the first release), run from its own files in a process beside this one, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from former import STEP, former
 from plain_step import clip_by_clip
 
 from stvr.heads import build_head
@@ -30,6 +33,7 @@ from stvr.training.step import HeadLosses, build_optimizer
 
 SIDES = {"small": (10, 12, 4), "paper": (20, 8, 6)}  # cells a side of a map, items, clips of each
 CHANNELS, QUERY_CLIPS, TRUE_BOXES = 1024, 3, 3
+FORMER = "64f422e"
 WAYS = {"clip by clip": clip_by_clip, "all at once": nullcontext}
 
 
@@ -82,6 +86,29 @@ def parts_of(trainee: HeadLosses, options: TrainOptions, batch: Batch, side: int
     }
 
 
+def against_former(
+    run: Callable[[], object], batch: Batch, preset: str, threads: int, rounds: int
+) -> tuple[float, float]:
+    """Median seconds of a step as it was and as it is; the first round warms up."""
+    was, now = [], []
+    with tempfile.TemporaryDirectory() as name:
+        folder, only = Path(name), batch.reference.shape[-1]
+        tensors = {"reference": batch.reference, "query": batch.query}
+        tensors |= {each: getattr(batch, each) for each in ("reference_mask", "query_boxes", "query_mask",
+                                                            "target_boxes", "target_labels", "asked", "seeds")}
+        torch.save(tensors, folder / "batch.pt")
+        with former(FORMER, folder, STEP) as program:
+            program.tell(f"{folder / 'batch.pt'} {preset} {only} {threads}")
+            for number in range(rounds + 1):
+                (seconds,) = program.ask("step")
+                begun = time.process_time()
+                run()
+                if number:
+                    now.append(time.process_time() - begun)
+                    was.append(seconds)
+    return statistics.median(was), statistics.median(now)
+
+
 @torch.no_grad()
 def difference(trainee: HeadLosses, batch: Batch) -> float:
     """Of the losses of both ways, the largest, relative; samples are taken in order."""
@@ -113,9 +140,13 @@ def main() -> None:
              f"{chosen.threads}`, torch {torch.__version__}, {processor()}: {items} items",
              f"of {clips} clips, maps of {side} x {side} x {CHANNELS}. Median milliseconds of the processor.", "",
              "| | clip by clip | all at once | |", "|---|---|---|---|"]  # fmt: skip
-    for name, run in parts_of(trainee, options, batch, side).items():
+    parts = parts_of(trainee, options, batch, side)
+    for name, run in parts.items():
         plain, ours = (1e3 * seconds for seconds in race(run, chosen.rounds).values())
         lines.append(f"| {name} | {plain:.1f} | {ours:.1f} | {plain / ours:.2f} x |")
+    step = parts["training step"]
+    was, now = (1e3 * each for each in against_former(step, batch, chosen.preset, chosen.threads, chosen.rounds))
+    lines += ["", f"A whole step at commit {FORMER}: {was:.1f}, now {now:.1f}: **{was / now:.2f} x**."]
     lines.append(f"\nLosses with samples taken in order differ by {apart:.1e}.")
     print("\n".join(lines))
     if chosen.out:

@@ -1,4 +1,4 @@
-"""An earlier commit of this repository, extracting in a process of its own, in turns with today's."""
+"""An earlier commit of this repository, at work in a process of its own, in turns with today's."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parent.parent
-WORK = """
+EXTRACT = """
 import contextlib, io, json, shutil, sys, time
 from stvr.cli import main
 for line in sys.stdin:
@@ -29,33 +30,66 @@ for line in sys.stdin:
     print(json.dumps([ended, time.perf_counter() - wall, time.process_time() - cores, said.getvalue()]), flush=True)
 """
 
+STEP = """
+import json, sys, time
+import torch
+from stvr.heads import build_head
+from stvr.loop import build_optimizer, train_step
+from stvr.structures import Batch
+from stvr.train import HeadLosses, train_options
+path, preset, channels, threads = sys.stdin.readline().split()
+torch.set_num_threads(int(threads))
+torch.manual_seed(0)
+options = train_options(preset, flags={"lr": 1e-6})
+head = options.head.model_copy(update={"feature_channels": int(channels), "feature_scale": "none"})
+batch = Batch(**torch.load(path, weights_only=True))
+trainee = HeadLosses(build_head(head).train())
+optimizer = build_optimizer(trainee, options)
+for line in sys.stdin:
+    cores = time.process_time()
+    train_step(trainee, optimizer, batch, options, 0)
+    print(json.dumps([time.process_time() - cores]), flush=True)
+"""
+
 
 class Former:
-    """`extract` as it was: it runs once when it is told to, and is idle else."""
+    """A program as it was: it does its work once when it is told to, and is idle else."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None  # both are pipes
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def ask(self, line: str) -> list[Any]:
+        """What it prints, as JSON. RuntimeError where it has died."""
+        self.tell(line)
+        assert self._process.stdout is not None
+        if not (answer := self._process.stdout.readline()):
+            raise RuntimeError("the former program has died; what it said is above.")
+        return list(json.loads(answer))
+
     def extract(self, videos: Sequence[Path], store: Path, *flags: str) -> tuple[float, float]:
         """Seconds by the clock, and of all cores, of `stvr extract` into a new store; without the start of Python."""
-        assert self._process.stdin is not None  # both are pipes
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([[str(path) for path in videos], str(store), flags]) + "\n")
-        self._process.stdin.flush()
-        ended, wall, cores, said = json.loads(self._process.stdout.readline())
+        ended, wall, cores, said = self.ask(json.dumps([[str(path) for path in videos], str(store), flags]))
         if ended:
             raise RuntimeError(f"the former `stvr extract` ended with status {ended}: {said}")
         return wall, cores
 
 
 @contextmanager
-def former(commit: str, folder: Path) -> Iterator[Former]:
-    """The package of a commit, unpacked into `folder`. It is run by this Python, with the packages installed in it."""
+def former(commit: str, folder: Path, work: str = EXTRACT) -> Iterator[Former]:
+    """The package of a commit, unpacked into `folder`. It is run by this Python, with the packages installed in it.
+
+    work: EXTRACT, or STEP: a training step of the matching head, of commits up to 64f422e.
+    """
     packed = subprocess.run(["git", "archive", commit, "stvr"], cwd=REPOSITORY, check=True, capture_output=True).stdout
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
     environment = {**os.environ, "PYTHONPATH": str(folder)}
-    process = subprocess.Popen([sys.executable, "-c", WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    process = subprocess.Popen([sys.executable, "-c", work], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                cwd=folder, env=environment)  # fmt: skip
     try:
         yield Former(process)
