@@ -27,7 +27,8 @@ from stvr.extract.job import extract
 from stvr.files import write_json
 from stvr.heads import HEADS, Localizer, build_head
 from stvr.heads.checkpoint import HEAD_FILE, load_head, save_head
-from stvr.jobs.demo import SIZES, DemoSize, Places, evaluated, prepare, train_head
+from stvr.jobs.demo import SIZES, DemoSize, Places, evaluated, prepare
+from stvr.jobs.train import train, train_options
 from stvr.machine import processor
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Span
@@ -58,12 +59,10 @@ def run_row(row: Row, places: Apart, plan: DemoSize, seed: int) -> dict[str, Any
     kept = places.trained / "figures.json"
     if kept.exists():
         return dict(json.loads(kept.read_text()))
-    begun = time.process_time()
-    steps = 0
+    begun, steps = time.process_time(), 0
     if row.trained:
-        flags = {**plan.training, **row.training, "seed": seed, "head": row.head}
-        steps = flags["steps"]
-        train_head(places, flags, "cpu")
+        options = train_options("small", flags={**plan.training, **row.training, "seed": seed, "head": row.head})
+        steps = train(places.store, places.pairs, places.run, options, resume=True).steps_now
     else:
         places.trained.mkdir(parents=True, exist_ok=True)
         save_untrained(places, row)
@@ -73,7 +72,7 @@ def run_row(row: Row, places: Apart, plan: DemoSize, seed: int) -> dict[str, Any
     figures = {
         "frame_map": {iou: 100 * results["frame_map"]["mean"][iou] for iou in IOUS},
         "shuffled": {iou: 100 * results["shuffled_query"]["mean"][iou] for iou in IOUS},
-        "step_seconds": spent / steps if steps else 0.0, "eval_seconds": time.process_time() - begun,
+        "step_seconds": spent / steps if steps else None, "eval_seconds": time.process_time() - begun,
         "video_map": results.get("video_map"), **size_of(places),
     }  # fmt: skip
     write_json(kept, figures)
@@ -117,10 +116,11 @@ def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
              "GFLOP a clip | core s a step | runs |", "|---|" + "---|" * (len(IOUS) + 6)]  # fmt: skip
     for name, runs in found.items():
         cells = [shown([run["frame_map"][iou] for run in runs]) for iou in IOUS]
+        timed = [run["step_seconds"] for run in runs if run["step_seconds"]]
         cells += [shown([run["shuffled"]["0.5"] for run in runs]),
                   shown([run["frame_map"]["0.5"] - run["shuffled"]["0.5"] for run in runs]),
                   f"{runs[0]['parameters']:,}", f"{runs[0]['gflop_a_clip']:.2f}",
-                  f"{mean(run['step_seconds'] for run in runs):.2f}", str(len(runs))]  # fmt: skip
+                  f"{mean(timed):.2f}" if timed else "-", str(len(runs))]  # fmt: skip
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
