@@ -43,7 +43,7 @@ EVERY_MODULE = HIDE + """
 import importlib, pkgutil, runpy
 import stvr
 for module in pkgutil.walk_packages(stvr.__path__, "stvr."):
-    if not module.name.endswith((".kernel", ".launch", "lstm_gates.ops", ".__main__")):
+    if not module.name.endswith((".kernel", "_kernel", ".launch", "lstm_gates.ops", ".__main__")):
         importlib.import_module(module.name)
 runs = runpy.run_path(sys.argv[1])
 sys.argv = sys.argv[1:]

@@ -33,7 +33,7 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(min(16, channels), channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() or x.device.type != "cpu":
+        if torch.is_grad_enabled() or x.device.type != "cpu" or not len(x):
             return super().forward(x)
         return group_norm_of_rows(x, self.num_groups, self.weight, self.bias, self.eps)
 
@@ -44,7 +44,8 @@ def group_norm_of_rows(x: Tensor, num_groups: int, weight: Tensor, bias: Tensor,
     size = rows[0].numel() // num_groups
     sums = (each.sum(1).unflatten(1, (num_groups, -1)).sum(2, keepdim=True) for each in (rows, rows * rows))
     mean, square = (each / size for each in sums)  # (N, groups, 1)
-    gain = weight.unflatten(0, (num_groups, -1)) * (square - mean * mean + epsilon).rsqrt()  # (N, groups, C / groups)
+    variance = (square - mean * mean).clamp_min(0)  # of a group that is constant, rounding may carry it below
+    gain = weight.unflatten(0, (num_groups, -1)) * (variance + epsilon).rsqrt()  # (N, groups, C / groups)
     shift = bias.unflatten(0, (num_groups, -1)) - mean * gain
     normed = torch.addcmul(shift.flatten(1)[:, None], rows, gain.flatten(1)[:, None])
     return normed.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)

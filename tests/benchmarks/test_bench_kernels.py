@@ -72,7 +72,7 @@ def test_the_step_that_is_timed_is_that_of_the_papers_preset():
     assert vars(ours.proposals)["positive_from"] == vars(theirs.proposals)["positive_from"]
     assert isinstance(ours.propagation, Recurrent)
     defaults, timed = LoopOptions(), asdict(paper_step.PaperLoop())
-    assert {name: getattr(defaults, name) for name in timed} == {**timed, "lr": 0.03}
+    assert {name: getattr(defaults, name) for name in timed} == {**timed, "lr": 0.03, "precision": "auto"}
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from patterned import ACTOR, OTHER, SPEC, iou, video
@@ -14,7 +16,7 @@ from stvr.training.loop import LoopOptions, train_step
 from stvr.training.step import HeadLosses, build_optimizer
 
 SMALLER = {**PRESETS["small"]["head"], "width": 16, "reduced": 8, "hidden": 16, "bottleneck": 8, "values": 16}
-LOOP = LoopOptions(steps=25, optimizer="adamw", lr=5e-3, warmup_steps=0, schedule="step", milestones=(1000, 2000))
+LOOP = LoopOptions(steps=25, optimizer="adamw", lr=5e-3, warmup_steps=5, schedule="step", milestones=(1000, 2000))
 
 
 def maps(actor: int, other: int, clips: int, seed: int) -> dict[str, torch.Tensor]:
@@ -48,8 +50,8 @@ def test_it_finds_who_shows_a_pattern_that_it_was_not_trained_on():
         train_step(trainee, optimizer, batch_of(step), LOOP, step, "cpu")
     head.eval()
     right, shares = [], []
-    for first in (True, False):
-        item = asked_about(21, 22, 23, seed=5000, first=first)
+    for patterns, first in product(((21, 22, 23), (24, 25, 26), (27, 28, 29)), (True, False)):
+        item = asked_about(*patterns, seed=5000, first=first)
         there, elsewhere = (ACTOR, OTHER) if first else (OTHER, ACTOR)
         with torch.inference_mode():
             query = Query((), head.pool(Features(item.queries), item.query_boxes))
@@ -57,7 +59,7 @@ def test_it_finds_who_shows_a_pattern_that_it_was_not_trained_on():
                 best = clip.boxes[0].tolist()
                 right.append(iou(best, there) > iou(best, elsewhere))
                 shares.append(iou(best, there))
-    assert all(right)  # a coin would be right in half of the ten clips
+    assert sum(right) >= 27  # of 30 clips; a coin would be right in half of them, and in 27 once in 240,000 times
     grid = (head.progression.first / 160).tolist()
     nearest_of_the_grid = max(iou(box, actor) for box in grid for actor in (ACTOR, OTHER))
     assert sum(shares) / len(shares) > nearest_of_the_grid  # step 0's best, were somebody to choose it

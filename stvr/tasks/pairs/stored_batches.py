@@ -111,7 +111,8 @@ class StoreReader:
     def sizes(self, views: Sequence[View]) -> dict[str, tuple[int, int, int]]:
         """Endpoint -> (H, W, C) of the maps of the first video, which are those of all."""
         shapes = self.store.map_shapes(views[0].span.video)
-        return {name: (rows, columns, steps * channels) for name, (rows, columns, steps, channels) in shapes.items()}
+        return {name: (rows, columns, steps * channels) for name, (rows, columns, steps, channels) in shapes.items()
+                if name in self.store.spec.endpoints}
 
 
 class View(NamedTuple):
