@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from stvr.heads.head import ClassOptions, Head, HeadEntry, HeadOptions, Localizer, Reads
+from stvr.heads.head import ClassOptions, Head, HeadEntry, HeadOptions, Localizer, PeopleOptions, Reads
 from stvr.menus import Menu
 from stvr.store import FeatureSpec
 
-__all__ = ["HEADS", "ClassOptions", "Head", "HeadEntry", "HeadOptions", "Localizer", "Reads", "build_head"]
+__all__ = [
+    "HEADS", "ClassOptions", "Head", "HeadEntry", "HeadOptions", "Localizer", "PeopleOptions", "Reads", "build_head",
+]  # fmt: skip
 
 HEADS: Menu[HeadEntry] = Menu("head", "stvr.heads", {
     "matching": "stvr.heads.assembly:MATCHING",
     "nearest": "stvr.heads.nearest:NEAREST",
     "progressive": "stvr.heads.progressive_assembly:PROGRESSIVE",
     "region_graph": "stvr.heads.region_graph:REGION_GRAPH",
+    "step": "stvr.heads.step_assembly:STEP",
     "classifier": "stvr.heads.classifier:CLASSIFIER",
 })  # fmt: skip
 

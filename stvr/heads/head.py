@@ -30,6 +30,17 @@ class ClassOptions(HeadOptions):
     segments: int = Field(default=8, ge=1)
 
 
+class PeopleOptions(HeadOptions):
+    """Of a head of the task "people". classes: "12: stand", in the order of its scores; training fills them in."""
+
+    classes: tuple[str, ...] = ()
+
+    @property
+    def reach(self) -> int:
+        """Clips to either side of a keyframe that it sees."""
+        raise NotImplementedError(f"{type(self).__name__} must define reach.")
+
+
 @dataclass(frozen=True, slots=True)
 class Reads:
     """What a head reads of a store.
@@ -87,6 +98,10 @@ class Head(nn.Module):
 
     def calibrate(self, features: Features) -> None:
         """Measures once, on training features, what the head wants to know of them."""
+
+    def start_from(self, other: Head) -> None:
+        """Takes over weights of another trained head, before the first step. ValueError where none of them fit."""
+        raise ValueError(f"the head {type(self).__name__} begins from no other one. Leave --start out.")
 
     def compile_steps(self, wanted: bool) -> None:
         """Lets parts of the head run through torch.compile, or not."""

@@ -17,7 +17,7 @@ import stvr
 from stvr import parallel
 from stvr.config import fill, merge, read_toml
 from stvr.heads import HEADS, Head, HeadOptions, build_head
-from stvr.heads.checkpoint import HEAD_FILE, save_head
+from stvr.heads.checkpoint import HEAD_FILE, check_features, load_head, save_head
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.tasks import TASKS
 from stvr.training.loop import LoopOptions, Tell, Trainee, run_loop
@@ -77,6 +77,7 @@ def train(
     out: Path,
     options: TrainOptions,
     *,
+    start: Path | None = None,
     resume: bool = False,
     device: str = "cpu",
     report: Tell | None = None,
@@ -86,7 +87,8 @@ def train(
     Examples whose clips are not all in the store are left out, which a warning tells. Killed at any moment and called
     again with `resume`, it goes on from the last saved state and ends with the same weights, bit for bit, as an
     unbroken run on the same machine. Under torchrun the processes share every batch; the first one writes.
-    report(step, steps, figures) is told of every step.
+    report(step, steps, figures) is told of every step. start: a run or checkpoint whose weights are taken over first,
+    as far as the head begins from such ones.
     """
     store, entry = FeatureStore.open(store_path), HEADS[options.head.name]
     options = with_precision(options.model_copy(update={"head": entry.fit(options.head, store.spec)}), device)
@@ -100,10 +102,16 @@ def train(
     torch.manual_seed(options.seed)
     head = build_head(options.head, store.spec)
     made_by = {**provenance(options, store.spec, len(examples), examples_path), "store": str(store.path)}
+    if start is not None:
+        made_by["start"] = str(start)
     run = Run(out, made_by, options.log_every, options.tensorboard)
     run.begin(resume)
     if head.wants_features():
         head.calibrate(examples.sample())
+    if start is not None:
+        loaded = load_head(start)
+        check_features(loaded, store)
+        head.start_from(loaded.head)
     head.compile_steps(options.compiled)
     head.to(device).train()
 
