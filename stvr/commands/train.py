@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -30,8 +29,9 @@ def train(
         str | None, typer.Option(help="paper: its sizes and schedule, the default. small: two cores.")
     ] = None,
     start: Annotated[
-        Path | None,
-        typer.Option(help="A pre-trained run of the same head, to begin from its weights.", show_default=False),
+        str | None,
+        typer.Option(help="Begin from the weights of a pre-trained run, or from I3D's own, by their name.",
+                     show_default=False),
     ] = None,
     config: Config = None,
     resume: Resume = False,

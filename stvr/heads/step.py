@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import batched_nms
 
-from stvr.heads.head import Head
 from stvr.heads.jitter import draw_boxes
 from stvr.heads.progression import KEYS_AT_ONCE, Progression, Window
 from stvr.heads.progressive_losses import Trained, box_losses, summed
@@ -75,10 +74,14 @@ class StepHead(TubeLooks):
         if pretrain:
             progression.step(0).where.requires_grad_(False)
 
-    def start_from(self, other: Head) -> None:
-        """Adapter, context and what each step sees a tubelet by, all from the first step of a pre-trained head."""
+    def start_from(self, other: nn.Module) -> None:
+        """Adapter, context and what each step sees a tubelet by, all from the first step of a pre-trained head.
+
+        Or I3D's own layers, as in `TubeLooks`.
+        """
         if not isinstance(other, StepHead):
-            raise ValueError("a head 'step' begins from a pre-trained head 'step'. Make one with --preset pretrain.")
+            super().start_from(other)
+            return
         mine, theirs = self.progression, other.progression
         pairs: list[tuple[nn.Module | None, nn.Module | None]] = [
             (self.adapter, other.adapter), (mine.deepen, theirs.deepen), (mine.context, theirs.context),

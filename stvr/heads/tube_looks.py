@@ -6,9 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from stvr.backbones.i3d import I3D
 from stvr.heads.head import Localizer
 from stvr.heads.late import Held, take
 from stvr.heads.progression import Progression
+from stvr.heads.two_branch import MixedTail
 from stvr.structures import Features
 
 
@@ -24,6 +26,15 @@ class TubeLooks(Localizer):
 
     def calibrate(self, features: Features) -> None:
         self.adapter.calibrate(features.only)  # type: ignore[operator]
+
+    def start_from(self, other: nn.Module) -> None:
+        """I3D's own layers of every branch, from those of a trained I3D up to Mixed_5c."""
+        own = [module for module in self.modules() if isinstance(module, MixedTail)]
+        if not isinstance(other, I3D) or not own:
+            raise ValueError("this head has no layers in common with what --start names. Leave --start out.")
+        given = other.state_dict()
+        for tail in own:
+            tail.load_state_dict({name: given[name] for name in tail.state_dict()})
 
     def stream(self, state: Held | None, features: Features) -> tuple[Held, Any]:
         """Looks come late, by as many clips as the last step sees to either side."""

@@ -15,6 +15,10 @@ from torch import Tensor, nn
 
 import stvr
 from stvr import parallel
+from stvr.backbones import I3D
+from stvr.backbones.weights.load import load_weights
+from stvr.backbones.weights.named import weights_file
+from stvr.backbones.weights.table import TABLE
 from stvr.config import fill, merge, read_toml
 from stvr.heads import HEADS, Head, HeadOptions, build_head
 from stvr.heads.checkpoint import HEAD_FILE, check_features, load_head, save_head
@@ -77,7 +81,7 @@ def train(
     out: Path,
     options: TrainOptions,
     *,
-    start: Path | None = None,
+    start: Path | str | None = None,
     resume: bool = False,
     device: str = "cpu",
     report: Tell | None = None,
@@ -87,8 +91,8 @@ def train(
     Examples whose clips are not all in the store are left out, which a warning tells. Killed at any moment and called
     again with `resume`, it goes on from the last saved state and ends with the same weights, bit for bit, as an
     unbroken run on the same machine. Under torchrun the processes share every batch; the first one writes.
-    report(step, steps, figures) is told of every step. start: a run or checkpoint whose weights are taken over first,
-    as far as the head begins from such ones.
+    report(step, steps, figures) is told of every step. start: a run or checkpoint, or fetched weights of I3D by
+    their name, which are taken over first as far as the head has such layers.
     """
     store, entry = FeatureStore.open(store_path), HEADS[options.head.name]
     options = with_precision(options.model_copy(update={"head": entry.fit(options.head, store.spec)}), device)
@@ -109,9 +113,7 @@ def train(
     if head.wants_features():
         head.calibrate(examples.sample())
     if start is not None:
-        loaded = load_head(start)
-        check_features(loaded, store)
-        head.start_from(loaded.head)
+        head.start_from(trained_before(start, store))
     head.compile_steps(options.compiled)
     head.to(device).train()
 
@@ -122,6 +124,18 @@ def train(
     with fast_units(device, options.deterministic):
         steps_now, losses = run_loop(HeadLosses(head), examples.batch, options, run, write, device, report)
     return TrainReport(out, options.steps, steps_now, losses)
+
+
+def trained_before(start: Path | str, store: FeatureStore) -> nn.Module:
+    """The head of a run or checkpoint, for features as a store's; or a whole I3D, by the name of its weights."""
+    if str(start) in TABLE and not Path(start).exists():
+        network, file = I3D("Mixed_5c"), weights_file(start)
+        assert file is not None
+        load_weights(network, file)
+        return network
+    loaded = load_head(start)
+    check_features(loaded, store)
+    return loaded.head
 
 
 class HeadLosses(Trainee):

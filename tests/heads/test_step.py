@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny import spec_of
 
+from stvr.backbones import I3D
 from stvr.config import fill
 from stvr.heads.jitter import draw_boxes
 from stvr.heads.step import best_of_classes, classes_of
@@ -140,3 +141,17 @@ def test_who_stands_too_close_to_another_trains_with_the_true_box():
     truth = torch.tensor([[0.1, 0.1, 0.5, 0.9], [0.15, 0.1, 0.55, 0.9]])
     boxes, owner = draw_boxes(truth, torch.Generator().manual_seed(3))
     torch.testing.assert_close(boxes[owner >= 0], truth)
+
+
+@pytest.mark.slow
+def test_every_branch_begins_with_i3ds_own_layers():
+    torch.manual_seed(0)
+    head = build_step_head(StepOptions(classes=("12: stand",), chunks=(1,), positive_from=(0.2,)), spec_of(1024))
+    network = I3D("Mixed_5c")
+    head.start_from(network)
+    tails = [head.progression.context.tail, head.progression.step(0).what.tail]
+    for tail in tails:
+        torch.testing.assert_close(tail.Mixed_5c.b0.conv3d.weight, network.Mixed_5c.b0.conv3d.weight)
+    torch.testing.assert_close(head.progression.deepen.Mixed_4e.b0.conv3d.weight, network.Mixed_4e.b0.conv3d.weight)
+    with pytest.raises(ValueError, match="no layers in common"):
+        head_of().start_from(network)

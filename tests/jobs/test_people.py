@@ -12,6 +12,7 @@ from tiny import write_store
 
 from stvr.heads.checkpoint import load_head
 from stvr.jobs.train import train, train_options
+from stvr.video.decode import probe
 
 TINY = ("steps = 4\nbatch_size = 2\nsave_every = 2\nwarmup_steps = 1\n[head]\nwidth = 8\nreduced = 4\nhidden = 8\n"
         "bottleneck = 4\n")  # fmt: skip
@@ -107,3 +108,40 @@ def test_it_is_not_asked_with_a_query_nor_with_probes_of_queries(stvr, place, fi
         assert (ended.status, ended.err.count("\n")) == (2, 1), ended.err
 
 
+
+
+def test_a_video_file_is_answered_as_avas_csv_and_drawn(stvr, films, tmp_path):
+    """The rows of a second are those of its clip, and each clip's boxes are drawn on its frames alone."""
+    store, people = tmp_path / "store", tmp_path / "people.csv"
+    assert stvr("extract", *films[:2], "--store", store, "--image-size", 64, "--endpoint", "Mixed_3b").status == 0
+    rows = "".join(f"{film.stem},{second},0.2,0.1,0.6,0.9,14,0\n" for film in films[:2] for second in range(4))
+    (tmp_path / "ava.csv").write_text(rows)
+    (tmp_path / "classes.pbtxt").write_text('item {\n  name: "walk"\n  id: 14\n}\n')
+    assert stvr("prepare", "people", "--train", tmp_path / "ava.csv", "--labels", tmp_path / "classes.pbtxt", "--out",
+                people).status == 0  # fmt: skip
+    (tmp_path / "own.toml").write_text(TINY)
+    trained = stvr("train", "--store", store, "--pairs", people, "--head", "step", "--preset", "small", "--config",
+                   tmp_path / "own.toml", "--out", tmp_path / "run")  # fmt: skip
+    assert trained.status == 0, trained.err
+    ended = stvr("predict", *films[:2], "--checkpoint", tmp_path / "run", "--out", tmp_path / "found.csv", "--render",
+                 tmp_path / "drawn")  # fmt: skip
+    assert ended.status == 0, ended.err
+    found = [line.split(",") for line in (tmp_path / "found.csv").read_text().splitlines()]
+    assert {(row[0], row[1], row[6]) for row in found} == {
+        (film.stem, f"{second:04d}", "14") for film in films[:2] for second in range(4)}  # fmt: skip
+    measured = stvr("eval", "--checkpoint", tmp_path / "run", "--store", store, "--pairs", people, "--out", tmp_path)
+    assert measured.status == 0, measured.err
+    cached = [line.split(",") for line in (tmp_path / "step3.csv").read_text().splitlines()]
+    assert [row[:2] + row[6:7] for row in cached] == [row[:2] + row[6:7] for row in found]
+    for one, other in zip(cached, found, strict=True):
+        assert [float(each) for each in one[2:6] + one[7:]] == pytest.approx(
+            [float(each) for each in other[2:6] + other[7:]], abs=2e-3)
+    for film in films[:2]:
+        drawn, plain = tmp_path / "drawn" / f"{film.stem}_predicted.mp4", probe(film)
+        assert (probe(drawn).width, probe(drawn).duration) == (plain.width, plain.duration)
+
+
+def test_the_flags_of_classifiers_are_refused(stvr, place, films):
+    assert stvr(*training(place, "run", "--steps", 1)).status == 0
+    ended = stvr("predict", films[0], "--checkpoint", place / "run", "--each")
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
