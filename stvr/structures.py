@@ -14,7 +14,7 @@ from stvr.specs import ClipSpec, FeatureSpec, MapSpec, Span
 
 __all__ = [
     "LABEL_DIFFERENT", "LABEL_NONE", "LABEL_SAME", "Batch", "ClipSpec", "Detections", "FeatureSpec", "Features",
-    "LabelBatch", "MapSpec", "Pair", "Query", "Span", "Tubelet", "map_of",
+    "LabelBatch", "MapSpec", "Pair", "PeopleBatch", "Query", "Span", "Tubelet", "map_of",
 ]  # fmt: skip
 
 LABEL_NONE, LABEL_DIFFERENT, LABEL_SAME = 0, 1, 2  # the detector's three classes (Feng et al. 2019, their program)
@@ -189,6 +189,36 @@ class LabelBatch:
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> LabelBatch:
         return LabelBatch({name: maps.to(device, non_blocking=non_blocking) for name, maps in self.maps.items()},
                           self.labels.to(device, non_blocking=non_blocking))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PeopleBatch:
+    """B keyframes with F clips around each, the middle one its own; at most G people there, C classes.
+
+    windows: maps (B, F, H, W, C') by endpoint; at an end of a video the last clip repeats. boxes (B, G, 4) xyxy in
+    [0, 1] and classes (B, G, C), 1 where a person does it, zero padded; mask (B, G) bool: False on padding.
+    around (B, G, 2 S + 1, 4): the same person's boxes from S seconds before the keyframe to S seconds after;
+    around_mask (B, G, 2 S + 1) bool: where they are known. seeds (B,) int64: of what is drawn at random for each; None
+    draws as torch does.
+    """
+
+    windows: Mapping[str, Tensor]
+    boxes: Tensor
+    classes: Tensor
+    mask: Tensor
+    around: Tensor
+    around_mask: Tensor
+    seeds: Tensor | None = None
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> PeopleBatch:
+        windows = {name: maps.to(device, non_blocking=non_blocking) for name, maps in self.windows.items()}
+        rest = (self.boxes, self.classes, self.mask, self.around, self.around_mask)
+        return PeopleBatch(windows, *(each.to(device, non_blocking=non_blocking) for each in rest), self.seeds)
+
+    @property
+    def window(self) -> Tensor:
+        """The one map of the windows, (B, F, H, W, C'). ValueError where there are several."""
+        return map_of(self.windows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,8 +22,8 @@ Videos = Annotated[
 Store = Annotated[Path, typer.Option(help="The feature store: a folder, or s3://BUCKET/PREFIX.", show_default=False)]
 Pairs = Annotated[Path, typer.Option(help="A pairs file of `stvr prepare`.", show_default=False)]
 Examples = Annotated[
-    Path, typer.Option("--pairs", help="A pairs file of `stvr prepare`; for a classifier a CSV of labels.",
-                       show_default=False)
+    Path, typer.Option("--pairs", help="A pairs file of `stvr prepare`; for a classifier its labels, for the head step "
+                                       "its people (.csv).", show_default=False)
 ]  # fmt: skip
 CheckpointFile = Annotated[Path, typer.Option(help="A head.safetensors, or a run's folder.", show_default=False)]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from stvr.annotations import READERS
-from stvr.commands import AcceptMissing, Seed, done, prepare_labels, tell, tell_doubts, video_files
+from stvr.commands import AcceptMissing, Seed, done, prepare_labels, prepare_people, tell, tell_doubts, video_files
 
 if TYPE_CHECKING:
     from stvr.annotations.reader import Reader
@@ -135,6 +135,7 @@ def assumed(source: str, probed: Probed | None, own: dict[str, Any]) -> list[str
 
 
 app.command("labels")(prepare_labels.labels)
+app.command("people")(prepare_people.people)
 
 
 @app.command("check")

@@ -28,6 +28,11 @@ def train(
     preset: Annotated[
         str | None, typer.Option(help="paper: its sizes and schedule, the default. small: two cores.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin from the weights of a pre-trained run, or from I3D's own, by their name.",
+                     show_default=False),
+    ] = None,
     config: Config = None,
     resume: Resume = False,
     device: Device = "cpu",
@@ -40,6 +45,6 @@ def train(
     chosen = options_of(name=head, **parts)
     options = train_options(preset, config, {**flags, **({"head": chosen} if chosen else {})})
     with processes(device, out, resume, "training") as (own_device, show):
-        report = run_train(store, pairs, out, options, resume=resume, device=own_device, report=show)
+        report = run_train(store, pairs, out, options, start=start, resume=resume, device=own_device, report=show)
         if show:
             done(out / "head.safetensors", say_steps(report.steps, report.steps_now, report.losses))

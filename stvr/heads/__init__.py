@@ -10,15 +10,18 @@ from stvr.menus import Menu
 from stvr.structures import FeatureSpec
 
 if TYPE_CHECKING:
-    from stvr.heads.entry import ClassOptions, HeadEntry, HeadOptions, Reads
+    from stvr.heads.entry import ClassOptions, HeadEntry, HeadOptions, PeopleOptions, Reads
 
-__all__ = ["HEADS", "ClassOptions", "Head", "HeadEntry", "HeadOptions", "Localizer", "Reads", "build_head"]
+__all__ = [
+    "HEADS", "ClassOptions", "Head", "HeadEntry", "HeadOptions", "Localizer", "PeopleOptions", "Reads", "build_head",
+]  # fmt: skip
 
 HEADS: Menu[HeadEntry] = Menu("head", "stvr.heads", {
     "matching": "stvr.heads.assembly:MATCHING",
     "nearest": "stvr.heads.nearest:NEAREST",
     "progressive": "stvr.heads.progressive_assembly:PROGRESSIVE",
     "region_graph": "stvr.heads.region_graph:REGION_GRAPH",
+    "step": "stvr.heads.step_assembly:STEP",
     "classifier": "stvr.heads.classifier:CLASSIFIER",
 })  # fmt: skip
 

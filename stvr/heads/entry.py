@@ -29,6 +29,17 @@ class ClassOptions(HeadOptions):
     segments: int = Field(default=8, ge=1)
 
 
+class PeopleOptions(HeadOptions):
+    """Of a head of the task "people". classes: "12: stand", in the order of its scores; training fills them in."""
+
+    classes: tuple[str, ...] = ()
+
+    @property
+    def reach(self) -> int:
+        """Clips to either side of a keyframe that it sees."""
+        raise NotImplementedError(f"{type(self).__name__} must define reach.")
+
+
 @dataclass(frozen=True, slots=True)
 class Reads:
     """What a head reads of a store.

@@ -31,6 +31,10 @@ class Head(nn.Module):
     def calibrate(self, features: Features) -> None:
         """Measures once, on training features, what the head wants to know of them."""
 
+    def start_from(self, other: nn.Module) -> None:
+        """Takes over weights of another head or a backbone, before the first step. ValueError where none fit."""
+        raise ValueError(f"the head {type(self).__name__} begins from no other one. Leave --start out.")
+
     def compile_steps(self, wanted: bool) -> None:
         """Lets parts of the head run through torch.compile, or not."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -129,11 +129,18 @@ class Progression(nn.Module):
         return in_picture(torch.cat([before, moved, after], 1), self.side)
 
     def forward(self, window: Window) -> tuple[Tensor, Tensor]:
-        """All steps, all tubes: boxes (N, K, 4) of the keys' own clips, in pixels, and the last values (N, K, D)."""
+        """What the last step ends with: boxes (N, K, 4) of the keys' own clips, in pixels, and values (N, K, D)."""
+        *_, last = self.each_step(window)
+        return last
+
+    def each_step(self, window: Window) -> Iterator[tuple[Tensor, Tensor]]:
+        """All steps, all tubes: after each one the boxes (N, K, 4) of the keys' own clips, and its values (N, K, D)."""
         num_keys = len(window.maps)
-        tubes, values = self.first_tubes(num_keys).flatten(0, 1), self.first
+        tubes = self.first_tubes(num_keys).flatten(0, 1)
         keys = torch.arange(num_keys, device=tubes.device).repeat_interleave(len(self.first))
         for number in range(len(self.steps)):
             outputs = self.see(number, window, keys, tubes)
-            tubes, values = self.advance(number, outputs, tubes), outputs.values.mean(1)
-        return central(tubes, 1)[:, 0].unflatten(0, (num_keys, -1)), values.unflatten(0, (num_keys, -1))
+            tubes = self.advance(number, outputs, tubes)
+            found = central(tubes, 1)[:, 0], outputs.values.mean(1)
+            boxes, values = (each.unflatten(0, (num_keys, -1)) for each in found)
+            yield boxes, values

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import nms
 
-from stvr.heads.head import Localizer
-from stvr.heads.late import Held, take
 from stvr.heads.progression import KEYS_AT_ONCE, Progression, Window
-from stvr.heads.progressive_losses import Trained, losses_of
+from stvr.heads.progressive_losses import Trained, losses_of, summed
+from stvr.heads.tube_looks import TubeLooks
 from stvr.heads.tube_samples import draw_keys, draw_samples, draws_of, first_scores, neighbours_of, truth_of_clips
 from stvr.heads.tubes import central
 from stvr.structures import LABEL_SAME, Batch, Detections, Features, Query
@@ -52,7 +51,7 @@ class ProgressiveOutputs:
     found: Sequence[Detections] = ()
 
 
-class ProgressiveHead(Localizer):
+class ProgressiveHead(TubeLooks):
     """Batch -> scored boxes. adapter: feature maps (..., C_in) -> (..., C), clip by clip.
 
     num_keys: clips of a training reference that train. positive_from: for each step, the IoU from which a tube stands
@@ -63,18 +62,11 @@ class ProgressiveHead(Localizer):
         self, adapter: nn.Module, progression: Progression, *, num_keys: int, positive_from: Sequence[float],
         dropout: float,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.adapter, self.progression = adapter, progression
+        super().__init__(adapter, progression)
         self.num_keys, self.positive_from, self.dropout = num_keys, tuple(positive_from), dropout
         self.num_steps = len(progression.steps)
         self.scale = nn.Parameter(torch.full((self.num_steps,), MATCH_SCALE))
         self.bias = nn.Parameter(torch.full((self.num_steps,), MATCH_BIAS))
-
-    def wants_features(self) -> bool:
-        return hasattr(self.adapter, "calibrate")
-
-    def calibrate(self, features: Features) -> None:
-        self.adapter.calibrate(features.only)  # type: ignore[operator]
 
     def pool(self, features: Features, boxes: Tensor) -> dict[str, Tensor]:
         """The values (Q, D) of each step."""
@@ -86,19 +78,6 @@ class ProgressiveHead(Localizer):
         key = torch.zeros(1, dtype=torch.long, device=maps.device)
         return {name_of(step): self.progression.shown(step, window, key, tube, dropout)[0]
                 for step in range(self.num_steps)}  # fmt: skip
-
-    def stream(self, state: Held | None, features: Features) -> tuple[Held, ProgressiveLook]:
-        """Looks come late, by as many clips as the last step sees to either side."""
-        ready = take(state, features, self.progression.reach)
-        return ready.held, self.see(self.adapter(ready.features.only), ready.start, ready.stop)
-
-    def finish(self, state: Held | None) -> ProgressiveLook | None:
-        if state is None:
-            return None
-        return self.see(self.adapter(state.features.only), state.given, len(state.features))
-
-    def look(self, features: Features) -> ProgressiveLook:
-        return self.see(self.adapter(features.only), 0, len(features))
 
     def see(self, maps: Tensor, start: int, stop: int) -> ProgressiveLook:
         """The look at clips [start, stop) of adapted maps (T', H, W, C), of which the others are around."""
@@ -194,7 +173,7 @@ class ProgressiveHead(Localizer):
         scores = first_scores(central(tubes, 1, 2)[:, :, 0], truth)
         steps = []
         for number, threshold in enumerate(self.positive_from):
-            samples = draw_samples(central(tubes, 1, 2)[:, :, 0], scores, truth, threshold, own)
+            samples = draw_samples(list(central(tubes, 1, 2)[:, :, 0]), list(scores), truth, threshold, own)
             chosen = tubes[samples.keys, samples.candidates]
             outputs = self.progression.see(number, window, samples.keys, chosen, self.dropout)
             around = None
@@ -218,12 +197,8 @@ class ProgressiveHead(Localizer):
 
     def losses(self, outputs: ProgressiveOutputs, batch: Batch) -> dict[str, Tensor]:
         """match, box, neighbour: each the sum over the steps."""
-        found: dict[str, Tensor] = {}
-        for number, step in enumerate(outputs.steps):
-            logits = self.logits(number, step.outputs.values.mean(1), outputs.asked[:, number])
-            for name, loss in losses_of(step, logits, batch.asked).items():
-                found[name] = found[name] + loss if name in found else loss
-        return found
+        return summed(losses_of(step, self.logits(number, step.outputs.values.mean(1), outputs.asked[:, number]),
+                                batch.asked) for number, step in enumerate(outputs.steps))
 
 
 def name_of(step: int) -> str:

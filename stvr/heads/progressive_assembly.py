@@ -22,17 +22,16 @@ from stvr.structures import MapSpec
 MIXED_4C, MIXED_4F, MIXED_5C = 512, 832, 1024  # channels
 
 
-class ProgressiveOptions(HeadOptions):
-    """What a progressive head is made of; the defaults are those of STEP's released configuration.
+class TubeletOptions(HeadOptions):
+    """What progressive tubelets are made of; the defaults are those of STEP's released configuration.
 
     chunks: for each step, how many chunks of tube_clips clips it sees. positive_from: for each step, the IoU from which
     a tube stands for a person. grid: 1 to 4 begin with 34, 59, 84, 109 boxes. extension: how a tube becomes longer.
     tail: "mixed" is I3D's Mixed_5b and 5c, on Mixed_4f, or on Mixed_4c and 4d to 4f of its own; "plain" a few
-    bottlenecks, on any map that is brought to `width` channels. num_keys: clips of a training reference that train.
-    localise_on: the endpoint that is read, None for the finest. values: what a tubelet is compared by.
+    bottlenecks, on any map that is brought to `width` channels. localise_on: the endpoint that is read, None for the
+    finest.
     """
 
-    name: str = "progressive"
     localise_on: str | None = None
     chunks: tuple[int, ...] = (1, 1, 3)
     positive_from: tuple[float, ...] = (0.2, 0.35, 0.5)
@@ -46,9 +45,7 @@ class ProgressiveOptions(HeadOptions):
     reduced: int = Field(default=256, ge=1)
     hidden: int = Field(default=1024, ge=1)
     bottleneck: int = Field(default=256, ge=1)
-    values: int = Field(default=256, ge=1)
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    num_keys: int = Field(default=1, ge=1)
 
     @field_validator("tube_clips")
     @classmethod
@@ -67,11 +64,19 @@ class ProgressiveOptions(HeadOptions):
         return value
 
     @model_validator(mode="after")
-    def one_threshold_a_step(self) -> ProgressiveOptions:
+    def one_threshold_a_step(self) -> TubeletOptions:
         if len(self.positive_from) != len(self.chunks):
             raise ValueError(f"wanted a number in positive_from for each of the {len(self.chunks)} steps of chunks, "
                              f"got {len(self.positive_from)}")
         return self
+
+
+class ProgressiveOptions(TubeletOptions):
+    """num_keys: clips of a training reference that train. values: what a tubelet is compared by."""
+
+    name: str = "progressive"
+    values: int = Field(default=256, ge=1)
+    num_keys: int = Field(default=1, ge=1)
 
 
 class MeanOverSteps(nn.Module):
@@ -86,43 +91,48 @@ class MeanOverSteps(nn.Module):
 
 
 def build_progressive(options: ProgressiveOptions, spec: FeatureSpec) -> ProgressiveHead:
+    adapter, progression = build_progression(options, spec, options.values)
+    return ProgressiveHead(adapter, progression, num_keys=options.num_keys, positive_from=options.positive_from,
+                           dropout=options.dropout)
+
+
+def build_progression(options: TubeletOptions, spec: FeatureSpec, num_outputs: int) -> tuple[nn.Module, Progression]:
+    """What stored maps go through clip by clip, and the steps; each says `num_outputs` numbers of a tube and clip."""
     adapter, deepen, channels = read_by(options, spec.map)
     tail, tail_width = tails(options, channels)
     grown = [*(after > before for before, after in pairwise(options.chunks)), False]
-    progression = Progression(
+    return adapter, Progression(
         [build_step(
             tail(), channels, tail_width, context_width=tail_width if options.context else 0,
-            num_outputs=options.values, reduced=options.reduced, hidden=options.hidden, bottleneck=options.bottleneck,
+            num_outputs=num_outputs, reduced=options.reduced, hidden=options.hidden, bottleneck=options.bottleneck,
             anticipates=grows and options.extension == "predict",
         ) for grows in grown],
         chunks=options.chunks, tube_clips=options.tube_clips, first=first_boxes(options.grid),
         side=spec.clip.image_size, extension=options.extension, deepen=deepen,
         context=ContextBranch(tail()) if options.context else None,
     )  # fmt: skip
-    return ProgressiveHead(adapter, progression, num_keys=options.num_keys, positive_from=options.positive_from,
-                           dropout=options.dropout)
 
 
-def read_by(options: ProgressiveOptions, read: MapSpec) -> tuple[nn.Module, nn.Module, int]:
+def read_by(options: TubeletOptions, read: MapSpec) -> tuple[nn.Module, nn.Module, int]:
     """What stored maps go through: clip by clip, then in windows; and how many channels they have then."""
     if options.tail == "plain":
         return Project(read.width, options.width), nn.Identity(), options.width
     if read.channels not in (MIXED_4C, MIXED_4F) or read.endpoint not in ("Mixed_4c", "Mixed_4f"):
-        raise ValueError(f"the head 'progressive' with the tail 'mixed' reads Mixed_4f or Mixed_4c of I3D, but the "
+        raise ValueError(f"the head {options.name!r} with the tail 'mixed' reads Mixed_4f or Mixed_4c of I3D, but the "
                          f"features are of {read.endpoint} with {read.channels} channels. Extract with --endpoint "
                          "Mixed_4f, or train with --preset small.")
     deepen = nn.Identity() if read.channels == MIXED_4F else MixedTail("Mixed_4d", "Mixed_4f")
     return MeanOverSteps(read.steps), deepen, MIXED_4F
 
 
-def tails(options: ProgressiveOptions, channels: int) -> tuple[Callable[[], nn.Module], int]:
+def tails(options: TubeletOptions, channels: int) -> tuple[Callable[[], nn.Module], int]:
     """What makes a tail of its own for each branch, and how wide its maps are."""
     if options.tail == "plain":
         return lambda: PlainTail(channels, max(1, channels // 2), options.tail_units), channels
     return lambda: MixedTail("Mixed_5b", "Mixed_5c"), MIXED_5C
 
 
-def reads(options: ProgressiveOptions) -> Reads:
+def reads(options: TubeletOptions) -> Reads:
     return Reads((options.localise_on,) if options.localise_on else None)
 
 

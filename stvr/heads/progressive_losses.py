@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -31,13 +32,27 @@ class Trained:
 
 def losses_of(step: Trained, logits: Tensor, asked: Tensor) -> dict[str, Tensor]:
     """logits (R, B): how each sample matches each query of the batch; asked (B,): what the queries show."""
+    return {"match": match_loss(step, logits, asked), **box_losses(step)}
+
+
+def box_losses(step: Trained) -> dict[str, Tensor]:
+    """box, and neighbour for a step that anticipates."""
     positive = step.samples.positive
     codes = central(step.outputs.codes, 1)[positive, 0]
     wanted = encode_tubes(step.samples.boxes[positive], central(step.tubes, 1)[positive, 0])
-    losses = {"match": match_loss(step, logits, asked), "box": BOX_WEIGHT * distance(codes, wanted)}
+    losses = {"box": BOX_WEIGHT * distance(codes, wanted)}
     if step.neighbours is not None:
         losses["neighbour"] = NEIGHBOUR_WEIGHT * neighbour_loss(step, *step.neighbours)
     return losses
+
+
+def summed(parts: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Each loss, the sum over the steps."""
+    found: dict[str, Tensor] = {}
+    for losses in parts:
+        for name, loss in losses.items():
+            found[name] = found[name] + loss if name in found else loss
+    return found
 
 
 def match_loss(step: Trained, logits: Tensor, asked: Tensor) -> Tensor:

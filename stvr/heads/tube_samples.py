@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,9 +40,12 @@ class Samples:
 
 def draws_of(batch: Batch) -> Draws:
     """What each item draws from, whoever else is in the batch."""
-    if batch.seeds is None:
-        return [None] * len(batch.asked)
-    return [torch.Generator().manual_seed(seed) for seed in batch.seeds.tolist()]
+    return generators(batch.seeds, len(batch.asked))
+
+
+def generators(seeds: Tensor | None, count: int) -> Draws:
+    """One for each of `count` items, by its seed."""
+    return [None] * count if seeds is None else [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
 
 
 def truth_of_clips(batch: Batch, item: int, side: int) -> Truth:
@@ -67,13 +71,15 @@ def draw_keys(batch: Batch, count: int, random: Draws) -> Tensor:
     return torch.cat(chosen)
 
 
-def draw_samples(boxes: Tensor, scores: Tensor, truth: Truth, positive_from: float, random: Draws) -> Samples:
-    """Of candidates with boxes (N, K, 4), those of the key's own clip, and scores (N, K). random: one a key."""
+def draw_samples(
+    boxes: Sequence[Tensor], scores: Sequence[Tensor], truth: Truth, positive_from: float, random: Draws
+) -> Samples:
+    """Of candidates with boxes (K, 4), those of the key's own clip, and scores (K,); each, and random: one a key."""
     parts: list[tuple[Tensor, ...]] = []
     for key, (true_boxes, labels) in enumerate(truth):
         rows, owner = draw_of_one(boxes[key], scores[key], true_boxes, positive_from, random[key])
         stands = owner != NOBODY
-        own, same = boxes[key, rows].clone(), torch.zeros_like(stands)
+        own, same = boxes[key][rows].clone(), torch.zeros_like(stands)
         own[stands] = true_boxes[owner[stands]]
         same[stands] = labels[owner[stands]] == LABEL_SAME
         parts.append((torch.full_like(rows, key), rows, owner, own, same))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stvr.files import write_json
+from stvr.files import write_json, write_text
 from stvr.heads import HEADS
 from stvr.session import Session
 from stvr.store import FeatureStore
@@ -21,7 +21,7 @@ def evaluate(
     device: str = "cpu",
     **options: Any,
 ) -> dict[str, Any]:
-    """Asks a head every example of a file and scores the answers; writes OUT/eval.json.
+    """Asks a head every example of a file and scores the answers; writes OUT/eval.json, and what files the task has.
 
     options: those of the head's task, for pairs split, seed, limit, audit, dials and report of
     `stvr.tasks.pairs.judge.evaluate`. Every figure is in [0, 1]; NaN is null.
@@ -36,6 +36,9 @@ def evaluate(
         "checkpoint": dict(loaded.provenance),
         "store_spec": store.spec.to_json(),
     }
+    files = results.pop("files", {})
     if out is not None:
+        for file, text in files.items():
+            write_text(out / file, text)
         write_json(out / "eval.json", results)
     return results

@@ -14,6 +14,7 @@ from torch import Tensor
 from stvr.backbones import Backbone, load_backbone
 from stvr.backbones.kinetics import kinetics_400
 from stvr.heads import ClassOptions
+from stvr.render.people_video import render_classes
 from stvr.session import Session
 from stvr.session.session import CLIPS_AT_ONCE
 from stvr.structures import ClipSpec, Span
@@ -63,9 +64,9 @@ class ByNetwork:
 class ByHead:
     """A trained classifier. parts: a video is cut into so many of equal length, each classified by itself."""
 
-    def __init__(self, checkpoint: Path | str, weights: Path | str | None, parts: int, device: str) -> None:
-        self.session, self.parts = Session.open(checkpoint, weights=weights, device=device), parts
-        options = self.session.loaded.options
+    def __init__(self, session: Session, parts: int) -> None:
+        self.session, self.parts = session, parts
+        options = session.loaded.options
         if not isinstance(options, ClassOptions):
             raise ValueError(f"the head {options.name!r} has no classes. Give a classifier, or ask this one with `stvr "
                              "locate`.")
@@ -101,18 +102,22 @@ def predict(
     *,
     top: int = 5,
     each_segment: bool = False,
+    places: Mapping[str, Path] | None = None,
     on_failure: Callable[[str, Exception], None] | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """{"results": {video: the `top` likeliest classes}}, as 3D-ResNets-PyTorch writes them, averaged over segments.
 
-    each_segment: a list of those of every segment, with its seconds. on_failure is told of a video that cannot be read;
+    each_segment: a list of those of every segment, with its seconds. places: where a video with the likeliest class of
+    each segment written over it goes, by name; none without. on_failure is told of a video that cannot be read;
     without it the error is raised. report(videos done, videos) tells of progress.
     """
     results: dict[str, Any] = {}
     for number, (name, video) in enumerate(videos.items(), start=1):
         try:
             found = segments_of(predictor, video)
+            if places:
+                render_classes(video, [words_of(each, predictor.classes) for each in found], places[name])
         except (LookupError, ValueError, OSError) as error:
             if on_failure is None:
                 raise
@@ -135,6 +140,11 @@ def segments_of(predictor: Predictor, video: Path) -> list[Segment]:
     if not found:
         raise ValueError(f"{video}: nothing of it can be decoded.")
     return found
+
+
+def words_of(segment: Segment, classes: Sequence[str]) -> tuple[float, float, str]:
+    (best,) = likeliest(segment.probabilities, classes, 1)
+    return segment.start, segment.stop, f"{best['label']}: {best['score']:.2f}"
 
 
 def likeliest(probabilities: Tensor, classes: Sequence[str], top: int) -> list[dict[str, Any]]:

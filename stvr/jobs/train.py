@@ -15,9 +15,13 @@ from torch import nn
 
 import stvr
 from stvr import parallel
+from stvr.backbones import I3D
+from stvr.backbones.weights.load import load_weights
+from stvr.backbones.weights.named import weights_file
+from stvr.backbones.weights.table import TABLE
 from stvr.config import fill, merge, read_toml
 from stvr.heads import HEADS, HeadOptions, build_head
-from stvr.heads.checkpoint import HEAD_FILE, save_head
+from stvr.heads.checkpoint import HEAD_FILE, check_features, load_head, save_head
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.tasks import TASKS
 from stvr.training.loop import LoopOptions, Tell, run_loop
@@ -78,6 +82,7 @@ def train(
     out: Path,
     options: TrainOptions,
     *,
+    start: Path | str | None = None,
     resume: bool = False,
     device: str = "cpu",
     report: Tell | None = None,
@@ -87,7 +92,8 @@ def train(
     Examples whose clips are not all in the store are left out, which a warning tells. Killed at any moment and called
     again with `resume`, it goes on from the last saved state and ends with the same weights, bit for bit, as an
     unbroken run on the same machine. Under torchrun the processes share every batch; the first one writes.
-    report(step, steps, figures) is told of every step.
+    report(step, steps, figures) is told of every step. start: a run or checkpoint, or fetched weights of I3D by
+    their name, which are taken over first as far as the head has such layers.
     """
     store, entry = FeatureStore.open(store_path), HEADS[options.head.name]
     options = with_precision(options.model_copy(update={"head": entry.fit(options.head, store.spec)}), device)
@@ -101,10 +107,14 @@ def train(
     torch.manual_seed(options.seed)
     head = build_head(options.head, store.spec)
     made_by = {**provenance(options, store.spec, len(examples), examples_path), "store": str(store.path)}
+    if start is not None:
+        made_by["start"] = str(start)
     run = Run(out, made_by, options.log_every, options.tensorboard)
     run.begin(resume)
     if head.wants_features():
         head.calibrate(examples.sample())
+    if start is not None:
+        head.start_from(trained_before(start, store))
     head.compile_steps(options.compiled)
     head.to(device).train()
 
@@ -115,6 +125,18 @@ def train(
     with fast_units(device, options.deterministic):
         steps_now, losses = run_loop(HeadLosses(head), examples.batch, options, run, write, device, report)
     return TrainReport(out, options.steps, steps_now, losses)
+
+
+def trained_before(start: Path | str, store: FeatureStore) -> nn.Module:
+    """The head of a run or checkpoint, for features as a store's; or a whole I3D, by the name of its weights."""
+    if str(start) in TABLE and not Path(start).exists():
+        network, file = I3D("Mixed_5c"), weights_file(start)
+        assert file is not None
+        load_weights(network, file)
+        return network
+    loaded = load_head(start)
+    check_features(loaded, store)
+    return loaded.head
 
 
 def provenance(options: LoopOptions, spec: FeatureSpec, num_examples: int, examples: Path) -> dict[str, Any]:

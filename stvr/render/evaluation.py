@@ -9,6 +9,7 @@ from stvr.labels import label_name
 from stvr.render.bars import Bar, BarChart
 from stvr.render.chart import Curve, LineChart
 from stvr.render.class_results import class_report
+from stvr.render.people_results import people_report
 from stvr.render.report import Answer, Headline, ReportData
 from stvr.render.result_tables import (
     AT,
@@ -25,11 +26,14 @@ from stvr.render.tables import Table, in_percent, percent
 from stvr.render.worst import LEGEND
 from stvr.world.dials import UNITS
 
+PAGES = {"labels": class_report, "people": people_report}
+
 
 def evaluation_report(results: Results, worst: Sequence[Answer] = ()) -> ReportData:
     """The page of one evaluation; what was not measured is left out. worst: see `worst_answers`."""
-    if results.get("task") == "labels":
-        return class_report(results)
+    page = PAGES.get(results.get("task", ""))
+    if page is not None:
+        return page(results)
     return ReportData(
         title="stvr eval",
         summary=f"{results['evaluated']} of split {', '.join(results['split'])}; metric version "

@@ -6,22 +6,22 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stvr.render.class_results import class_tables
+from stvr.render.people_results import people_tables
 from stvr.render.result_tables import AT, Results, frame_map_table, interval_note, probe_table
 from stvr.render.tables import Table, cell_text, percent
 from stvr.world.dials import UNITS
 
 MAX_NAME = 31  # characters of a name that are shown
 DASH = "-"  # every terminal can show it
+TABLES = {"labels": class_tables, "people": people_tables}  # of tasks whose figures are tables and no more
 
 
 def text_table(results: Results) -> str:
     """All figures of an evaluation in percent, as its task has them."""
-    return class_text(results) if results.get("task") == "labels" else pairs_text(results)
-
-
-def class_text(results: Results) -> str:
-    """Accuracy of each class, then of all, beside its probes."""
-    lines = [line for table in class_tables(results) for line in table_lines(table)]
+    tables = TABLES.get(results.get("task", ""))
+    if tables is None:
+        return pairs_text(results)
+    lines = [line for table in tables(results) for line in table_lines(table)]
     return "\n".join([*lines, results["evaluated"]])
 
 

@@ -50,5 +50,6 @@ class Task:
 
 TASKS: Menu[Task] = Menu("task", "stvr.tasks", {
     "pairs": "stvr.tasks.pairs.task:PAIRS",
+    "people": "stvr.tasks.people.task:PEOPLE",
     "labels": "stvr.tasks.labels.task:LABELS",
 })  # fmt: skip
