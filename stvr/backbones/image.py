@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -47,7 +48,7 @@ def load_image_network(name: str, weights: Path | None, endpoint: str | None) ->
     from torchvision.models import get_model
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    from stvr.backbones.weights.load import digest  # like torchvision, takes seconds to import that I3D need not spend
+    from stvr.backbones.weights.load import digest, read_state  # like torchvision, takes seconds to import
 
     if weights is None:
         raise LookupError(f"{name} has no weights of its own. Give torchvision's with --weights FILE.")
@@ -58,21 +59,24 @@ def load_image_network(name: str, weights: Path | None, endpoint: str | None) ->
     except ValueError:
         raise LookupError(f"{name} has no node {endpoint!r}. "
                           f"Choose one of {', '.join(dict(whole.named_children()))} or a layer in them.") from None
-    fill(cut, whole, weights)
+    fill(cut, whole, read_state(weights), str(weights))
     network = ByFrame(cut.requires_grad_(False)).to(memory_format=torch.channels_last)
     return Loaded(network.eval(), endpoint, digest(cut.state_dict()))
 
 
-def fill(cut: nn.Module, whole: nn.Module, path: Path) -> None:
-    """Fills the part of a network that is used from a file of the whole. ValueError for weights of another network."""
-    from stvr.backbones.weights.load import listed, read_state
+def fill(cut: nn.Module, whole: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Fills the part of a network that is used from a state of the whole; batch counters may be absent.
 
-    state, used, known = read_state(path), cut.state_dict(), whole.state_dict()
-    missing = [name for name in used if name not in state]
+    ValueError, which names the source, for weights of another network.
+    """
+    from stvr.backbones.weights.load import COUNTER, listed
+
+    used, known = cut.state_dict(), whole.state_dict()
+    missing = [name for name in used if name not in state and not name.endswith(COUNTER)]
     extra = [name for name in state if name not in known]
     reshaped = [name for name in used if name in state and state[name].shape != used[name].shape]
     if missing or extra or reshaped:
         misfits = {"missing": missing, "left over": extra, "of another shape": reshaped}
         details = "; ".join(f"{len(names)} {kind}: {listed(names)}" for kind, names in misfits.items() if names)
-        raise ValueError(f"{path}: wanted the weights of this network, got {details}. Give its own file.")
-    cut.load_state_dict({name: state[name] for name in used})
+        raise ValueError(f"{source}: wanted the weights of this network, got {details}. Give its own file.")
+    cut.load_state_dict({name: state[name] if name in state else torch.zeros_like(used[name]) for name in used})
