@@ -177,14 +177,21 @@ class Batch:
 class LabelBatch:
     """B stretches of video and the class of each: maps (B, S, H, W, C) of S time steps by endpoint, labels (B,) int64.
 
-    H and W are 1 for a head that reads no places.
+    H and W are 1 for a head that reads no places. boxes (B, S, K, 4): a detector's at each step, best first, padded
+    with zeros; None for a head that reads none. targets (B, classes) bool: all that is shown, where that may be several
+    classes, and labels is the first of them; else None.
     """
 
     maps: Mapping[str, Tensor]
     labels: Tensor
+    boxes: Tensor | None = None
+    targets: Tensor | None = None
 
     def to(self, device: torch.device | str) -> LabelBatch:
-        return LabelBatch({name: maps.to(device) for name, maps in self.maps.items()}, self.labels.to(device))
+        labels, boxes, targets = (each if each is None else each.to(device)
+                                  for each in (self.labels, self.boxes, self.targets))
+        assert labels is not None
+        return LabelBatch({name: maps.to(device) for name, maps in self.maps.items()}, labels, boxes, targets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

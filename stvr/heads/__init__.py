@@ -14,6 +14,7 @@ HEADS: Menu[HeadEntry] = Menu("head", "stvr.heads", {
     "progressive": "stvr.heads.progressive_assembly:PROGRESSIVE",
     "region_graph": "stvr.heads.region_graph:REGION_GRAPH",
     "classifier": "stvr.heads.classifier:CLASSIFIER",
+    "region_graph_classifier": "stvr.heads.region_graph_classifier:REGION_GRAPH_CLASSIFIER",
 })  # fmt: skip
 
 
