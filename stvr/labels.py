@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+JOIN = " + "  # between the names of the actions of one label
+
 
 def label_text(actions: Iterable[object]) -> str:
     """(1, 3) as "1,3"."""
@@ -19,7 +21,7 @@ def actions_of(label: str) -> list[str]:
 def label_name(label: str | Iterable[Any], names: Mapping[Any, str]) -> str:
     """ "1,3", or its actions (1, 3), as "nod + wave". names: of the actions; one without a name keeps its id."""
     actions = actions_of(label) if isinstance(label, str) else label
-    return " + ".join(names.get(action, str(action)) for action in actions)
+    return JOIN.join(names.get(action, str(action)) for action in actions)
 
 
 def numbered(number: int, name: str) -> str:

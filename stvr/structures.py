@@ -180,15 +180,22 @@ class Batch:
 class LabelBatch:
     """B stretches of video and the class of each: maps (B, S, H, W, C) of S time steps by endpoint, labels (B,) int64.
 
-    H and W are 1 for a head that reads no places.
+    H and W are 1 for a head that reads no places. boxes (B, S, K, 4): a detector's at each step, best first, padded
+    with zeros; None for a head that reads none. targets (B, classes) bool: all that is shown, where that may be several
+    classes, and labels is the first of them; else None.
     """
 
     maps: Mapping[str, Tensor]
     labels: Tensor
+    boxes: Tensor | None = None
+    targets: Tensor | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> LabelBatch:
+        labels, boxes, targets = (each if each is None else each.to(device, non_blocking=non_blocking)
+                                  for each in (self.labels, self.boxes, self.targets))
+        assert labels is not None
         return LabelBatch({name: maps.to(device, non_blocking=non_blocking) for name, maps in self.maps.items()},
-                          self.labels.to(device, non_blocking=non_blocking))
+                          labels, boxes, targets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,9 +218,12 @@ class PeopleBatch:
     seeds: Tensor | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> PeopleBatch:
+        boxes, classes, mask, around, around_mask = (
+            each.to(device, non_blocking=non_blocking)
+            for each in (self.boxes, self.classes, self.mask, self.around, self.around_mask)
+        )
         windows = {name: maps.to(device, non_blocking=non_blocking) for name, maps in self.windows.items()}
-        rest = (self.boxes, self.classes, self.mask, self.around, self.around_mask)
-        return PeopleBatch(windows, *(each.to(device, non_blocking=non_blocking) for each in rest), self.seeds)
+        return PeopleBatch(windows, boxes, classes, mask, around, around_mask, self.seeds)
 
     @property
     def window(self) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from stvr.backbones.backbone import Backbone, Loaded
 from stvr.backbones.i3d import ENDPOINTS, I3D
 from stvr.backbones.image import IMAGE_BACKBONES, load_image_network
+from stvr.backbones.resnet3d import RESNETS_3D, load_resnet3d
 from stvr.backbones.runtimes import RUNTIMES, check_bfloat16, has_bfloat16, runs_by_winograd
 from stvr.backbones.video import VIDEO_BACKBONES, load_video_network
 from stvr.backbones.weights.named import DEFAULT, name_of, weights_file
@@ -24,6 +25,7 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # and "auto
 BACKBONES: Menu[Callable[[Path | None, str | None], Loaded]] = Menu("backbone", "stvr.backbones", {
     "i3d": "stvr.backbones.inflated:load_i3d",
     "i3d_r50": "stvr.backbones.i3d_r50:load_i3d_r50",
+    **{name: partial(load_resnet3d, name) for name in RESNETS_3D},
     **{name: partial(load_image_network, name) for name in IMAGE_BACKBONES},
     **{name: partial(load_video_network, name) for name in VIDEO_BACKBONES},
 })  # fmt: skip

@@ -100,7 +100,7 @@ def load_i3d_r50(weights: Path | None, endpoint: str | None) -> Loaded:
 
     Raises LookupError for another endpoint than ENDPOINTS, FileNotFoundError or ValueError for weights that do not fit.
     """
-    from stvr.backbones.weights.load import digest  # takes seconds to import that I3D need not spend
+    from stvr.backbones.weights.load import digest, read_state  # takes seconds to import that I3D need not spend
 
     if weights is None:
         raise LookupError("i3d_r50 has no weights of its own. Give PyTorchVideo's with --weights FILE.")
@@ -111,6 +111,6 @@ def load_i3d_r50(weights: Path | None, endpoint: str | None) -> Loaded:
     with torch.device("meta"):  # drawing random weights would take seconds
         whole, cut = ResNet50(), ResNet50(ENDPOINTS[endpoint])
     cut = cut.to_empty(device="cpu")
-    fill(cut, whole, weights)
+    fill(cut, whole, read_state(weights), str(weights))
     network = OfClips(cut.requires_grad_(False), MEAN, DEVIATION).to(memory_format=torch.channels_last_3d)
     return Loaded(network.eval(), endpoint, digest(cut.state_dict()))

@@ -92,7 +92,7 @@ def load_video_network(name: str, weights: Path | None, endpoint: str | None) ->
     """
     from torchvision.models import get_model
 
-    from stvr.backbones.weights.load import digest  # like torchvision, takes seconds to import that I3D need not spend
+    from stvr.backbones.weights.load import digest, read_state  # like torchvision, takes seconds to import
 
     if weights is None:
         raise LookupError(f"{name} has no weights of its own. Give torchvision's with --weights FILE.")
@@ -104,7 +104,7 @@ def load_video_network(name: str, weights: Path | None, endpoint: str | None) ->
         raise LookupError(f"{name} has no endpoint {endpoint!r}, and gives one map a run. "
                           f"Choose one of {', '.join(endpoints(whole))}.")
     cut = chosen.kind(layers_up_to(whole, endpoint)).to_empty(device="cpu")
-    fill(cut, whole, weights)
+    fill(cut, whole, read_state(weights), str(weights))
     network = OfClips(cut.requires_grad_(False), chosen.mean, chosen.deviation).to(memory_format=torch.channels_last_3d)
     return Loaded(network.eval(), endpoint, digest(cut.state_dict()))
 

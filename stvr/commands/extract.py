@@ -29,7 +29,9 @@ def extract(
     videos: Videos,
     store: Store,
     pairs: Annotated[Path | None, typer.Option(help="Only the videos that a pairs file names.")] = None,
-    backbone: Annotated[str, typer.Option(help="The backbone: i3d, or torchvision's: resnet50, s3d and more.")] = "i3d",
+    backbone: Annotated[
+        str, typer.Option(help="The backbone: i3d, resnet3d_50, or torchvision's: resnet50, s3d and more.")
+    ] = "i3d",
     weights: Weights = None,
     endpoint: Annotated[
         str | None,

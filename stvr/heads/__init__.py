@@ -23,6 +23,7 @@ HEADS: Menu[HeadEntry] = Menu("head", "stvr.heads", {
     "region_graph": "stvr.heads.region_graph:REGION_GRAPH",
     "step": "stvr.heads.step_assembly:STEP",
     "classifier": "stvr.heads.classifier:CLASSIFIER",
+    "region_graph_classifier": "stvr.heads.region_graph_classifier:REGION_GRAPH_CLASSIFIER",
 })  # fmt: skip
 
 

@@ -11,17 +11,19 @@ from stvr.config import named_table
 from stvr.heads.adapter import Project, Scale
 from stvr.heads.attention import Attention
 from stvr.heads.deep_match import DeepMatch
-from stvr.heads.embedding import Embedding
+from stvr.heads.embedding import DIMENSIONS, Embedding
 from stvr.heads.entry import HeadEntry, HeadOptions, Reads
 from stvr.heads.matching import MatchingHead
 from stvr.heads.proposal_option import Proposals
 from stvr.heads.proposals import ProposalNetwork
+from stvr.heads.query_encoder import QueryEncoder, build_query_encoder
 from stvr.heads.sources import Sources
 from stvr.heads.tail import Tail
 from stvr.heads.where import Where
 from stvr.propagation import PROPAGATION, build_propagation
 from stvr.store import FeatureSpec
 from stvr.structures import MapSpec
+from stvr.temporal import TEMPORAL
 
 BACKGROUND, MAX_COVER = 1.0, 0.3  # of the windows, as those of the head `nearest`
 
@@ -34,7 +36,8 @@ class MatchingOptions(HeadOptions):
     whose map candidate and query are compared too; None compares them where they are localised, as the program does.
     proposals: where candidates come from, one or several joined by +: "rpn" (the proposal network), "boxes" (a
     detector's, of the store), "map" (windows that look like the query), "grid" (so do boxes of a grid). windows: how
-    many of these two there are of a clip.
+    many of these two there are of a clip. query_encoder: a name on the menu of temporal blocks, or a table of that name
+    and the block's own options, which makes one embedding of `query_steps` of the query's clips; None is their mean.
     """
 
     name: str = "matching"
@@ -55,6 +58,8 @@ class MatchingOptions(HeadOptions):
     add_truth: bool = False
     sample_size: int = 16
     embedding_width: int | None = None
+    query_encoder: dict[str, Any] | None = None
+    query_steps: int = Field(default=8, ge=1)
     localise_on: str | None = None
     match_on: str | None = None
     match_width: int | None = Field(default=None, ge=1)  # of a learned projection of what is matched on; None for none
@@ -68,6 +73,14 @@ class MatchingOptions(HeadOptions):
     def with_own_options(cls, value: Any) -> Any:
         """All options of the propagation that is named, each checked. LookupError for a name on no menu."""
         return named_table(value, "propagation", "warp_lstm", lambda name: PROPAGATION[name].options)
+
+    @field_validator("query_encoder", mode="before")
+    @classmethod
+    def with_options_of_block(cls, value: Any) -> Any:
+        """All options of the temporal block that is named, each checked. LookupError for a name on no menu."""
+        if value is None:
+            return None
+        return named_table(value, "temporal block", "gru", lambda name: TEMPORAL[name].options)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -109,6 +122,7 @@ def build_matching(options: MatchingOptions, spec: FeatureSpec) -> MatchingHead:
         nms_iou=options.nms_iou,
         classes=options.classes,
         embedding=Embedding(channels, options.embedding_width) if options.embedding_width else None,
+        query_encoder=build_encoder(options),
         localise_on=options.localise_on,
         deep_match=build_deep_match(options, spec),
         sources=Sources.of(options.proposals),
@@ -125,6 +139,15 @@ def build_deep_match(options: MatchingOptions, spec: FeatureSpec) -> DeepMatch |
     if options.match_on is None:
         return None
     return DeepMatch(options.match_on, spec.only([options.match_on]).map.width, options.match_width)
+
+
+def build_encoder(options: MatchingOptions) -> QueryEncoder | None:
+    if options.query_encoder is None:
+        return None
+    if options.embedding_width is None:
+        raise ValueError("query_encoder makes one embedding of a query, but this head has none. Give embedding_width, "
+                         "or leave query_encoder out.")
+    return build_query_encoder(options.query_encoder, options.query_steps, DIMENSIONS)
 
 
 def build_where(options: MatchingOptions, spec: FeatureSpec) -> Where | None:

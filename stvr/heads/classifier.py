@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field, field_validator
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from stvr.config import named_table
 from stvr.heads.adapter import Even
+from stvr.heads.classes import ClassHead, ClassScores, check_classes, named
 from stvr.heads.entry import ClassOptions, HeadEntry, Reads
-from stvr.heads.head import Head
 from stvr.store import FeatureSpec
 from stvr.structures import Features, LabelBatch
 from stvr.temporal import TEMPORAL, TemporalBlock, build_temporal
@@ -51,21 +48,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassScores:
-    """scores (B, classes), before a softmax; embedding (B, D), from which they are made."""
-
-    scores: Tensor
-    embedding: Tensor
-
-
-class ClassifierHead(Head):
+class ClassifierHead(ClassHead):
     """channels: of one time step. block: reads `width` channels, of vectors or of maps."""
 
     def __init__(
-        self, channels: int, width: int, dropout: float, block: TemporalBlock, num_classes: int, *, on_maps: bool
-    ) -> None:
-        super().__init__()
+        self, channels: int, width: int, dropout: float, block: TemporalBlock, num_classes: int, *, on_maps: bool,
+        loss: str,
+    ) -> None:  # fmt: skip
+        super().__init__(loss)
         self.even, self.dropout, self.project = Even(channels), nn.Dropout(dropout), nn.Linear(channels, width)
         self.block, self.on_maps = block, on_maps
         self.classifier = block.classifier(num_classes)
@@ -75,13 +65,6 @@ class ClassifierHead(Head):
         steps = maps if self.on_maps else maps.mean((2, 3))  # (B, S, H, W, C) or (B, S, C)
         embedding = self.block(self.project(self.dropout(self.even(steps))))
         return ClassScores(self.classifier(embedding), embedding)
-
-    def losses(self, outputs: ClassScores, batch: LabelBatch) -> dict[str, Tensor]:
-        return {"cross_entropy": F.cross_entropy(outputs.scores, batch.labels)}
-
-    def answers(self, outputs: ClassScores) -> Tensor:
-        """Probabilities (B, classes)."""
-        return outputs.scores.float().softmax(-1)
 
     def wants_features(self) -> bool:
         return True
@@ -93,23 +76,18 @@ class ClassifierHead(Head):
 
 
 def build_classifier(options: ClassifierOptions, spec: FeatureSpec) -> ClassifierHead:
-    if not options.classes:
-        raise ValueError("a classifier needs the names of its classes, as `stvr train` takes them from the labels.")
+    check_classes(options)
     entry = TEMPORAL[options.block["name"]]
     own = {name: option for name, option in options.block.items() if name != "name"}
     return ClassifierHead(
         spec.only(reads(options).chosen(spec)).map.channels, options.width, options.dropout,
         build_temporal(options.block["name"], options.width, options.segments, own), len(options.classes),
-        on_maps=entry.on_maps,
+        on_maps=entry.on_maps, loss=options.loss,
     )  # fmt: skip
 
 
 def reads(options: ClassifierOptions) -> Reads:
     return Reads((options.endpoint,) if options.endpoint else None, cells=TEMPORAL[options.block["name"]].on_maps)
-
-
-def named(options: ClassifierOptions, classes: Sequence[str]) -> ClassifierOptions:
-    return options.model_copy(update={"classes": tuple(classes)})
 
 
 CLASSIFIER = HeadEntry(ClassifierOptions, build_classifier, "labels", PRESETS, reads, named=named)

@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 from stvr.structures import LABEL_DIFFERENT, LABEL_SAME
 
+DIMENSIONS = 128  # of an embedding
 TEMPERATURE = 0.1  # Khosla et al., Supervised Contrastive Learning, 2020
 
 
 class Embedding(nn.Module):
     """Regions (..., 7, 7, C) -> (..., D)."""
 
-    def __init__(self, channels: int, width: int, dimensions: int = 128) -> None:
+    def __init__(self, channels: int, width: int, dimensions: int = DIMENSIONS) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, width, 1)
         self.spread = nn.Conv2d(width, width, 3, padding=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -22,10 +22,12 @@ class HeadOptions(Options):
 class ClassOptions(HeadOptions):
     """Of a head of the task "labels". classes: their names, in the order of its scores; training fills them in.
 
+    loss: "softmax" over the classes, or "multi_label": each by itself, of stretches that show several, "nod + wave".
     segments: how many time steps of a stretch of video it sees, one from each of so many equal parts.
     """
 
     classes: tuple[str, ...] = ()
+    loss: Literal["softmax", "multi_label"] = "softmax"
     segments: int = Field(default=8, ge=1)
 
 

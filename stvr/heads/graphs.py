@@ -53,12 +53,12 @@ def shares(weights: Tensor) -> Tensor:
 
 
 class GraphConvolution(nn.Module):
-    """Z = ReLU(LayerNorm(sum over the graphs g of G_g X W_g))."""
+    """Z = ReLU(LayerNorm(sum over the graphs g of G_g X W_g)); normed: whether the layer is normalised."""
 
-    def __init__(self, width: int, num_graphs: int) -> None:
+    def __init__(self, width: int, num_graphs: int, normed: bool = True) -> None:
         super().__init__()
         self.weights = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(num_graphs))
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width) if normed else nn.Identity()
 
     def forward(self, nodes: Tensor, graphs: Sequence[Tensor]) -> Tensor:
         """nodes (B, N, D), graphs (B, N, N) -> (B, N, D)."""
@@ -67,19 +67,35 @@ class GraphConvolution(nn.Module):
 
 
 class RegionGraph(nn.Module):
-    """Two branches of convolutions, by likeness and by overlap, which meet after their last layer."""
+    """Two branches of convolutions, by likeness and by overlap, which meet after their last layer; or one of the two.
 
-    def __init__(self, width: int, num_layers: int = NUM_LAYERS) -> None:
+    normed: whether their layers are normalised.
+    """
+
+    def __init__(
+        self, width: int, num_layers: int = NUM_LAYERS, *, likeness: bool = True, overlap: bool = True,
+        normed: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.similarity = SimilarityGraph(width)
-        self.by_likeness = nn.ModuleList(GraphConvolution(width, 1) for _ in range(num_layers))
-        self.by_overlap = nn.ModuleList(GraphConvolution(width, 2) for _ in range(num_layers))
+        self.similarity = SimilarityGraph(width) if likeness else None
+        self.by_likeness = branch(width, num_layers if likeness else 0, 1, normed)
+        self.by_overlap = branch(width, num_layers if overlap else 0, 2, normed)
 
     def forward(self, nodes: Tensor, boxes: Tensor, clips: Tensor, mask: Tensor) -> Tensor:
         """nodes (B, N, D), their boxes (B, N, 4), clips (N,) and mask (B, N) -> (B, N, D), zeros for no node."""
-        alike = [self.similarity(nodes, mask)]
-        overlapping = space_time_graphs(boxes, clips, mask)
-        one = other = nodes
-        for like, near in zip(self.by_likeness, self.by_overlap, strict=True):
-            one, other = like(one, alike), near(other, overlapping)
-        return (one + other) * mask[..., None]
+        found = []
+        if self.similarity is not None:
+            found.append(convolved(nodes, [self.similarity(nodes, mask)], self.by_likeness))
+        if self.by_overlap:
+            found.append(convolved(nodes, space_time_graphs(boxes, clips, mask), self.by_overlap))
+        return torch.stack(found).sum(0) * mask[..., None]
+
+
+def branch(width: int, num_layers: int, num_graphs: int, normed: bool) -> nn.ModuleList:
+    return nn.ModuleList(GraphConvolution(width, num_graphs, normed) for _ in range(num_layers))
+
+
+def convolved(nodes: Tensor, graphs: Sequence[Tensor], layers: nn.ModuleList) -> Tensor:
+    for layer in layers:
+        nodes = layer(nodes, graphs)
+    return nodes

@@ -23,6 +23,7 @@ from stvr.heads.embedding import Embedding
 from stvr.heads.given import given_boxes
 from stvr.heads.head import Localizer
 from stvr.heads.proposals import ProposalNetwork, ProposalOutputs
+from stvr.heads.query_encoder import QueryEncoder
 from stvr.heads.region_losses import region_losses, sample_regions
 from stvr.heads.regions import crop_regions
 from stvr.heads.sources import Sources
@@ -51,6 +52,7 @@ class MatchingHead(Localizer):
     onwards), or "compare": their product and absolute difference. add_truth: true boxes join the training regions.
     embedding: regions (..., 7, 7, C) -> (..., D); their likeness to the query's is added to the logit of "same", and so
     is that of `deep_match`, on another map than the one that says where, `localise_on` (None: the only one).
+    query_encoder: what makes one embedding of those of the query's clips; None is their mean.
     sources: where candidates come from, the proposal network ("rpn"), a detector's boxes, or windows that look like the
     query, which `where` finds.
     classes: "three" (the program) or "binary" (the paper).
@@ -70,6 +72,7 @@ class MatchingHead(Localizer):
         add_truth: bool = False,
         sample_size: int = SAMPLE_SIZE,
         embedding: Embedding | None = None,
+        query_encoder: QueryEncoder | None = None,
         nms_iou: float = NMS_IOU,
         classes: str = "three",
         localise_on: str | None = None,
@@ -81,6 +84,7 @@ class MatchingHead(Localizer):
         self.given, self.where = sources.given, where
         self.nms_iou, self.labels = nms_iou, CLASSES[classes]
         self.embedding, self.localise_on, self.deep_match = embedding, localise_on, deep_match
+        self.query_encoder = query_encoder
         self.likeness_scale = nn.Parameter(torch.tensor(LIKENESS_SCALE)) if embedding else None
         self.adapter, self.propagation, self.proposals = adapter, propagation, proposals
         self.attention, self.tail = attention, tail
@@ -257,7 +261,10 @@ class MatchingHead(Localizer):
         if candidates.embeddings is None or self.embedding is None or self.likeness_scale is None:
             return None, query.new_zeros(candidates.mask.numel())
         each = self.embedding(query).float() * query_mask[..., None]  # (B, Q, D)
-        asked = F.normalize(each.sum(1) / query_mask.sum(1, keepdim=True), dim=-1)
+        whole = each.sum(1) / query_mask.sum(1, keepdim=True)
+        if self.query_encoder is not None:
+            whole = self.query_encoder(each, query_mask).float()
+        asked = F.normalize(whole, dim=-1)
         found = candidates.embeddings.reshape(len(query), -1, asked.shape[-1])
         return asked, self.likeness_scale * torch.einsum("bpd,bd->bp", found, asked)
 

@@ -70,6 +70,10 @@ class ByHead:
         if not isinstance(options, ClassOptions):
             raise ValueError(f"the head {options.name!r} has no classes. Give a classifier, or ask this one with `stvr "
                              "locate`.")
+        if self.session.reads.boxes:
+            raise ValueError(f"the head {options.name!r} takes its regions from a detector, but files have no boxes. "
+                             "Ask it with `stvr eval` about a store that has them, or train one with "
+                             'proposals = "grid" under [head].')
         self.options: ClassOptions = options
         self.classes: Sequence[str] = options.classes
 

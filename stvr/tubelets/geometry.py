@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from stvr.structures import Detections, Tubelet
@@ -18,6 +19,12 @@ def of_label(detections: Detections, label: int) -> Detections:
 def to_pixels(boxes: Tensor, width: int, height: int) -> Tensor:
     """Boxes (..., 4) in [0, 1] -> pixels of a picture `width` x `height`; these are edges, so there is no + 1."""
     return boxes * boxes.new_tensor([width, height, width, height])
+
+
+def mirrored(boxes: Tensor) -> Tensor:
+    """Boxes (..., 4) xyxy in [0, 1] as a picture mirrored left to right shows them."""
+    left, top, right, bottom = boxes.unbind(-1)
+    return torch.stack([1 - right, top, 1 - left, bottom], -1)
 
 
 def tube_iou(first: Tubelet, second: Tubelet) -> float:

@@ -9,6 +9,7 @@ from torchvision.transforms import functional as transforms
 
 from stvr.backbones import load_backbone
 from stvr.backbones.image import IMAGE_BACKBONES
+from stvr.structures import ClipSpec, MapSpec
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,13 @@ def test_each_is_cut_where_a_cell_is_sixteen_pixels(name, tmp_path, frames):
     backbone = load_backbone(name, tmp_path / "w.pth", precision="float32")
     assert backbone.endpoint == IMAGE_BACKBONES[name]
     assert backbone(frames[:1]).shape[:4] == (1, 2, 4, 4)
+
+
+def test_a_mean_over_the_picture_keeps_both_halves_of_a_clip(saved, frames):
+    maps = load_backbone("resnet18", saved, "layer4", precision="float32")(frames)
+    backbone = load_backbone("resnet18", saved, "layer4.mean", precision="float32")
+    torch.testing.assert_close(backbone(frames), maps.mean((2, 3), keepdim=True))
+    assert backbone.map_specs(ClipSpec(image_size=64)) == (MapSpec("layer4.mean", 64, 2, 512),)
 
 
 @torch.no_grad()

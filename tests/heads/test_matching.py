@@ -22,6 +22,7 @@ OTHERS = {
     "deep": {"match_on": "Mixed_5c"},
     "windows": {"match_on": "Mixed_5c", "proposals": "map+rpn"},
     "boxes": {"match_on": "Mixed_5c", "proposals": "rpn+boxes"},
+    "encoder": {"query_encoder": "gru", "query_steps": 3},
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,8 @@ from stvr.backbones import I3D
 from stvr.backbones.kinetics import kinetics_400
 from stvr.backbones.weights.load import save_weights
 from stvr.jobs.predict import predict
+from stvr.store import FeatureStore
+from stvr.store.region_boxes import write_boxes
 from stvr.video.decode import probe
 from stvr.video.kinetics_windows import SIDE, count_frames, window_starts, windows
 
@@ -101,13 +104,14 @@ def test_a_head_without_classes_is_refused(stvr, films, untrained):
     assert "the head 'matching' has no classes" in ended.err
 
 
-def test_a_trained_classifier_says_of_a_file_what_it_says_of_its_cached_features(stvr, films, tmp_path):
+@pytest.mark.parametrize("head", ["classifier", "region_graph_classifier"])
+def test_a_trained_classifier_says_of_a_file_what_it_says_of_its_cached_features(stvr, films, tmp_path, head):
     """Both are read at the same steps, so the likeliest class of a file is that of its row in the store."""
     store, labels = tmp_path / "store", tmp_path / "labels.csv"
     assert stvr("extract", *films[:2], "--store", store, "--image-size", 64, "--endpoint", "Mixed_3b").status == 0
     labels.write_text("video,label,split\n" + "".join(f"{each.stem},{each.stem},train\n" for each in films[:2]))
     (tmp_path / "own.toml").write_text("steps = 20\nbatch_size = 4\nlr = 0.01\n[head]\nsegments = 4\nwidth = 8\n")
-    trained = stvr("train", "--store", store, "--pairs", labels, "--head", "classifier", "--preset", "small",
+    trained = stvr("train", "--store", store, "--pairs", labels, "--head", head, "--preset", "small",
                    "--config", tmp_path / "own.toml", "--out", tmp_path / "run")  # fmt: skip
     assert trained.status == 0, trained.err
     ended = stvr("predict", *films[:2], "--checkpoint", tmp_path / "run", "--top", 1)
@@ -124,3 +128,19 @@ def test_a_trained_classifier_says_of_a_file_what_it_says_of_its_cached_features
         [0.0, pytest.approx(4 / 3, abs=1e-3)], [pytest.approx(4 / 3, abs=1e-3), pytest.approx(8 / 3, abs=1e-3)],
         [pytest.approx(8 / 3, abs=1e-3), 4.0],
     ]  # fmt: skip
+
+
+def test_regions_of_a_detector_are_not_had_of_a_file(stvr, films, tmp_path):
+    store, labels = tmp_path / "store", tmp_path / "labels.csv"
+    assert stvr("extract", films[0], "--store", store, "--image-size", 64, "--endpoint", "Mixed_3b").status == 0
+    opened = FeatureStore.open(store)
+    write_boxes(opened, films[0].stem, np.zeros((opened.num_clips(films[0].stem), 1, 6), np.float32), "made")
+    labels.write_text("video,label,split,start,stop\n" + "".join(
+        f"{films[0].stem},{label},train,{start},{start + 1}\n" for start, label in enumerate(("nod", "wave"))))
+    (tmp_path / "own.toml").write_text('steps = 1\nbatch_size = 2\n[head]\nsegments = 2\nproposals = "boxes"\n')
+    trained = stvr("train", "--store", store, "--pairs", labels, "--head", "region_graph_classifier", "--preset",
+                   "small", "--config", tmp_path / "own.toml", "--out", tmp_path / "run")  # fmt: skip
+    assert trained.status == 0, trained.err
+    ended = stvr("predict", films[0], "--checkpoint", tmp_path / "run")
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert "files have no boxes" in ended.err

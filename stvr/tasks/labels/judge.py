@@ -16,16 +16,22 @@ from torch import Tensor
 from stvr.heads import ClassOptions, Head, Reads
 from stvr.heads.checkpoint import Checkpoint
 from stvr.metrics.as_json import finite
-from stvr.metrics.classification import mean_class_accuracy, top_k_accuracy
+from stvr.metrics.classification import (
+    mean_class_accuracy,
+    multilabel_average_precision,
+    multilabel_map,
+    top_k_accuracy,
+)
 from stvr.store import FeatureStore
 from stvr.structures import LabelBatch, Span
 from stvr.tasks.choosing import of_split, sample
 from stvr.tasks.labels.file import Stretch, found_in, read_labels
 from stvr.tasks.labels.segments import middle_steps
-from stvr.tasks.labels.steps import Steps
+from stvr.tasks.labels.steps import Steps, together
+from stvr.tasks.labels.training import shown_in
 
 BATCH = 32
-PROBE = "most frequent class"
+PROBE, EQUAL = "most frequent class", "equal scores"
 
 
 class Classifies(Protocol):
@@ -59,34 +65,60 @@ def evaluate(
     options = session.loaded.options
     assert isinstance(options, ClassOptions)
     every = read_labels(labels_path, store.spec.clip)
-    items, left_out = usable(of_split(every, split, "row"), store, options.classes)
+    items, left_out = usable(of_split(every, split, "row"), store, options.classes, options.loss == "multi_label")
     items = sample(items, limit, seed)
     probabilities = classify(session, store, [span for _, span in items], report).numpy()
-    truth = np.array([options.classes.index(stretch.label) for stretch, _ in items])
-    usual = Counter(each.label for each in every if each.split == "train" and each.label in options.classes)
-    guess = options.classes.index(max(usual or Counter(options.classes), key=usual.__getitem__))
-    top = top_k_accuracy(probabilities, truth)
+    shown = [stretch.label for stretch, _ in items]
+    trained = [each.label for each in every if each.split == "train"]
+    figures = several_figures if options.loss == "multi_label" else single_figures
     return {
         "split": sorted({stretch.split for stretch, _ in items}),
         "evaluated": f"{len(items)} of {len(items) + left_out} labelled stretches",
-        "top_k": {str(k): finite(value) for k, value in top.items()},
-        "mean_class_accuracy": finite(mean_class_accuracy(probabilities, truth)),
-        "probes": {PROBE: float((truth == guess).mean())},
-        "per_class": per_class(probabilities.argmax(1), truth, options.classes),
+        **figures(probabilities, shown, trained, options.classes),
         "labels_digest": f"sha256:{hashlib.sha256(labels_path.read_bytes()).hexdigest()}",
     }
 
 
+def single_figures(
+    probabilities: np.ndarray, shown: Sequence[str], trained: Sequence[str], classes: Sequence[str]
+) -> dict[str, Any]:
+    """Of stretches that show one class each: top-1, top-5, mean class accuracy, and each class."""
+    truth = np.array([classes.index(label) for label in shown])
+    usual = Counter(label for label in trained if label in classes)
+    guess = classes.index(max(usual or Counter(classes), key=usual.__getitem__))
+    top = top_k_accuracy(probabilities, truth)
+    return {
+        "top_k": {str(k): finite(value) for k, value in top.items()},
+        "mean_class_accuracy": finite(mean_class_accuracy(probabilities, truth)),
+        "probes": {PROBE: float((truth == guess).mean())},
+        "per_class": per_class(probabilities.argmax(1), truth, classes),
+    }
+
+
+def several_figures(
+    probabilities: np.ndarray, shown: Sequence[str], trained: Sequence[str], classes: Sequence[str]
+) -> dict[str, Any]:
+    """Of stretches that show several classes each: the average precision of each class, and their mean, as Charades."""
+    truth = np.array([[name in shown_in(label, True) for name in classes] for label in shown])
+    precisions = multilabel_average_precision(probabilities, truth)
+    return {
+        "mean_average_precision": finite(multilabel_map(probabilities, truth)),
+        "probes": {EQUAL: finite(multilabel_map(np.ones(truth.shape), truth))},
+        "per_class": {name: {"support": int(truth[:, number].sum()), "average_precision": float(precisions[number])}
+                      for number, name in enumerate(classes) if truth[:, number].any()},
+    }
+
+
 def usable(
-    stretches: Sequence[Stretch], store: FeatureStore, classes: Sequence[str]
+    stretches: Sequence[Stretch], store: FeatureStore, classes: Sequence[str], several: bool = False
 ) -> tuple[list[tuple[Stretch, Span]], int]:
-    """Those that can be judged, with their clips; how many cannot, which a warning tells."""
-    known = [each for each in stretches if each.label in classes]
+    """Those that can be judged, with their clips; how many cannot, which a warning tells. several: as in `shown_in`."""
+    known = [each for each in stretches if set(shown_in(each.label, several)) & {*classes}]
     if not known:
         raise LookupError(f"none of the {len(stretches)} stretches shows a class that the head has, such as "
                           f"{classes[0]!r}; the first shows {stretches[0].label!r}.")
     items, reasons = found_in(known, store)
-    strangers = sorted({each.label for each in stretches} - set(classes))
+    strangers = sorted({each.label for each in stretches} - {each.label for each in known})
     if strangers:
         reasons.append(f"{len(stretches) - len(known)} are of classes that the head does not have, {strangers[0]!r} "
                        "first")
@@ -106,19 +138,21 @@ def classify(
     found = []
     for start in range(0, len(spans), BATCH):
         part = spans[start : start + BATCH]
-        read = [steps.read(span, middle_steps(steps.count(span), options.segments)) for span in part]
-        found.append(probabilities_of(head, {name: torch.stack([each[name] for each in read]) for name in read[0]},
-                                      session.device))
+        chosen = [middle_steps(steps.count(span), options.segments) for span in part]
+        read = [steps.read(*each) for each in zip(part, chosen, strict=True)]
+        boxes = [steps.boxes(*each) for each in zip(part, chosen, strict=True)] if session.reads.boxes else [None]
+        maps = {name: torch.stack([each[name] for each in read]) for name in read[0]}
+        found.append(probabilities_of(head, maps, session.device, together(boxes)))
         if report:
             report(start + len(part), len(spans))
     return torch.cat(found)
 
 
 @torch.inference_mode()
-def probabilities_of(head: Head, maps: dict[str, Tensor], device: str) -> Tensor:
-    """What a head says of maps (B, S, H, W, C) by endpoint: (B, classes), on the CPU."""
+def probabilities_of(head: Head, maps: dict[str, Tensor], device: str, boxes: Tensor | None = None) -> Tensor:
+    """What a head says of maps (B, S, H, W, C) by endpoint and boxes (B, S, K, 4): (B, classes), on the CPU."""
     labels = torch.zeros(len(next(iter(maps.values()))), dtype=torch.long)
-    probabilities: Tensor = head.answers(head(LabelBatch(maps, labels).to(device)))
+    probabilities: Tensor = head.answers(head(LabelBatch(maps, labels, boxes).to(device)))
     return probabilities.cpu()
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from stvr.store import FeatureStore
-from stvr.structures import FeatureSpec, Span
+from stvr.store.region_boxes import boxes_if_any
+from stvr.structures import FeatureSpec, Span, equally_many
+from stvr.tubelets.geometry import mirrored
 
 KEPT_BYTES = 1 << 29  # of means over the picture, which are read over and over in training
 
@@ -25,6 +27,12 @@ def num_steps(spec: FeatureSpec, clips: int) -> int:
     if len(each) > 1:
         raise ValueError(f"the maps of {spec.endpoint} do not have equally many time steps. Name one of them.")
     return clips * each.pop()
+
+
+def together(boxes: Sequence[Tensor | None]) -> Tensor | None:
+    """(S, K, 4) of each stretch -> (B, S, K, 4), padded with zeros; None where any has none."""
+    there = [each for each in boxes if each is not None]
+    return torch.stack(equally_many(there)) if len(there) == len(boxes) else None
 
 
 class Steps:
@@ -47,6 +55,15 @@ class Steps:
         order = [place[step // steps] * steps + step % steps for step in chosen]
         parts = [self._maps(Span(span.video, span.start + clip, span.start + clip + 1), flipped) for clip in clips]
         return {name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}
+
+    def boxes(self, span: Span, chosen: Sequence[int], flipped: bool = False) -> Tensor | None:
+        """A detector's at each of these steps, (S, K, 4), those of its clip; None where there are none."""
+        boxes = boxes_if_any(self.store, span)
+        if boxes is None:
+            return None
+        steps = num_steps(self.store.spec, 1)
+        boxes = boxes[[step // steps for step in chosen]]
+        return mirrored(boxes) * boxes.any(-1, keepdim=True) if flipped else boxes  # padding stays zeros
 
     def _maps(self, span: Span, flipped: bool) -> dict[str, Tensor]:
         maps = self.store.read_features(span, flipped=flipped).maps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -13,17 +13,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from torch import Tensor
 
 from stvr.config import Options
 from stvr.heads import HEADS
+from stvr.labels import JOIN
 from stvr.store import FeatureStore
-from stvr.structures import Features, LabelBatch
+from stvr.structures import Features, LabelBatch, Span
 from stvr.tasks.choosing import flips, share_of
 from stvr.tasks.labels.file import found_in, read_labels
 from stvr.tasks.labels.segments import middle_steps, random_steps
-from stvr.tasks.labels.steps import Steps
+from stvr.tasks.labels.steps import Steps, together
 
 SAMPLED = 64  # stretches from which a head measures its channels
+SAMPLED_BYTES = 1 << 28  # of their features at most, where they are maps
 
 
 class LabelDraws(Options):
@@ -42,7 +45,9 @@ class LabelExamples:
         self.seed, self.segments, self.batch_size = seed, options.head.segments, options.batch_size
         self.share = share_of(options.batch_size, part)
         self.flip = flips(options, store.spec.flipped, "Extract the videos with `stvr extract --flip`")
-        self.steps = Steps(store, HEADS[options.head.name].reads(options.head).cells)
+        reads = HEADS[options.head.name].reads(options.head)
+        self.steps, self.reads_boxes = Steps(store, reads.cells), reads.boxes
+        self.several = options.head.loss == "multi_label"
         stretches = [each for each in read_labels(path, store.spec.clip) if each.split == "train"]
         if not stretches:
             raise ValueError(f"there is nothing to train on: {path} has no row with split 'train'.")
@@ -50,7 +55,8 @@ class LabelExamples:
         if reasons:
             logging.getLogger("stvr").warning("%d of %d labelled stretches are not there and left out: %s",
                                               len(reasons), len(stretches), reasons[0])
-        self.classes = tuple(sorted({stretch.label for stretch, _ in self.items}))
+        shown = {name for stretch, _ in self.items for name in shown_in(stretch.label, self.several)}
+        self.classes = tuple(sorted(shown))
         if len(self.classes) < 2:
             raise ValueError(f"{path} has one class to train on, {self.classes[0]!r}. Give two or more.")
 
@@ -59,23 +65,35 @@ class LabelExamples:
 
     def batch(self, step: int, empty: Any = torch.empty) -> LabelBatch:
         first = step * self.batch_size
-        read = [self._item(first + slot) for slot in range(self.batch_size)[self.share]]
-        maps = {name: torch.stack([each[name] for each, _ in read]) for name in read[0][0]}
-        return LabelBatch(maps, torch.tensor([self.classes.index(label) for _, label in read]))
+        drawn = [self._item(first + slot) for slot in range(self.batch_size)[self.share]]
+        read = [self.steps.read(*each) for each, _ in drawn]
+        maps = {name: torch.stack([each[name] for each in read]) for name in read[0]}
+        boxes = together([self.steps.boxes(*each) for each, _ in drawn]) if self.reads_boxes else None
+        numbers = [[self.classes.index(name) for name in shown_in(label, self.several)] for _, label in drawn]
+        return LabelBatch(maps, torch.tensor([each[0] for each in numbers]), boxes,
+                          truth_of(numbers, len(self.classes)) if self.several else None)
 
-    def _item(self, count: int) -> tuple[dict[str, torch.Tensor], str]:
-        """Item `count` of the run, decided by the seed alone: every epoch holds each stretch once, in its own order."""
+    def _item(self, count: int) -> tuple[tuple[Span, list[int], bool], str]:
+        """Item `count` of the run, decided by the seed alone: every epoch holds each stretch once, in its own order.
+
+        What is read (span, steps, whether mirrored), and the label that it then shows.
+        """
         epoch, position = divmod(count, len(self.items))
         stretch, span = self.items[order_in(self.seed, epoch, len(self.items))[position]]
         random = np.random.default_rng([self.seed, epoch, position])
         chosen = random_steps(self.steps.count(span), self.segments, random)
-        mirrored = mirrored_label(stretch.label, self.classes) if self.flip and random.random() < 0.5 else None
-        return self.steps.read(span, chosen, mirrored is not None), mirrored or stretch.label
+        mirrored = (mirrored_label(stretch.label, self.classes, self.several)
+                    if self.flip and random.random() < 0.5 else None)
+        return (span, chosen, mirrored is not None), mirrored or stretch.label
 
     def sample(self) -> Features:
         order = torch.randperm(len(self.items), generator=torch.Generator().manual_seed(self.seed))[:SAMPLED]
-        spans = [self.items[int(index)][1] for index in order]
-        parts = [self.steps.read(span, middle_steps(self.steps.count(span), self.segments)) for span in spans]
+        parts: list[dict[str, Tensor]] = []
+        for index in order:
+            span = self.items[int(index)][1]
+            parts.append(self.steps.read(span, middle_steps(self.steps.count(span), self.segments)))
+            if sum(each.nbytes for part in parts for each in part.values()) > SAMPLED_BYTES:
+                break
         return Features({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
@@ -84,13 +102,24 @@ def order_in(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def mirrored_label(label: str, classes: Collection[str]) -> str | None:
-    """What a stretch of this class shows in a mirror: left and right change places. None where there is no such class.
+def mirrored_label(label: str, classes: Collection[str], several: bool = False) -> str | None:
+    """What a stretch of this label shows in a mirror: left and right change places. None where there is no such class.
 
-    "Swiping Left" is "Swiping Right", and "Clapping" stays "Clapping".
+    "Swiping Left" is "Swiping Right", and "Clapping" stays "Clapping". several: as in `shown_in`.
     """
     other = re.sub(r"\b(left|right)\b", lambda word: swapped(word[0]), label, flags=re.IGNORECASE)
-    return other if other in classes else None
+    return other if all(name in classes for name in shown_in(other, several)) else None
+
+
+def shown_in(label: str, several: bool) -> list[str]:
+    """The classes that a label names. several: whether "nod + wave" are two."""
+    return label.split(JOIN) if several else [label]
+
+
+def truth_of(numbers: Sequence[Sequence[int]], num_classes: int) -> Tensor:
+    """The classes of each stretch by number -> (B, classes) bool."""
+    return torch.stack([torch.zeros(num_classes, dtype=torch.bool).index_fill(0, torch.tensor(list(each)), True)
+                        for each in numbers])
 
 
 def swapped(word: str) -> str:

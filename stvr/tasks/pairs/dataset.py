@@ -20,6 +20,7 @@ from stvr.tasks.choosing import share_of
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.tasks.pairs.file import clip_spec, read_pairs
 from stvr.tasks.pairs.truth import truth_of
+from stvr.tubelets.geometry import mirrored
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,12 +122,6 @@ def item_of(
         query_boxes = mirrored(query_boxes)
     asked = zlib.crc32(pair.label.encode())  # the same number for the same label in any file
     return Item(references, queries, query_boxes, boxes, labels, asked, flow)
-
-
-def mirrored(boxes: Tensor) -> Tensor:
-    """Boxes (..., 4) xyxy in [0, 1] as a picture mirrored left to right shows them."""
-    left, top, right, bottom = boxes.unbind(-1)
-    return torch.stack([1 - right, top, 1 - left, bottom], -1)
 
 
 def collate(items: Sequence[Item], least: tuple[int, int] = (1, 1)) -> Batch:
