@@ -11,6 +11,7 @@ from torch import Tensor
 from stvr.store import FeatureStore
 from stvr.structures import PeopleBatch, Span
 from stvr.tasks.people.file import Keyframe
+from stvr.tubelets.geometry import mirrored
 
 SECONDS = 2  # before and after, as far as any step of STEP anticipates
 
@@ -59,11 +60,6 @@ def read_keyframe(
     if flipped:
         boxes, around = mirrored(boxes), mirrored(around) * known[..., None]
     return KeyframeItem(read_window(store, clip, reach, flipped), boxes, shown, around, known)
-
-
-def mirrored(boxes: Tensor) -> Tensor:
-    """Boxes (..., 4) xyxy in [0, 1] as a picture mirrored left to right shows them."""
-    return torch.stack([1 - boxes[..., 2], boxes[..., 1], 1 - boxes[..., 0], boxes[..., 3]], -1)
 
 
 def batch_of(items: Sequence[KeyframeItem], seeds: Sequence[int] | None = None) -> PeopleBatch:
