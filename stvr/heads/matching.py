@@ -23,7 +23,6 @@ from stvr.heads.embedding import Embedding
 from stvr.heads.given import given_boxes
 from stvr.heads.head import Localizer
 from stvr.heads.proposals import ProposalNetwork, ProposalOutputs
-from stvr.heads.query_encoder import QueryEncoder
 from stvr.heads.region_losses import region_losses, sample_regions
 from stvr.heads.regions import crop_regions
 from stvr.heads.sources import Sources
@@ -32,7 +31,8 @@ from stvr.heads.targets import pixel_truth
 from stvr.propagation import Propagation
 from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Batch, Detections, Features, Query, map_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the menus of both need pydantic, and the head must run without
+    from stvr.heads.query_encoder import QueryEncoder
     from stvr.heads.where import Where
 
 CLASSES = {"three": (LABEL_DIFFERENT, LABEL_SAME), "binary": (LABEL_SAME,)}  # beside background, the last one is "same"
