@@ -54,7 +54,9 @@ def read_label_list(path: Path, classes: Mapping[str, str] | None = None, hmdb_s
     if path.is_dir():
         return of_hmdb(path, hmdb_split)
     text = read_text(path).lstrip("\ufeff \n\r\t")
-    if text[:1] in ("{", "["):
+    if not text:
+        raise ValueError(f"{path.name} is empty. Wanted a line, or an entry, for each video.")
+    if text[:1] in ("{", "[") or path.suffix.lower() == ".json":
         return of_json(path, text)
     first = text.partition("\n")[0]
     cells = [cell.strip().lower() for cell in first.split(",")]
@@ -119,27 +121,41 @@ def of_json(path: Path, text: str) -> LabelList:
 
 def _template(each: Mapping[str, Any]) -> str:
     """Something-Something's class: "Putting [something] on [something]" without the brackets."""
-    return re.sub(r"[\[\]]", "", str(each.get("template", each.get("label", ""))))
+    label = each.get("template", each.get("label", ""))
+    if not isinstance(label, str):
+        raise ValueError(f"{each['id']!r}: its class is {label!r}, wanted a text.")
+    return re.sub(r"[\[\]]", "", label)
 
 
 def of_database(path: Path, database: Mapping[str, Any]) -> Iterator[LabelRow]:
     """One annotation is in frames, as 3D-ResNets-PyTorch writes it; a list of them is in seconds, as ActivityNet's."""
     for video, entry in database.items():
         where = f"{path.name}, {video!r}"
-        found = entry.get("annotations") if isinstance(entry, dict) else None
-        split = _split(str(entry.get("subset", "")), where) if isinstance(entry, dict) else ""
+        if not isinstance(entry, dict):
+            raise ValueError(f'{where}: wanted an object with "subset" and "annotations", got {entry!r}.')
+        split, found = _split(str(entry.get("subset", "")), where), entry.get("annotations")
         if not found:
             yield LabelRow(plain_name(video), "", split)
         elif isinstance(found, dict):
-            first, *_ = found.get("segment", [1])
+            first, _ = _segment(found, where, (1.0, inf))
             if first != 1:
-                raise ValueError(f"{where}: its segment begins at frame {first}. Frames are read only where a segment "
-                                 "is the whole video; give segments in seconds, as ActivityNet has them.")
+                raise ValueError(f"{where}: its segment begins at frame {first:g}. Frames are read only where a "
+                                 "segment is the whole video; give segments in seconds, as ActivityNet has them.")
             yield LabelRow(plain_name(video), str(found.get("label", "")), split)
-        else:
+        elif isinstance(found, list) and all(isinstance(each, dict) for each in found):
             for each in found:
-                start, stop = each.get("segment", (0.0, inf))
-                yield LabelRow(plain_name(video), str(each.get("label", "")), split, float(start), float(stop))
+                yield LabelRow(plain_name(video), str(each.get("label", "")), split, *_segment(each, where, (0.0, inf)))
+        else:
+            raise ValueError(f'{where}: wanted annotations with a "label" each, got {found!r}.')
+
+
+def _segment(annotation: Mapping[str, Any], where: str, usual: tuple[float, float]) -> tuple[float, float]:
+    """Start and stop. ValueError where they are not two numbers that rise."""
+    given = annotation.get("segment", usual)
+    numbers = isinstance(given, (list, tuple)) and all(isinstance(each, (int, float)) for each in given)
+    if not numbers or len(given) != 2 or not given[0] < given[1]:
+        raise ValueError(f"{where}: its segment is {given!r}, wanted two numbers, where it starts and where it stops.")
+    return float(given[0]), float(given[1])
 
 
 def of_hmdb(folder: Path, number: int) -> LabelList:

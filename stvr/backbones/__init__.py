@@ -60,6 +60,8 @@ def load_backbone(
     if endpoint and "," in endpoint and runtime in ("compile", "openvino"):
         raise ValueError(f"several endpoints in one run need the runtime torch, not {runtime}. "
                          "Name one, or give --runtime torch.")
+    if runtime == "winograd" and precision == "auto":
+        precision = "float32"  # it has no other
     precision = chosen_precision(precision, device)
     if weights is None and name == "i3d":
         warn_of_analytic_weights()

@@ -48,10 +48,11 @@ def join(
                 try:
                     joined = run_join(source, frame_rate, target)
                     written += 1
-                    for count, what in ((joined.missing, "missing"), (joined.empty, "empty")):
+                    for count, what in ((joined.missing, "missing: the picture before stays"),
+                                        (joined.empty, "empty: the picture before stays"),
+                                        (source.others, "of another kind, and left out")):
                         if count:
-                            print(f"stvr: {source.name}: {count} pictures are {what}; the one before stays",
-                                  file=sys.stderr)
+                            print(f"stvr: {source.name}: pictures {what} ({count})", file=sys.stderr)
                 except ValueError as error:
                     failed[source.name] = str(error)
             show(source.name)

@@ -30,12 +30,16 @@ ENDING = ".mov"  # its clock counts the rate exactly
 
 @dataclass(frozen=True, slots=True)
 class PictureSource:
-    """A video in pictures. name: its path below what was given, without an ending; pictures: files, in order."""
+    """A video in pictures. name: its path below what was given, without an ending; pictures: files, in order.
+
+    others: how many numbered pictures of the folder are of another kind, such as flow.
+    """
 
     name: str
     path: Path
     numbers: Sequence[int] = ()
     pictures: Sequence[str] = ()
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,18 @@ def picture_sources(root: Path) -> list[PictureSource]:
         if numbered := numbered_pictures(folder, files):
             name = below.as_posix() if below.parts else folder.resolve().name
             numbers, pictures = zip(*numbered, strict=True)
-            found.append(PictureSource(name, folder, numbers, pictures))
+            numbered_in_all = sum(is_numbered(file) for file in files)
+            found.append(PictureSource(name, folder, numbers, pictures, numbered_in_all - len(pictures)))
         found += [PictureSource((below / Path(file).stem).as_posix(), folder / file) for file in sorted(files)
                   if Path(file).suffix.lower() in HDF5]  # fmt: skip
     if not found:
         raise FileNotFoundError(f"there are no numbered pictures (.jpg, .png) and no HDF5 files in {root}.")
     return found
+
+
+def is_numbered(file: str) -> bool:
+    stem, suffix = os.path.splitext(file)
+    return suffix.lower() in CODECS and not file.startswith(".") and NUMBERED.fullmatch(stem) is not None
 
 
 def numbered_pictures(folder: Path, files: Sequence[str]) -> list[tuple[int, str]]:
@@ -132,6 +142,9 @@ def contents(source: PictureSource) -> Iterator[tuple[int, bytes]]:
             if DATASET not in file:
                 raise VideoError(f"{source.path} has no dataset {DATASET!r} of JPEGs. It has "
                                  f"{', '.join(file) or 'nothing'}.")
+            if not isinstance(file[DATASET], h5py.Dataset) or file[DATASET].ndim != 1:
+                raise VideoError(f"{source.path}: {DATASET!r} is no list of JPEGs, an element each. "
+                                 "Write the bytes of every picture into one element.")
             for number, content in enumerate(file[DATASET]):
                 yield number, content if isinstance(content, bytes) else bytes(content)
     except OSError as error:

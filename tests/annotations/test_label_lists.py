@@ -91,6 +91,29 @@ def test_databases_of_3d_resnets_and_of_activitynet(tmp_path):
         ("v", "swim", "val", 2.5, 4.0), ("v", "run", "val", 5.0, 6.25)]  # fmt: skip
 
 
+@pytest.mark.parametrize(("entry", "message"), [
+    ("foo", "wanted an object with"),
+    ({"subset": "training", "annotations": "foo"}, 'wanted annotations with a "label" each'),
+    ({"subset": "training", "annotations": ["foo"]}, 'wanted annotations with a "label" each'),
+    ({"subset": "training", "annotations": [{"label": "a", "segment": [5, 2]}]}, r"its segment is \[5, 2\]"),
+    ({"subset": "training", "annotations": [{"label": "a", "segment": [None, 2]}]}, "wanted two numbers"),
+    ({"subset": "training", "annotations": {"label": "a", "segment": []}}, "wanted two numbers"),
+    ({"subset": "training", "annotations": {"label": "a", "segment": 3}}, "wanted two numbers"),
+])  # fmt: skip
+def test_an_entry_of_a_database_that_is_none_is_one_line_that_names_it(tmp_path, entry, message):
+    with pytest.raises(ValueError, match=rf"odd.json, 'v1': .*{message}"):
+        rows_of(tmp_path / "odd.json", json.dumps({"database": {"v1": entry}}))
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("", "is empty"), ("null", 'wanted an object with a "database"'), ("[1, 2]", 'wanted an object with a "database"'),
+    ('[{"id": 1, "template": ["a"]}]', r"its class is \['a'\], wanted a text"), ("{", "is not JSON"),
+])  # fmt: skip
+def test_json_that_is_no_list_of_labels_is_one_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        rows_of(tmp_path / "odd.json", text)
+
+
 def command(monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["stvr", "prepare", "labels", *map(str, words)])
     with pytest.raises(SystemExit) as ended:

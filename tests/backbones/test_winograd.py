@@ -113,3 +113,7 @@ def test_features_equal_the_plain_networks(made_i3d, endpoint):
 def test_what_it_is_not_for_is_refused(options):
     with pytest.raises(ValueError, match="float32"):
         load_backbone(runtime="winograd", **{"precision": "float32", **options})
+
+
+def test_named_alone_it_computes_in_float32_whatever_the_processor_has():
+    assert load_backbone(weights="analytic", endpoint="Mixed_3b", runtime="winograd").precision == "float32 by winograd"

@@ -83,6 +83,25 @@ def test_an_hdf5_file_of_jpegs_as_3d_resnets_writes_it(tmp_path):
     assert packets_of(tmp_path / "out.mov") == contents
 
 
+@pytest.mark.parametrize("odd", ["number", "group", "pictures"])
+def test_an_hdf5_file_of_something_else_is_one_line(tmp_path, odd):
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        if odd == "group":
+            file.create_group("video/child")
+        else:
+            file["video"] = 3 if odd == "number" else np.zeros((5, 48, 64, 3), np.uint8)
+    (source,) = picture_sources(tmp_path)
+    with pytest.raises(ValueError, match="'video' is no list of JPEGs"):
+        join(source, Fraction(24), tmp_path / "out.mov")
+
+
+def test_pictures_of_another_kind_are_counted(tmp_path):
+    for name in ("img_1.jpg", "img_2.jpg", "flow_x_1.jpg"):
+        (tmp_path / name).write_bytes(jpeg(picture(9), 48))
+    (source,) = picture_sources(tmp_path)
+    assert (len(source.pictures), source.others) == (2, 1)
+
+
 def command(monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["stvr", "join", *map(str, words)])
     with pytest.raises(SystemExit) as ended:
