@@ -35,6 +35,7 @@ from stvr.structures import ClipSpec, Span
 from stvr.world.synthetic import write_world
 
 IOUS = ("0.3", "0.5", "0.7")
+LINKER = "online"  # of `stvr locate`, for the video-mAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,16 @@ def shown(values: Sequence[float]) -> str:
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    lines = ["| | " + " | ".join(f"IoU {iou}" for iou in IOUS) + " | shuffled, 0.5 | owed to the query | parameters | "
-             "GFLOP a clip | core s a step | runs |", "|---|" + "---|" * (len(IOUS) + 6)]  # fmt: skip
+    lines = ["| | " + " | ".join(f"IoU {iou}" for iou in IOUS) + " | shuffled, 0.5 | owed to the query | "
+             "video-mAP 0.2 | video-mAP 0.5 | parameters | GFLOP a clip | core s a step | runs |",
+             "|---|" + "---|" * (len(IOUS) + 8)]  # fmt: skip
     for name, runs in found.items():
         cells = [shown([run["frame_map"][iou] for run in runs]) for iou in IOUS]
         timed = [run["step_seconds"] for run in runs if run["step_seconds"]]
+        tubes = [run["video_map"]["linkers"][LINKER] for run in runs]
         cells += [shown([run["shuffled"]["0.5"] for run in runs]),
                   shown([run["frame_map"]["0.5"] - run["shuffled"]["0.5"] for run in runs]),
+                  *(shown([100 * tube[iou] for tube in tubes]) for iou in ("0.2", "0.5")),
                   f"{runs[0]['parameters']:,}", f"{runs[0]['gflop_a_clip']:.2f}",
                   f"{mean(timed):.2f}" if timed else "-", str(len(runs))]  # fmt: skip
         lines.append(f"| {name} | {' | '.join(cells)} |")
