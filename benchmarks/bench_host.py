@@ -28,9 +28,9 @@ from bench_extract import write_videos
 from stvr.backbones import load_backbone
 from stvr.extract.extractor import digest_of
 from stvr.extract.job import extract
-from stvr.extract.maps import maps_by_endpoint
-from stvr.extract.remote import SharedMemory
+from stvr.extract.maps import Backbone, maps_by_endpoint
 from stvr.machine import processor
+from stvr.shared_memory import SharedMemory
 from stvr.specs import ClipSpec, MapSpec
 from stvr.store import FeatureStore
 from stvr.video.decode import decode_clips
@@ -45,12 +45,12 @@ class StandIn:
 
     precision = "float32"
 
-    def __init__(self, maps: torch.Tensor, like: object, clip: ClipSpec) -> None:
+    def __init__(self, maps: torch.Tensor, like: Backbone, clip: ClipSpec) -> None:
         self.name, self.weights, self.weights_digest, self.endpoint = "stand_in", "none", "00", "Mixed_4c"
-        self.maps_made, self.specs = maps, like.map_specs(clip)  # type: ignore[attr-defined]
+        self.maps_made, self.specs = maps, like.map_specs(clip)
 
     def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:
-        return self.specs  # type: ignore[no-any-return]
+        return self.specs
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         return self.maps_made[torch.arange(len(frames)) % len(self.maps_made)]
@@ -114,7 +114,7 @@ def main() -> None:
         frames = first_clips(videos, clip, BATCH)[:BATCH]
         stand_in = StandIn(backbone(frames).float(), backbone, clip)
         stored = maps_by_endpoint(stand_in, frames)["Mixed_4c"].contiguous()
-        memory = SharedMemory(frames.numel()).bytes()
+        memory = SharedMemory(frames.numel()).bytes
 
         def whole(compress: str) -> FeatureStore:
             shutil.rmtree(folder / "store", ignore_errors=True)

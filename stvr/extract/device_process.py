@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import signal
 from collections import deque
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
@@ -20,9 +19,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from stvr.extract.maps import Backbone, kept_form, maps_by_endpoint, raw_maps, stream_of
-from stvr.extract.portable import portable
-from stvr.extract.remote import Line, Reply, Request, SharedMemory, cut_maps
+from stvr import processes
+from stvr.extract.maps import Backbone, kept_form, map_shapes, raw_maps, runs_on_gpu, stream_of
+from stvr.extract.remote import Line, Reply, Request, cut_maps
+from stvr.shared_memory import SharedMemory
 from stvr.specs import ClipSpec
 
 STREAMS = 2  # of a GPU: the copies of one worker's clips run beside the network on another's
@@ -36,11 +36,9 @@ class DeviceProcess:
     """
 
     def __init__(self, backbone: Backbone, clip: ClipSpec, clips: int, ready: int, gpu: int | None = None) -> None:
-        picture = 3 * clip.image_size**2
-        black = torch.zeros(2, clip.frames_per_clip, clip.image_size, clip.image_size, 3, dtype=torch.uint8)
-        maps = maps_by_endpoint(backbone, black)
+        picture, shapes = 3 * clip.image_size**2, map_shapes(backbone, clip)
         self._frames = -(-clips * clip.frames_per_clip * picture // 4096) * 4096
-        self._size = self._frames + ready * sum(2 * prod(each.shape[1:]) for each in maps.values())
+        self._size = self._frames + ready * sum(2 * prod(shape) for shape in shapes.values())
         self._context = multiprocessing.get_context("forkserver")
         self._control, theirs = self._context.Pipe()
         arguments = (pickle.dumps(backbone), clip, theirs, gpu, torch.get_num_threads(), dict(os.environ))
@@ -59,11 +57,7 @@ class DeviceProcess:
 
     def end(self) -> None:
         self._control.close()
-        self.process.join(0.2)
-        for stop in (self.process.terminate, self.process.kill):
-            if self.process.is_alive():
-                stop()
-                self.process.join(5)
+        processes.end(self.process)
 
 
 class _Client:
@@ -71,15 +65,16 @@ class _Client:
 
     def __init__(self, line: Line, stream: Any) -> None:
         self.connection, self.stream = line.connection, stream
-        memory = line.memory.bytes()
-        self.frames, self.maps = memory[: line.frames], memory[line.frames :]
-        self.runs: dict[int, Any] = {}
-        self._registered = memory.data_ptr() if stream is not None and _page_locked(memory) else None
+        self.memory, self.runs = line.memory, dict[int, Any]()
+        self.frames, self.maps = self.memory.bytes[: line.frames], self.memory.bytes[line.frames :]
+        if stream is not None:
+            with suppress(RuntimeError):  # it works without, in twice the time for a copy
+                self.memory.lock_pages(self.memory.size)
 
     def leave(self) -> None:
-        if self._registered is not None:
+        if self.memory.locked:
             torch.cuda.synchronize()
-            torch.cuda.cudart().cudaHostUnregister(self._registered)
+            self.memory.unlock_pages()
         self.connection.close()
 
 
@@ -104,9 +99,8 @@ class _Server:
 
     def __init__(self, backbone: Backbone, clip: ClipSpec) -> None:
         self.backbone, self.clip = backbone, clip
-        on_gpu = str(getattr(backbone, "device", "cpu")).startswith("cuda")
         several = STREAMS if " by " not in backbone.precision else 1  # graphs of torch.compile keep to one
-        self.streams = [torch.cuda.Stream() for _ in range(several)] if on_gpu else [None]
+        self.streams = [torch.cuda.Stream() for _ in range(several)] if runs_on_gpu(backbone) else [None]
 
     @torch.inference_mode()
     def begin(self, client: _Client, request: Request) -> _Pending:
@@ -117,7 +111,7 @@ class _Server:
             try:
                 maps = kept_form(self._maps(client, frames, request))
             except Exception as error:
-                return _Pending(client, portable(error), None, None)
+                return _Pending(client, processes.portable(error), None, None)
             finite = torch.tensor([True])
             for each in maps.values():
                 finite = finite.to(each.device) & each.isfinite().all()
@@ -141,17 +135,14 @@ def _serve(
     backbone: bytes, clip: ClipSpec, control: Connection, gpu: int | None, threads: int, environment: Mapping[str, str]
 ) -> None:
     """The life of the device process: it answers, until whoever started it has closed `control`."""
-    os.environ.clear()
-    os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
-    torch.set_num_threads(threads)
+    processes.begin(environment, threads)
     if gpu is not None:
         choose_gpu(gpu)
     server: _Server | Exception
     try:
         server = _Server(pickle.loads(backbone), clip)
     except Exception as error:
-        server = portable(error)
+        server = processes.portable(error)
     clients: dict[Any, _Client] = {}  # by their connections
     pending: deque[_Pending] = deque()
     while True:
@@ -181,8 +172,3 @@ def choose_gpu(number: int) -> None:
     if (count := torch.cuda.device_count()) > 1:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(count)))).split(",")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[number % count]
-
-
-def _page_locked(memory: Tensor) -> bool:
-    """Whether copies to the GPU need no copy in between, which halves their time."""
-    return int(torch.cuda.cudart().cudaHostRegister(memory.data_ptr(), memory.numel(), 0)) == 0

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from stvr.extract.ahead import Hung, Pulse, ahead, patiently
 from stvr.extract.arithmetic import other_arithmetics
 from stvr.extract.flow import Flow
-from stvr.extract.maps import Backbone, maps_by_endpoint, processor_of
+from stvr.extract.maps import Backbone, map_shapes, processor_of
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
 from stvr.extract.ways import WAYS, Wanted
@@ -70,11 +69,10 @@ class Extractor:
         self.libraries = ["av", "numpy", "torch", "zarr", *([flow.library] if flow else [])]
         clip = store.spec.clip
         self.way = WAYS[clip.context](backbone, store.spec, batch_size)
-        black = np.zeros((2, clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
         if flow:
-            flow(None, black[0], (1, 1))  # its first use imports things, which must not count as a silent decoder
-        maps = maps_by_endpoint(backbone, torch.from_numpy(black))
-        self.map_shapes = {name: tuple(each.shape[1:]) for name, each in maps.items()}
+            black = np.zeros((clip.frames_per_clip, clip.image_size, clip.image_size, 3), np.uint8)
+            flow(None, black, (1, 1))  # its first use imports things, which must not count as a silent decoder
+        self.map_shapes = map_shapes(backbone, clip)
         rows, columns, *_ = self.map_shapes[store.spec.finest.endpoint]
         self.grid = rows, columns  # of flow
 

@@ -16,6 +16,7 @@ from stvr.structures import ClipSpec, FeatureSpec, MapSpec
 from stvr.video.reading import Clip, as_fed
 
 Maps = dict[str, Tensor]  # by endpoint
+MapShapes = dict[str, tuple[int, ...]]
 
 
 class Backbone(Protocol):
@@ -67,6 +68,19 @@ def as_kept(backbone: Backbone, maps: Maps) -> Maps:
     if not getattr(backbone, "checks_finite", False) and not all(each.isfinite().all() for each in maps.values()):
         raise ValueError(f"{backbone.name} gave features that are not finite in float16.")
     return {name: each.cpu() for name, each in maps.items()}
+
+
+def map_shapes(backbone: Backbone, clip: ClipSpec) -> MapShapes:
+    """Endpoint -> (row, column, time, channel) of a clip's maps: of black clips, for a backbone that does not say."""
+    known: MapShapes | None = getattr(backbone, "shapes", None)
+    if known is not None:
+        return known
+    black = torch.zeros(2, clip.frames_per_clip, clip.image_size, clip.image_size, 3, dtype=torch.uint8)
+    return {name: tuple(each.shape[1:]) for name, each in maps_by_endpoint(backbone, black).items()}
+
+
+def runs_on_gpu(backbone: Backbone) -> bool:
+    return str(getattr(backbone, "device", "cpu")).startswith("cuda")
 
 
 def processor_of(backbone: Backbone) -> str:

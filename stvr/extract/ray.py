@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from stvr.extract.extractor import Extractor, Recipe
+from stvr.extract.maps import runs_on_gpu
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome, Todo
 from stvr.video.source import Source
@@ -74,7 +75,7 @@ class _Actors:
             self._ray, self._recipe = ray, ray.put(pickle.dumps(recipe))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(f"the backbone cannot be sent to actors ({error}). Use --engine local.") from error
-        unit = "GPU" if str(getattr(recipe.backbone, "device", "cpu")).startswith("cuda") else "CPU"
+        unit = "GPU" if runs_on_gpu(recipe.backbone) else "CPU"
         units = int(ray.cluster_resources().get(unit, 0))
         if units == 0:
             raise ValueError(f"the cluster has no {unit}. Give another --device, or --engine local.")

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import DupFd
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from stvr.backbones.context import Reach
-from stvr.extract.maps import Backbone, processor_of, stream_of
+from stvr.extract.maps import Backbone, MapShapes, map_shapes, processor_of, stream_of
+from stvr.shared_memory import SharedMemory
 from stvr.specs import ClipSpec, MapSpec
-
-
-class SharedMemory:
-    """`size` bytes for this process and those it is sent to; gone when the last of them has ended, however it ends."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self._file = size, os.memfd_create("stvr")
-        os.ftruncate(self._file, size)
-
-    def __getstate__(self) -> tuple[int, Any]:
-        return self.size, DupFd(self._file)
-
-    def __setstate__(self, state: tuple[int, Any]) -> None:
-        self.size, handle = state
-        self._file = handle.detach()
-
-    def __del__(self) -> None:
-        os.close(self._file)
-
-    def bytes(self) -> Tensor:
-        """(size,) uint8."""
-        return torch.frombuffer(mmap.mmap(self._file, self.size), dtype=torch.uint8)
 
 
 class Line(NamedTuple):
@@ -80,10 +56,10 @@ class Remote:
     device: torch.device
     processor: str
     specs: tuple[MapSpec, ...]
+    shapes: MapShapes
     reach: Reach | None
     line: Line | None = None
     checks_finite: ClassVar[bool] = True
-    _memory: Tensor | None = None
     _runs: int = 0
     _ended: list[int] = field(default_factory=list)
 
@@ -93,7 +69,7 @@ class Remote:
         reach = stream_of(backbone, clip).reach if clip.context == "video" else None
         return cls(
             backbone.name, backbone.weights, backbone.weights_digest, backbone.endpoint, backbone.precision, device,
-            processor_of(backbone), backbone.map_specs(clip), reach,
+            processor_of(backbone), backbone.map_specs(clip), map_shapes(backbone, clip), reach,
         )  # fmt: skip
 
     def map_specs(self, clip: ClipSpec) -> tuple[MapSpec, ...]:
@@ -120,9 +96,8 @@ class Remote:
     def ask(self, frames: Tensor, run: int | None = None, last: bool = False) -> dict[str, Tensor]:
         """Maps (N, time, row, column, channel) by endpoint. RuntimeError when the device process has died."""
         assert self.line is not None
-        if self._memory is None:
-            self._memory = self.line.memory.bytes()
-        self._memory[: frames.numel()].copy_(frames.reshape(-1))
+        memory = self.line.memory.bytes
+        memory[: frames.numel()].copy_(frames.reshape(-1))
         ended, self._ended = tuple(self._ended), []
         try:
             self.line.connection.send(Request(tuple(frames.shape), run, last, ended))
@@ -134,7 +109,7 @@ class Remote:
             raise reply
         if not reply.finite:
             raise ValueError(f"{self.name} gave features that are not finite in float16.")
-        maps = cut_maps(self._memory[self.line.frames :], reply.shapes)
+        maps = cut_maps(memory[self.line.frames :], reply.shapes)
         return {name: each.clone().movedim(3, 1) for name, each in maps.items()}
 
 

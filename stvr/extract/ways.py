@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from stvr.extract.in_context import CHUNK_FRAMES, Chunk, Grid, chunks, in_context
-from stvr.extract.maps import Backbone, Maps, along, maps_by_endpoint, stream_of
+from stvr.extract.maps import Backbone, Maps, along, maps_by_endpoint, runs_on_gpu, stream_of
 from stvr.structures import FeatureSpec, Span
 from stvr.video.reading import Clip, as_fed
 
@@ -73,7 +73,7 @@ class ByThemselves:
 
     def __init__(self, backbone: Backbone, spec: FeatureSpec, batch_size: int) -> None:
         self.backbone, self.spec, self.batch_size = backbone, spec, batch_size
-        self.one_size = str(getattr(backbone, "device", "cpu")).startswith("cuda")
+        self.one_size = runs_on_gpu(backbone)
 
     def reads_from(self, clip: int) -> int:
         return clip

@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 
+from stvr import processes
 from stvr.extract.device_process import DeviceProcess
 from stvr.extract.extractor import Recipe, digest_of
 from stvr.extract.in_context import Grid
-from stvr.extract.maps import Backbone, stream_of
+from stvr.extract.maps import Backbone, runs_on_gpu, stream_of
 from stvr.extract.pace import Progress
-from stvr.extract.portable import portable
 from stvr.extract.remote import Line, Remote
 from stvr.extract.todo import Outcome, Todo
 from stvr.video.copies import local
@@ -125,7 +125,7 @@ class _Pool:
 
 def is_shared(backbone: Backbone) -> bool:
     """Whether one process runs the backbone for all workers: a GPU would hold it, and its context, once for each."""
-    return str(getattr(backbone, "device", "cpu")).startswith("cuda")
+    return runs_on_gpu(backbone)
 
 
 def usual_workers(device: str, engine: str = "local") -> int:
@@ -176,13 +176,9 @@ class _Worker:
 
     def end(self) -> int:
         self.connection.close()
-        self.process.join(0.2)
-        for stop in (self.process.terminate, self.process.kill):
-            if self.process.is_alive():
-                stop()
-                self.process.join(5)
+        status = processes.end(self.process)
         sweep()  # it may not have had the time to
-        return self.process.exitcode or 0
+        return status
 
 
 def _work(
@@ -193,10 +189,7 @@ def _work(
     environment: of the process that started it. That of the fork server is as old as the first worker, and the keys of
     a bucket may have been set since.
     """
-    os.environ.clear()
-    os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
-    torch.set_num_threads(threads)
+    processes.begin(environment, threads)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the other end is closed
         try:
             made: Recipe = pickle.loads(recipe)
@@ -209,5 +202,5 @@ def _work(
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except Exception as error:
-            connection.send(portable(error))
+            connection.send(processes.portable(error))
             connection.recv()  # waits to be ended

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,8 +13,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
-import torch
-
+from stvr import processes
 from stvr.training.room import Room
 
 
@@ -69,11 +67,8 @@ class _Reader:
 
 def _begin(content: bytes, rooms: Sequence[Room], environment: Mapping[str, str]) -> None:
     """environment: of the process that reads are for; that of the fork server may be older."""
-    os.environ.clear()
-    os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
+    processes.begin(environment, threads=1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
     _Reader.content, _Reader.rooms = content, rooms
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import mmap
-import os
 import pickle
-import tempfile
-from multiprocessing import reduction
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from stvr.shared_memory import SharedMemory
 
 SIZE = 1 << 34  # bytes at most; what was never written takes no memory
 LARGE = 1 << 16  # bytes from which on a tensor is put into the room and not into the message
@@ -22,13 +20,12 @@ PINNED_AT_A_TIME = 1 << 26
 class Room:
     """Pickled to start a process, it is the same memory there. It has no name, so nothing is left of it, ever."""
 
-    def __init__(self, file: int | None = None) -> None:
-        self.file = nameless_file() if file is None else file
-        self.bytes = torch.frombuffer(mmap.mmap(self.file, SIZE), dtype=torch.uint8)
-        self.used = self.pinned = 0
+    def __init__(self, memory: SharedMemory | None = None) -> None:
+        self.memory = memory or SharedMemory(SIZE)
+        self.used = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _same_room, (reduction.DupFd(self.file),)
+        return Room, (self.memory,)
 
     def empty(self, size: tuple[int, ...], /, *, dtype: torch.dtype) -> Tensor:
         """As `torch.empty`, in this room. ValueError where it is full."""
@@ -37,7 +34,7 @@ class Room:
         if start + count > SIZE:
             raise ValueError(f"a batch takes more than {SIZE >> 30} GiB. Give a smaller --batch-size.")
         self.used = start + count
-        return self.bytes[start : self.used].view(dtype).view(size)
+        return self.memory.bytes[start : self.used].view(dtype).view(size)
 
     def pack(self, value: Any) -> bytes:
         """A value of tensors: those in the room, where large ones are brought, by their place; all else as pickled."""
@@ -51,43 +48,17 @@ class Room:
 
     def pin(self) -> None:
         """Lets CUDA copy out of what is used of it by itself."""
-        if self.used > self.pinned:
-            self.unpin()
-            size = min(-(-self.used // PINNED_AT_A_TIME) * PINNED_AT_A_TIME, SIZE)
-            if code := int(torch.cuda.cudart().cudaHostRegister(self.bytes.data_ptr(), size, 0)):
-                raise RuntimeError(f"CUDA cannot pin {size} bytes of memory: its error {code}.")
-            self.pinned = size
-
-    def unpin(self) -> None:
-        if self.pinned:
-            torch.cuda.cudart().cudaHostUnregister(self.bytes.data_ptr())
-            self.pinned = 0
+        if self.used > self.memory.locked:
+            self.memory.lock_pages(min(-(-self.used // PINNED_AT_A_TIME) * PINNED_AT_A_TIME, SIZE))
 
     def close(self) -> None:
-        self.unpin()
-        self.bytes = torch.empty(0, dtype=torch.uint8)
-        os.close(self.file)
-
-
-def nameless_file() -> int:
-    """Of memory where the system has such files, without the limit of /dev/shm."""
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create("stvr")
-    else:
-        with tempfile.TemporaryFile() as opened:
-            file = os.dup(opened.fileno())
-    os.truncate(file, SIZE)
-    return file
-
-
-def _same_room(file: Any) -> Room:
-    return Room(file.detach())
+        self.memory.close()
 
 
 class _Packer(pickle.Pickler):
     def __init__(self, room: Room, content: io.BytesIO) -> None:
         super().__init__(content, protocol=5)
-        self.room, self.memory = room, room.bytes.untyped_storage().data_ptr()
+        self.room, self.memory = room, room.memory.bytes.untyped_storage().data_ptr()
 
     def persistent_id(self, value: Any) -> Any:
         if not isinstance(value, Tensor) or value.requires_grad:
@@ -109,4 +80,4 @@ class _Unpacker(pickle.Unpickler):
         dtype: torch.dtype = getattr(torch, name)
         stop = start + torch.Size(shape).numel() * dtype.itemsize
         self.room.used = max(self.room.used, stop)
-        return self.room.bytes[start:stop].view(dtype).view(shape)
+        return self.room.memory.bytes[start:stop].view(dtype).view(shape)
