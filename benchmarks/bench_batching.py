@@ -20,7 +20,7 @@ from stvr.structures import Batch, ClipSpec, MapSpec, Pair, Span, Tubelet
 from stvr.tasks.pairs.dataset import Item, collate
 from stvr.tasks.pairs.draws import Draw, Draws
 from stvr.training.loop import LoopOptions, train_step
-from stvr.training.step import HeadLosses, build_optimizer
+from stvr.training.one_step import HeadLosses, build_optimizer
 
 CLIPS_A_SECOND = 3
 SECONDS = {1: 0.76, 2: 0.12, 4: 0.06, 6: 0.03, 10: 0.03}  # share of the queries; the first one as published

@@ -8,19 +8,17 @@ Every finished training is kept in FOLDER. Seconds are of the processor, operati
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import torch
+from by_seed import Figures, kept, shown, step_seconds, train_all
 from torch.utils.flop_counter import FlopCounterMode
 
 from stvr.backbones import load_backbone
 from stvr.extract.job import extract
-from stvr.files import write_json
 from stvr.jobs.evaluate import evaluate
 from stvr.jobs.train import train, train_options
 from stvr.machine import processor
@@ -33,24 +31,18 @@ SIZE, ENDPOINT, WIDTH, SEGMENTS, CELLS = 80, "Mixed_3c", 256, 8, 10
 
 
 def run_block(block: str, folder: Path, store: Path, labels: Path, seed: int, steps: int | None) -> dict[str, Any]:
-    """The figures of one training, kept beside it; read from there where they are."""
-    kept = folder / "figures.json"
-    if kept.exists():
-        return dict(json.loads(kept.read_text()))
     flags = {"seed": seed, "head": {"name": "classifier", "block": block}, "steps": steps}
     options = train_options("small", flags=flags)
     begun = time.process_time()
     report = train(store, labels, folder / "run", options, resume=True)
     spent = time.process_time() - begun
     results = evaluate(folder / "run", store, labels)
-    figures = {
+    return {
         "top_1": 100 * results["top_k"]["1"], "top_5": 100 * results["top_k"]["5"],
         "mean_class": 100 * results["mean_class_accuracy"], "usual": 100 * next(iter(results["probes"].values())),
         "step_seconds": spent / report.steps_now if report.steps_now else None, "classes": len(results["per_class"]),
         "rows": results["evaluated"],
     }  # fmt: skip
-    write_json(kept, figures)
-    return figures
 
 
 def size_of(block: str, classes: int) -> tuple[int, float]:
@@ -64,18 +56,13 @@ def size_of(block: str, classes: int) -> tuple[int, float]:
     return count, counter.get_total_flops() / 1e6
 
 
-def shown(values: Sequence[float]) -> str:
-    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
-
-
-def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+def table(found: Mapping[str, Sequence[Figures]]) -> list[str]:
     lines = ["| block | top-1 | top-5 | mean class | most frequent class | parameters | MFLOP | core s a step |",
              "|---|---|---|---|---|---|---|---|"]  # fmt: skip
     for block, runs in found.items():
         parameters, operations = size_of(block, runs[0]["classes"])
-        timed = [run["step_seconds"] for run in runs if run["step_seconds"]]
         cells = [shown([run[name] for run in runs]) for name in ("top_1", "top_5", "mean_class", "usual")]
-        cells += [f"{parameters:,}", f"{operations:.1f}", f"{mean(timed):.3f}" if timed else "-"]
+        cells += [f"{parameters:,}", f"{operations:.1f}", step_seconds(runs, 3)]
         lines.append(f"| `{block}` | {' | '.join(cells)} |")
     return lines
 
@@ -92,22 +79,22 @@ def main() -> None:
     write_world(world, size="small", seed=0, **WORLD)
     videos = sorted((world / "videos").glob("*.mp4"))
     extract(videos, store, load_backbone(weights="analytic", endpoint=ENDPOINT), ClipSpec(image_size=SIZE))
-    found: dict[str, list[dict[str, Any]]] = {}
-    for seed in range(chosen.seeds):
-        for block in chosen.blocks.split(","):
-            folder = chosen.folder / f"{block}_{seed}"
-            found.setdefault(block, []).append(
-                run_block(block, folder, store, world / "tracks.csv", seed, chosen.steps)
-            )
-            text = "\n".join([
-                "# Temporal blocks on the action world", "",
-                f"`python benchmarks/bench_blocks.py FOLDER --seeds {chosen.seeds}`: {processor()}, torch "
-                f"{torch.__version__}, one thread. Percent of {found[block][0]['rows']}, of videos that did "
-                "not train; mean and standard deviation over the seeds.", "", *table(found),
-            ])  # fmt: skip
-            print(text, flush=True)
-            if chosen.out:
-                chosen.out.write_text(text + "\n")
+
+    def run(block: str, seed: int) -> Figures:
+        folder = chosen.folder / f"{block}_{seed}"
+        return kept(folder, lambda: run_block(block, folder, store, world / "tracks.csv", seed, chosen.steps))
+
+    def text(found: Mapping[str, Sequence[Figures]]) -> str:
+        rows = next(iter(found.values()))[0]["rows"]
+        return "\n".join([
+            "# Temporal blocks on the action world", "",
+            f"`python benchmarks/bench_blocks.py FOLDER --seeds {chosen.seeds}`: {processor()}, torch "
+            f"{torch.__version__}, one thread. Percent of {rows}, of videos that did not train; mean and standard "
+            "deviation over the seeds.", "", *table(found),
+        ])  # fmt: skip
+
+    train_all(chosen.blocks.split(","), chosen.seeds, run, text, chosen.out)
+
 
 
 if __name__ == "__main__":

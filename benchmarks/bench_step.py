@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from former import STEP, former
+from paper_step import made_batch
 from plain_step import clip_by_clip
 
 from stvr.heads import build_head
@@ -29,27 +30,12 @@ from stvr.machine import processor
 from stvr.specs import ClipSpec, FeatureSpec, MapSpec
 from stvr.structures import Batch
 from stvr.training.loop import train_step
-from stvr.training.step import HeadLosses, build_optimizer
+from stvr.training.one_step import HeadLosses, build_optimizer
 
 SIDES = {"small": (10, 12, 4), "paper": (20, 8, 6)}  # cells a side of a map, items, clips of each
 CHANNELS, QUERY_CLIPS, TRUE_BOXES = 1024, 3, 3
 FORMER = "64f422e"
 WAYS = {"clip by clip": clip_by_clip, "all at once": nullcontext}
-
-
-def made_batch(side: int, items: int, clips: int) -> Batch:
-    def maps(count: int) -> dict[str, torch.Tensor]:
-        return {"Mixed_4c": torch.randn(items, count, side, side, CHANNELS).relu()}
-
-    low = torch.rand(items, clips, TRUE_BOXES, 2) / 2
-    return Batch(
-        references=maps(clips), reference_mask=torch.ones(items, clips, dtype=torch.bool), queries=maps(QUERY_CLIPS),
-        query_boxes=torch.tensor([0.2, 0.1, 0.6, 0.9]).repeat(items, QUERY_CLIPS, 1),
-        query_mask=torch.ones(items, QUERY_CLIPS, dtype=torch.bool),
-        target_boxes=torch.cat([low, low + 0.1 + 0.4 * torch.rand_like(low)], -1),
-        target_labels=torch.randint(0, 3, (items, clips, TRUE_BOXES)), asked=torch.arange(items) % 4,
-        seeds=torch.arange(items),
-    )  # fmt: skip
 
 
 def race(run: Callable[[], object], rounds: int) -> dict[str, float]:
@@ -132,7 +118,9 @@ def main() -> None:
     side, items, clips = SIDES[chosen.preset]
     maps = (MapSpec("Mixed_4c", 16, 2, CHANNELS // 2),)
     spec = FeatureSpec("i3d", "made", "00", maps, ClipSpec(image_size=16 * side))
-    options, batch = train_options(chosen.preset, flags={"lr": 1e-6}), made_batch(side, items, clips)
+    options = train_options(chosen.preset, flags={"lr": 1e-6})
+    batch = made_batch(items, clips, CHANNELS, side, torch.device("cpu"), query_clips=QUERY_CLIPS,
+                       true_boxes=TRUE_BOXES)  # fmt: skip
     trainee = HeadLosses(build_head(options.head, spec).train())
     apart = difference(trainee, batch)
     lines = ["# A training step, clip by clip and all at once", "",

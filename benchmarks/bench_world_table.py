@@ -9,22 +9,20 @@ that the same command goes on where it was stopped. Seconds are of the processor
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import torch
 from bench_match_world import Apart
+from by_seed import Figures, kept, shown, step_seconds, train_all
 from torch.utils.flop_counter import FlopCounterMode
 
 from stvr.backbones import load_backbone
 from stvr.extract.flow import load_flow
 from stvr.extract.job import extract
-from stvr.files import write_json
 from stvr.heads import HEADS, Localizer, build_head
 from stvr.heads.checkpoint import HEAD_FILE, load_head, save_head
 from stvr.jobs.demo import SIZES, DemoSize, Places, evaluated, prepare
@@ -56,10 +54,6 @@ ROWS = {
 
 
 def run_row(row: Row, places: Apart, plan: DemoSize, seed: int) -> dict[str, Any]:
-    """The figures of one training, kept beside it; read from there where they are."""
-    kept = places.trained / "figures.json"
-    if kept.exists():
-        return dict(json.loads(kept.read_text()))
     begun, steps = time.process_time(), 0
     if row.trained:
         options = train_options("small", flags={**plan.training, **row.training, "seed": seed, "head": row.head})
@@ -70,14 +64,12 @@ def run_row(row: Row, places: Apart, plan: DemoSize, seed: int) -> dict[str, Any
     spent = time.process_time() - begun
     begun = time.process_time()
     results = evaluated(places, seed, plan.max_pairs, "cpu")
-    figures = {
+    return {
         "frame_map": {iou: 100 * results["frame_map"]["mean"][iou] for iou in IOUS},
         "shuffled": {iou: 100 * results["shuffled_query"]["mean"][iou] for iou in IOUS},
         "step_seconds": spent / steps if steps else None, "eval_seconds": time.process_time() - begun,
         "video_map": results.get("video_map"), **size_of(places),
     }  # fmt: skip
-    write_json(kept, figures)
-    return figures
 
 
 def save_untrained(places: Apart, row: Row) -> None:
@@ -108,23 +100,18 @@ def size_of(places: Apart) -> dict[str, float]:
     return {"parameters": parameters, "gflop_a_clip": counter.get_total_flops() / len(span) / 1e9}
 
 
-def shown(values: Sequence[float]) -> str:
-    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
-
-
-def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+def table(found: Mapping[str, Sequence[Figures]]) -> list[str]:
     lines = ["| | " + " | ".join(f"IoU {iou}" for iou in IOUS) + " | shuffled, 0.5 | owed to the query | "
              "video-mAP 0.2 | video-mAP 0.5 | parameters | GFLOP a clip | core s a step | runs |",
              "|---|" + "---|" * (len(IOUS) + 8)]  # fmt: skip
     for name, runs in found.items():
         cells = [shown([run["frame_map"][iou] for run in runs]) for iou in IOUS]
-        timed = [run["step_seconds"] for run in runs if run["step_seconds"]]
         tubes = [run["video_map"]["linkers"][LINKER] for run in runs]
         cells += [shown([run["shuffled"]["0.5"] for run in runs]),
                   shown([run["frame_map"]["0.5"] - run["shuffled"]["0.5"] for run in runs]),
                   *(shown([100 * tube[iou] for tube in tubes]) for iou in ("0.2", "0.5")),
                   f"{runs[0]['parameters']:,}", f"{runs[0]['gflop_a_clip']:.2f}",
-                  f"{mean(timed):.2f}" if timed else "-", str(len(runs))]  # fmt: skip
+                  step_seconds(runs, 2), str(len(runs))]  # fmt: skip
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 
@@ -144,20 +131,21 @@ def main() -> None:
     backbone = load_backbone(weights="analytic", endpoint=plan.endpoint)
     extract(videos, world.store, backbone, ClipSpec(image_size=plan.image_size), flow=load_flow("ilk", plan.image_size))
     prepare(world, 0)
-    found: dict[str, list[dict[str, Any]]] = {}
-    for seed in range(chosen.seeds):
-        for name in chosen.rows.split(","):
-            places = Apart(world.out, world.store, world.out / f"{name}_{seed}")
-            found.setdefault(name, []).append(run_row(ROWS[name], places, plan, seed))
-            text = "\n".join([
-                "# Every localiser on the action world", "",
-                f"`python benchmarks/bench_world_table.py FOLDER --size {chosen.size} --seeds {chosen.seeds}`: "
-                f"{processor()}, torch {torch.__version__}, one thread. frame-mAP in percent on unseen actions, mean "
-                "and standard deviation over the seeds of training and of the pairs that are asked.", "", *table(found),
-            ])  # fmt: skip
-            print(text, flush=True)
-            if chosen.out:
-                chosen.out.write_text(text + "\n")
+
+    def run(name: str, seed: int) -> Figures:
+        places = Apart(world.out, world.store, world.out / f"{name}_{seed}")
+        return kept(places.trained, lambda: run_row(ROWS[name], places, plan, seed))
+
+    def text(found: Mapping[str, Sequence[Figures]]) -> str:
+        return "\n".join([
+            "# Every localiser on the action world", "",
+            f"`python benchmarks/bench_world_table.py FOLDER --size {chosen.size} --seeds {chosen.seeds}`: "
+            f"{processor()}, torch {torch.__version__}, one thread. frame-mAP in percent on unseen actions, mean "
+            "and standard deviation over the seeds of training and of the pairs that are asked.", "", *table(found),
+        ])  # fmt: skip
+
+    train_all(chosen.rows.split(","), chosen.seeds, run, text, chosen.out)
+
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from stvr.propagation.cell import Cell
 from stvr.propagation.gates import BottleneckGates
 from stvr.propagation.propagation import Propagation
 from stvr.structures import Batch
-from stvr.training.step import HeadLosses, build_optimizer, take_step
+from stvr.training.one_step import HeadLosses, build_optimizer, take_step
 
 CHANNELS, STRIDE = 1024, 16
 TRUE_BOXES, QUERY_CLIPS = 4, 6
@@ -54,17 +54,20 @@ def paper_head(channels: int = CHANNELS, propagation: Propagation | None = None)
     )
 
 
-def made_batch(items: int, clips: int, channels: int, side: int, device: torch.device) -> Batch:
+def made_batch(
+    items: int, clips: int, channels: int, side: int, device: torch.device, *,
+    query_clips: int = QUERY_CLIPS, true_boxes: int = TRUE_BOXES,
+) -> Batch:
     def maps(count: int) -> dict[str, Tensor]:
         return {"Mixed_4c": torch.randn(items, count, side, side, channels, device=device).relu()}
 
-    low = torch.rand(items, clips, TRUE_BOXES, 2) / 2
+    low = torch.rand(items, clips, true_boxes, 2) / 2
     batch = Batch(
-        references=maps(clips), reference_mask=torch.ones(items, clips, dtype=torch.bool), queries=maps(QUERY_CLIPS),
-        query_boxes=torch.tensor([0.2, 0.1, 0.6, 0.9]).repeat(items, QUERY_CLIPS, 1),
-        query_mask=torch.ones(items, QUERY_CLIPS, dtype=torch.bool),
+        references=maps(clips), reference_mask=torch.ones(items, clips, dtype=torch.bool), queries=maps(query_clips),
+        query_boxes=torch.tensor([0.2, 0.1, 0.6, 0.9]).repeat(items, query_clips, 1),
+        query_mask=torch.ones(items, query_clips, dtype=torch.bool),
         target_boxes=torch.cat([low, low + 0.1 + 0.4 * torch.rand_like(low)], -1),
-        target_labels=torch.randint(0, 3, (items, clips, TRUE_BOXES)), asked=torch.arange(items) % 4,
+        target_labels=torch.randint(0, 3, (items, clips, true_boxes)), asked=torch.arange(items) % 4,
         seeds=torch.arange(items),
     )  # fmt: skip
     return batch.to(device)

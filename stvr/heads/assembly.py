@@ -15,9 +15,9 @@ from stvr.heads.embedding import DIMENSIONS, Embedding
 from stvr.heads.entry import HeadEntry, HeadOptions, Reads
 from stvr.heads.matching import MatchingHead
 from stvr.heads.proposal_option import Proposals
+from stvr.heads.proposal_sources import Sources
 from stvr.heads.proposals import ProposalNetwork
 from stvr.heads.query_encoder import QueryEncoder, build_query_encoder
-from stvr.heads.sources import Sources
 from stvr.heads.tail import Tail
 from stvr.heads.where import Where
 from stvr.propagation import PROPAGATION, build_propagation

@@ -22,10 +22,10 @@ from stvr.heads.deep_match import Asked, DeepMatch
 from stvr.heads.embedding import Embedding
 from stvr.heads.given import given_boxes
 from stvr.heads.head import Localizer
+from stvr.heads.proposal_sources import Sources
 from stvr.heads.proposals import ProposalNetwork, ProposalOutputs
 from stvr.heads.region_losses import region_losses, sample_regions
 from stvr.heads.regions import crop_regions
-from stvr.heads.sources import Sources
 from stvr.heads.tail import Tail
 from stvr.heads.targets import pixel_truth
 from stvr.propagation import Propagation

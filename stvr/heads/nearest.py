@@ -16,8 +16,8 @@ from stvr.heads.given import Proposer, given_boxes
 from stvr.heads.head import Localizer
 from stvr.heads.late import Held, take
 from stvr.heads.proposal_option import Proposals
+from stvr.heads.proposal_sources import Sources
 from stvr.heads.similarity import running_mean
-from stvr.heads.sources import Sources
 from stvr.heads.where import Where
 from stvr.heads.windows import means_in
 from stvr.store import FeatureSpec

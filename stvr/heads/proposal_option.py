@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from stvr.heads.sources import Sources
+from stvr.heads.proposal_sources import Sources
 
 
 def on_the_menu(proposals: str) -> str:

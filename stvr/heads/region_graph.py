@@ -21,8 +21,8 @@ from stvr.heads.graph_losses import LOSSES, NUM_CLASSES, wanted_of
 from stvr.heads.graph_match import GraphMatch, Nodes, in_windows, out_of_windows
 from stvr.heads.graphs import NUM_LAYERS
 from stvr.heads.head import Localizer
+from stvr.heads.proposal_sources import Sources
 from stvr.heads.regions import REGION_SIZE, align_regions
-from stvr.heads.sources import Sources
 from stvr.heads.where import Where, has_sides
 from stvr.heads.windows import FIRST_OF_STEP, SMALLER, step_grid
 from stvr.store import FeatureSpec

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stvr.heads.given import padded_boxes
+from stvr.heads.proposal_sources import Sources
 from stvr.heads.similarity import best_boxes, similarity
-from stvr.heads.sources import Sources
 from stvr.heads.standardise import Standardise
 from stvr.heads.windows import Windows, mean_outside, means_in
 from stvr.structures import FeatureSpec

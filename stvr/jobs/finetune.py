@@ -35,8 +35,8 @@ from stvr.tasks.pairs.draws import Draw
 from stvr.tasks.pairs.training import PairDraws, draw_pairs, training_pairs
 from stvr.training.loop import LoopOptions, Tell, run_loop
 from stvr.training.number_units import fast_units, with_precision
+from stvr.training.one_step import Trainee
 from stvr.training.runs import Run
-from stvr.training.step import Trainee
 from stvr.video_names import names_of
 
 CLIPS_AT_ONCE = 2  # through the backbone: one float32 clip alone takes torch's slow convolution on a CPU

@@ -26,8 +26,8 @@ from stvr.store import FeatureSpec, FeatureStore
 from stvr.tasks import TASKS
 from stvr.training.loop import LoopOptions, Tell, run_loop
 from stvr.training.number_units import fast_units, with_precision
+from stvr.training.one_step import HeadLosses
 from stvr.training.runs import Run
-from stvr.training.step import HeadLosses
 
 DEFAULT_HEAD = "matching"
 

@@ -18,8 +18,8 @@ from stvr.extract.flow import flow_of
 from stvr.heads import HEADS, Localizer
 from stvr.heads.checkpoint import Checkpoint, check_features, load_head, weights_beside
 from stvr.heads.nearest import NearestOptions
+from stvr.heads.proposal_sources import Sources
 from stvr.heads.ready import READY, ready_head
-from stvr.heads.sources import Sources
 from stvr.session.answer import Answer
 from stvr.session.examples import query_box, query_span
 from stvr.session.looks import Gathering, KeptLooks

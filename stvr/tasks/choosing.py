@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -37,6 +38,12 @@ def of_split(examples: Sequence[Example], split: str | None, what: str) -> list[
         there = ", ".join(sorted({each.split for each in examples}))
         raise LookupError(f"no {what} has split {split!r}; the file has: {there or f'no {what}s at all'}.")
     return chosen or list(examples)
+
+
+def refuse_what_is_for_pairs(audit: bool, dials: Path | None) -> None:
+    """Of a head that is asked with no query."""
+    if audit or dials:
+        raise ValueError("--audit and --dials are for pairs; this head is asked with no query. Leave them out.")
 
 
 def sample(examples: list[T], limit: int | None, seed: int) -> list[T]:

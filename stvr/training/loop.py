@@ -17,8 +17,8 @@ from stvr import parallel
 from stvr.backbones.runtimes import check_bfloat16
 from stvr.config import Options
 from stvr.training.feed import Batches, feed
+from stvr.training.one_step import Trainee, build_optimizer, learning_rate, take_step
 from stvr.training.runs import Run
-from stvr.training.step import Trainee, build_optimizer, learning_rate, take_step
 
 Tell = Callable[[int, int, Mapping[str, float]], None]  # (steps done, steps in all, figures of the last one)
 

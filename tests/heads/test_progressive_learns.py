@@ -13,7 +13,7 @@ from stvr.heads.progressive_assembly import PRESETS, ProgressiveOptions, build_p
 from stvr.structures import Batch, Features, Query
 from stvr.tasks.pairs.dataset import Item, collate
 from stvr.training.loop import LoopOptions, train_step
-from stvr.training.step import HeadLosses, build_optimizer
+from stvr.training.one_step import HeadLosses, build_optimizer
 
 SMALLER = {**PRESETS["small"]["head"], "width": 16, "reduced": 8, "hidden": 16, "bottleneck": 8, "values": 16}
 LOOP = LoopOptions(steps=25, optimizer="adamw", lr=5e-3, warmup_steps=5, schedule="step", milestones=(1000, 2000))

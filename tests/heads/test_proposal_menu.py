@@ -16,7 +16,7 @@ from stvr.heads.entry import Reads
 from stvr.heads.given import Proposer
 from stvr.heads.head import Localizer
 from stvr.heads.nearest import NEAREST, NearestHead, NearestOptions
-from stvr.heads.sources import Sources
+from stvr.heads.proposal_sources import Sources
 from stvr.session import Session
 from stvr.store.region_boxes import write_boxes
 from stvr.structures import Features

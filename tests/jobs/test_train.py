@@ -21,7 +21,7 @@ from stvr.heads.checkpoint import load_head
 from stvr.jobs.train import train, train_options
 from stvr.structures import ClipSpec, MapSpec, Span
 from stvr.training.loop import LoopOptions
-from stvr.training.step import learning_rate
+from stvr.training.one_step import learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

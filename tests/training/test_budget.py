@@ -20,7 +20,7 @@ from stvr.jobs.train import train_options
 from stvr.propagation import gates
 from stvr.specs import ClipSpec, FeatureSpec, MapSpec
 from stvr.structures import Batch, Features, Query
-from stvr.training.step import HeadLosses, build_optimizer, take_step
+from stvr.training.one_step import HeadLosses, build_optimizer, take_step
 
 ITEMS, CLIPS, QUERY_CLIPS, TRUE_BOXES, SIDE, CHANNELS = 8, 6, 6, 4, 20, 1024  # Feng et al. 2019, section 6
 SPEC = FeatureSpec("i3d", "made", "00", (MapSpec("Mixed_4c", 16, 2, CHANNELS // 2),), ClipSpec(image_size=16 * SIDE))

@@ -24,7 +24,7 @@ from stvr.metrics.classification import (
 )
 from stvr.store import FeatureStore
 from stvr.structures import LabelBatch, Span
-from stvr.tasks.choosing import of_split, sample
+from stvr.tasks.choosing import of_split, refuse_what_is_for_pairs, sample
 from stvr.tasks.labels.file import Stretch, found_in, read_labels
 from stvr.tasks.labels.segments import middle_steps
 from stvr.tasks.labels.steps import Steps, together
@@ -60,8 +60,7 @@ def evaluate(
     are not in the store, or whose class the head does not have, are left out and counted. Every figure is in [0, 1].
     report(done, total) tells of progress.
     """
-    if audit or dials:
-        raise ValueError("--audit and --dials are for pairs; a classifier is asked with no query. Leave them out.")
+    refuse_what_is_for_pairs(audit, dials)
     options = session.loaded.options
     assert isinstance(options, ClassOptions)
     every = read_labels(labels_path, store.spec.clip)

@@ -19,7 +19,7 @@ from stvr.metrics.as_json import finite
 from stvr.metrics.ava_frame_map import IOU, ActionAP, ava_frame_map, mean_ap
 from stvr.store import FeatureStore
 from stvr.structures import Detections, Span
-from stvr.tasks.choosing import of_split, sample
+from stvr.tasks.choosing import of_split, refuse_what_is_for_pairs, sample
 from stvr.tasks.people.around import batch_of, read_keyframe
 from stvr.tasks.people.detections import Row, as_text, rows_of
 from stvr.tasks.people.file import Keyframe, classes_in, found_in, read_people
@@ -53,8 +53,7 @@ def evaluate(
     whose clip is not in the store are left out and counted. "files" holds the detections of every step as AVA's CSV, to
     be scored elsewhere. Every figure is in [0, 1]; NaN is null. report(done, total) tells of progress.
     """
-    if audit or dials:
-        raise ValueError("--audit and --dials are for pairs; this head is asked with no query. Leave them out.")
+    refuse_what_is_for_pairs(audit, dials)
     options = session.loaded.options
     assert isinstance(options, PeopleOptions)
     every = of_split(read_people(people_path), split, "keyframe")
