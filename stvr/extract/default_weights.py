@@ -23,7 +23,7 @@ def weights_for(store: Path | str, endpoint: str | None) -> str | None:
     return DEFAULT if kept_at(DEFAULT).is_file() else None
 
 
-def runtime_for(store: Path | str, context: str) -> str:
+def runtime_for(store: FeatureStore | Path | str | None, context: str) -> str:
     """A runtime that `load_backbone` takes: torch where only it will do, or where the store was begun in its float32.
 
     Features whose last bits differ would not be mixed: without this, a store that an earlier release began in float32
@@ -31,6 +31,7 @@ def runtime_for(store: Path | str, context: str) -> str:
     """
     if context == "video":
         return "torch"
-    begun = FeatureStore.open(store) if is_store(store) else None
-    noted = {begun.info(video).get("precision") for video in begun.videos()[:1]} if begun else set()
+    if isinstance(store, (Path, str)):
+        store = FeatureStore.open(store) if is_store(store) else None
+    noted = {store.info(video).get("precision") for video in store.videos()[:1]} if store else set()
     return "torch" if noted == {"float32"} else "auto"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stvr.extract.default_weights import runtime_for
 from stvr.extract.flow import flow_of
 from stvr.extract.job import extract
 from stvr.files import whole
@@ -82,8 +83,9 @@ def with_videos(
         check_features(session.loaded, store)
     missing = [video for video in videos if video.is_file() and not (store and stored_name(store, video))]
     if missing:
-        same = spec.endpoint == session.spec.endpoint
-        backbone = session.eyes().backbone if same else backbone_of(spec, session.weights, session.device)
+        runtimes = {runtime_for(each, spec.clip.context) for each in (store, session.store)}
+        same = spec.endpoint == session.spec.endpoint and len(runtimes) == 1
+        backbone = session.eyes().backbone if same else backbone_of(spec, session.weights, session.device, store)
         extract(
             missing, path, backbone, spec.clip, flow=flow_of(spec, flow_weights, session.device),
             flip=spec.flipped, colour_order=spec.colour_order, resize=spec.resize, compress=spec.compress,

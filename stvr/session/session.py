@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stvr.backbones import Backbone, load_backbone
 from stvr.config import fill
+from stvr.extract.default_weights import runtime_for
 from stvr.extract.extractor import digest_of
 from stvr.extract.flow import flow_of
 from stvr.heads import HEADS, Localizer
@@ -232,7 +233,7 @@ class Session:
         """The backbone that made the features which the head was trained on, and the flow if it reads any."""
         with self._loading:
             if self._eyes is None:
-                backbone = backbone_of(self.spec, self.weights, self.device)
+                backbone = backbone_of(self.spec, self.weights, self.device, self.store)
                 flow = flow_of(self.spec, self._flow_weights, self.device) if self.reads.flow else None
                 self._eyes = Eyes(backbone, self.spec, flow)
             return self._eyes
@@ -258,12 +259,14 @@ def together(regions: Sequence[Any]) -> Any:
     return torch.cat(list(regions))
 
 
-def backbone_of(spec: FeatureSpec, weights: Path | str | None, device: str) -> Backbone:
-    """The backbone that made features of `spec`; ValueError where it would be another."""
+def backbone_of(
+    spec: FeatureSpec, weights: Path | str | None, device: str, store: FeatureStore | None = None
+) -> Backbone:
+    """The backbone that made features of `spec`, in the arithmetic of a store; ValueError where it would be another."""
     way = "Leave --weights out" if spec.weights == "analytic" else f"Give the file {spec.weights!r} with --weights"
     if weights is None and spec.weights != "analytic":
         raise ValueError(f"the head reads features that were made with weights. {way}.")
-    runtime = "auto" if spec.clip.context == "clip" else "torch"
+    runtime = runtime_for(store, spec.clip.context)
     backbone = load_backbone(spec.backbone, weights, spec.endpoint, device=device, runtime=runtime)
     if backbone.weights_digest != spec.weights_digest:
         raise ValueError(f"the head reads features of the weights {spec.weights!r} ({spec.weights_digest[:19]}), "

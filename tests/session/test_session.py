@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import stvr
+from stvr.backbones import load_backbone
 from stvr.extract.job import extract
 from stvr.session import FileClips, LiveClips, Session, StoredClips
 from stvr.session.looks import KeptLooks, bytes_of
@@ -218,3 +219,15 @@ def test_clips_of_a_store_are_read_as_they_are_kept(store, films):
     kept = opened.read(Span(films[0].stem, 1, 12)).numpy()  # (T, row, column, time, channel)
     wanted = np.concatenate([kept[..., 0, :], kept[..., 1, :]], -1)  # time steps side by side
     np.testing.assert_array_equal(torch.cat([part.only for part in parts]).numpy(), wanted.astype(np.float32))
+
+
+def test_what_is_asked_beside_a_store_is_seen_in_the_stores_arithmetic(untrained, films, tmp_path, monkeypatch):
+    """Where there is no bfloat16, features by Winograd's way and by torch differ in their last bits."""
+    monkeypatch.setattr(stvr.backbones, "has_bfloat16", lambda device: False)
+    for runtime in ("torch", "auto"):
+        extract(films[:1], tmp_path / runtime, load_backbone(precision="float32", runtime=runtime),
+                ClipSpec(image_size=SIZE), report=lambda step: None)  # fmt: skip
+    seen = {runtime: Session.open(untrained, store=tmp_path / runtime).eyes().backbone.precision
+            for runtime in ("torch", "auto")}  # fmt: skip
+    assert seen == {"torch": "float32", "auto": "float32 by winograd"}
+    assert Session.open(untrained).eyes().backbone.precision == "float32 by winograd"
