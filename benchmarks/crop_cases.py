@@ -74,11 +74,15 @@ class CropCase(Case):
 
 
 def crop_by_grid(maps: Tensor, boxes: Tensor) -> Tensor:
-    """(N, H, W, C) and (R, 4) -> (R, 7, 7, C), by torch's own operators; boxes within the map."""
+    """(N, H, W, C) and (R, 4) -> (R, 7, 7, C), by torch's own operators in float32; boxes within the map.
+
+    `grid_sample` wants positions of the maps' type, and in bfloat16 they would be off by a twentieth of a cell.
+    """
     low, high = (2 * boxes - 1).unflatten(0, (len(maps), -1)).split(2, -1)  # (N, K, 2)
     steps = torch.linspace(0, 1, 14, device=boxes.device)[:, None]
     across, down = (low[..., None, :] + steps * (high - low)[..., None, :]).unbind(-1)  # (N, K, 14)
     sides = (across[:, :, None, :].expand(-1, -1, 14, -1), down[..., None].expand(-1, -1, -1, 14))
-    grid = torch.stack(sides, -1).flatten(1, 2).to(maps.dtype)
-    crops = functional.max_pool2d(functional.grid_sample(maps.movedim(-1, 1), grid, align_corners=True), 2)
-    return crops.unflatten(2, (-1, 7)).permute(0, 2, 3, 4, 1).flatten(0, 1)
+    grid = torch.stack(sides, -1).flatten(1, 2)
+    grid, wide = (each if each.dtype == torch.float64 else each.float() for each in (grid, maps.movedim(-1, 1)))
+    crops = functional.max_pool2d(functional.grid_sample(wide, grid.to(wide.dtype), align_corners=True), 2)
+    return crops.unflatten(2, (-1, 7)).permute(0, 2, 3, 4, 1).flatten(0, 1).to(maps.dtype)

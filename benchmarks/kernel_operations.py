@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import cycle
 from typing import Any
 
@@ -70,12 +71,10 @@ def warp_twin(hidden: Tensor, memory: Tensor, moves: Tensor) -> list[Tensor]:
     return [warp_reference.dense_warp(each, flow) for each in (hidden, memory)]
 
 
-_POINTS: dict[torch.device, Tensor] = {}
-
-
+@cache
 def points_on(device: torch.device) -> Tensor:
     """Made once: a CUDA graph can copy nothing from the host."""
-    return _POINTS.setdefault(device, control_points(*CELLS).to(device))
+    return control_points(*CELLS).to(device)
 
 
 def gates_inputs(bench: Bench, batch: int, dtype: torch.dtype, channels: int) -> list[Tensor]:

@@ -21,6 +21,9 @@ from stvr.propagation.initial import xavier_uniform_
 NUM_CONTROL_POINTS_A_SIDE = 3  # the program: cells 5, 10, 15 of 20 in both directions
 NUM_LINKS = 5  # Feng et al. 2019, section 6
 STRUCTURE_WIDTH = 32  # TrajGRU's released network
+HAVE_AUTOCAST = frozenset(  # asked here, because torch.compile of torch 2.11 cannot look through the question
+    kind for kind in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(kind)
+)
 LEAK = 0.2
 
 
@@ -60,7 +63,7 @@ class SeparableOffsets(nn.Module):
         """
         rows, columns = points.long().unbind(1)
         wide, kind = self.depthwise.dtype, points.device.type
-        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
+        with torch.autocast(kind, enabled=False) if kind in HAVE_AUTOCAST else nullcontext():
             sites = torch.cat([each[:, :, rows, columns].to(wide) for each in maps], 1)  # (B, C, N)
             return self.pointwise(sites.mT * self.depthwise)
 

@@ -5,6 +5,7 @@
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -56,14 +57,19 @@ def warp_inputs(batch, channels, height, width, dtype=torch.float32, spread=0.3)
     return [*states, spread * torch.randn(batch, len(POINTS), 2, device="cuda")]
 
 
+@cache
+def points_on(height, width):
+    """POINTS in cells, made once: a CUDA graph can copy nothing from the host."""
+    return (POINTS * torch.tensor([height - 1.0, width - 1.0])).cuda()
+
+
 def warp_ours(hidden, memory, displacement):
-    points = POINTS.cuda() * displacement.new_tensor([hidden.shape[2] - 1.0, hidden.shape[3] - 1.0])
-    return spline_warp([hidden, memory], points, displacement)
+    return spline_warp([hidden, memory], points_on(*hidden.shape[2:]), displacement)
 
 
 def warp_twin(hidden, memory, displacement):
     height, width = hidden.shape[2:]
-    points = POINTS.cuda().to(displacement) * displacement.new_tensor([height - 1.0, width - 1.0])
+    points = points_on(height, width).to(displacement)
     flow = warp_reference.spline_flow(points, displacement, height, width)
     return [warp_reference.dense_warp(state, flow) for state in (hidden, memory)]
 
@@ -148,7 +154,8 @@ def test_at_rest_an_infinity_is_in_one_cell_before_and_after_and_so_is_its_gradi
         warped = dense_warp(image, torch.zeros(2, 7, 33, 2, device="cuda"))
         (back,) = torch.autograd.grad(warped, image, slope)
         assert torch.equal(warped, image)
-        assert torch.equal(back, slope)
+        near = 2**-20 if dtype == torch.float32 else 0  # its matrix product is of three in TF32: 1 x is x but for a bit
+        torch.testing.assert_close(back, slope, rtol=near, atol=0)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
