@@ -29,7 +29,7 @@ small=()
 [ "$device" = cpu ] && small=(--small) && echo "No CUDA: the CUDA tests are skipped, the sizes are reduced."
 timeout -k 5 170 "$python" benchmarks/bench_kernels.py --ahead --device "$device" "${small[@]}" &
 ahead=$!
-timeout -k 5 170 "$python" -m pytest --noconftest -p no:cacheprovider -q -m gpu \
+timeout -k 5 270 "$python" -m pytest --noconftest -p no:cacheprovider -q -m gpu \
   tests/kernels/test_cuda.py tests/propagation/test_recurrent.py
 tests=$?
 wait "$ahead"

@@ -159,6 +159,8 @@ def test_what_can_be_one_launch_is_one():
         spline_warp([hidden, memory, hidden], points, displacement)
     calls = {event.key: event.count for event in profiled.key_averages()}
     assert [calls.get(f"stvr::{name}") for name in ("spline_warp", "spline_flow", "warp")] == [1, 1, 1]
+    five, six = (2 * [torch.empty(count, 2, 20, 20)] for count in (5, 6))
+    assert [ops.can_fuse(maps, 9, 4) for maps in (five, six)] == [True, False]
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.7])

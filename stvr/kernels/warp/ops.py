@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tiles import fits_a_program
+from .tiles import MAX_FUSED_CELLS, fits_a_program
 
 PLAIN, TRITON = f"{__package__}.cpu", f"{__package__}.launch"
 BACKENDS = {"cpu": PLAIN, "cuda": TRITON if importlib.util.find_spec("triton") else PLAIN}
@@ -172,11 +172,15 @@ def spline_warp(
 
 
 def can_fuse(states: Sequence[Tensor], num_points: int, num_boundary_points: int) -> bool:
-    """Whether one launch can warp them: one or two of a kind, on a backend that has it, of points that fit."""
+    """Whether one launch can warp them: one or two of a kind, on a backend that has it, of points that fit, and so few
+    programs that solving the spline in each of them costs less than a launch.
+    """
     first, last = states[0], states[-1]
     alike = (first.shape, first.dtype, first.device) == (last.shape, last.dtype, last.device)
     here = BACKENDS.get(first.device.type, PLAIN) == TRITON
-    return here and alike and len(states) <= 2 and fits_a_program(num_points, num_boundary_points)
+    batch, _, height, width = first.shape
+    few = batch * height * width <= MAX_FUSED_CELLS
+    return here and alike and few and len(states) <= 2 and fits_a_program(num_points, num_boundary_points)
 
 
 @spline_warp.register_fake

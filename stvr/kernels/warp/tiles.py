@@ -12,8 +12,8 @@ class Tiles:
 
     fused_share: cells whose flow and warp one program of `spline_warp_forward` makes, fused_cells at a time, after it
     has solved the whole spline. precision: of a float32 product on the matrix units. "tf32x3" errs by 9e-8; "ieee"
-    would spill on NVIDIA, and AMD has no other. Chosen by compiling for each target without spills; nothing here has
-    been tuned on a GPU yet.
+    would spill on NVIDIA, and AMD has no other. Chosen by compiling for each target without spills, not by trying others
+    on a GPU.
     """
 
     spline_cells: int = 64
@@ -41,6 +41,7 @@ TILES = {  # by backend and bytes of a number
 OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}  # given, because Triton's defaults differ between versions
 MAX_POINTS, MAX_FIXED = 16, 32  # one tile of registers each
 SYSTEM = {"N_PAD": MAX_POINTS, "FIXED_PAD": MAX_FIXED}
+MAX_FUSED_CELLS = 2000  # of all maps; on an H100 one launch was a third faster at 400, a fifth slower at 3,200
 MIN_PIVOT = 1e-6  # of S's largest entry: float32 cannot resolve points closer than a hundredth of a cell
 
 
