@@ -12,8 +12,8 @@ class Tiles:
 
     fused_share: cells whose flow and warp one program of `spline_warp_forward` makes, fused_cells at a time, after it
     has solved the whole spline. precision: of a float32 product on the matrix units. "tf32x3" errs by 9e-8; "ieee"
-    would spill on NVIDIA, and AMD has no other. Chosen by compiling for each target without spills, not by trying others
-    on a GPU.
+    would spill on NVIDIA, and AMD has no other. Chosen by compiling for each target without spills; no others have been
+    tried on a GPU.
     """
 
     spline_cells: int = 64
