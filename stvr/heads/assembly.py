@@ -67,6 +67,10 @@ class MatchingOptions(HeadOptions):
     windows: int = Field(default=8, ge=1)
     nms_iou: float = 0.6
     classes: Literal["three", "binary"] = "three"  # the program's; binary is the paper's text
+    vote_iou: float | None = Field(default=None, ge=0, le=1)  # None: an answer is the box that suppression left
+    box_of: Literal["class", "any"] = "class"  # whether each class refines boxes in its own way
+    box_loss: Literal["huber", "giou"] = "huber"
+    tightness: bool = False  # whether a score says how well the box fits, too
 
     @field_validator("propagation", mode="before")
     @classmethod
@@ -127,6 +131,10 @@ def build_matching(options: MatchingOptions, spec: FeatureSpec) -> MatchingHead:
         deep_match=build_deep_match(options, spec),
         sources=Sources.of(options.proposals),
         where=build_where(options, spec),
+        vote_iou=options.vote_iou,
+        box_of=options.box_of,
+        box_loss=options.box_loss,
+        tightness=options.tightness,
     )  # fmt: skip
 
 

@@ -79,8 +79,14 @@ class MatchingHead(Localizer):
         deep_match: DeepMatch | None = None,
         sources: Sources = OWN_PROPOSALS,
         where: Where | None = None,
+        vote_iou: float | None = None,
+        box_of: str = "class",
+        box_loss: str = "huber",
+        tightness: bool = False,
     ) -> None:
         super().__init__()
+        self.vote_iou, self.box_of, self.box_loss = vote_iou, box_of, box_loss
+        self.tightness = nn.Linear(tail_channels, 1) if tightness else None
         self.given, self.where = sources.given, where
         self.nms_iou, self.labels = nms_iou, CLASSES[classes]
         self.embedding, self.localise_on, self.deep_match = embedding, localise_on, deep_match
@@ -88,7 +94,7 @@ class MatchingHead(Localizer):
         self.likeness_scale = nn.Parameter(torch.tensor(LIKENESS_SCALE)) if embedding else None
         self.adapter, self.propagation, self.proposals = adapter, propagation, proposals
         self.attention, self.tail = attention, tail
-        self.box = nn.Linear(tail_channels, 4 * len(self.labels))
+        self.box = nn.Linear(tail_channels, 4 * (len(self.labels) if box_of == "class" else 1))
         self.classifier = nn.Linear(tail_channels, 1 + len(self.labels))
         self.contrast, self.fuse, self.add_truth, self.sample_size = contrast, fuse, add_truth, sample_size
         for layer in (self.box, self.classifier):  # variance scaling, factor 1, fan average, uniform: the program
@@ -131,7 +137,7 @@ class MatchingHead(Localizer):
 
     def answers(self, outputs: MatchingOutputs) -> list[Detections]:
         """One Detections a clip, at most 30 boxes: class 1 is another action, class 2 the query's."""
-        return detect(outputs, self.nms_iou).by_clip()
+        return detect(outputs, self.nms_iou, self.vote_iou).by_clip()
 
     def pool(self, features: Features, boxes: Tensor) -> Any:
         maps = {endpoint: each[None] for endpoint, each in features.maps.items()}
@@ -165,7 +171,7 @@ class MatchingHead(Localizer):
     def find(self, look: MatchingLook, query: Query) -> Found:
         """What `ask` answers, while it is still on the device."""
         stages = self.second_stage(self.candidates_of(look, query), query)
-        return Found.joined([detect(outputs, self.nms_iou) for outputs in stages])
+        return Found.joined([detect(outputs, self.nms_iou, self.vote_iou) for outputs in stages])
 
     def candidates_of(self, look: MatchingLook, query: Query | None) -> Candidates:
         """Those of the look, and, where they depend on it, those that look like the query."""
@@ -245,8 +251,10 @@ class MatchingHead(Localizer):
             likeness = likeness.reshape(len(query), -1) + self.deep_match(found, asked_with.deep, weights)
         half = likeness.reshape(-1, 1) / 2
         logits = logits + F.pad(torch.cat([-half, half], 1), (logits.shape[1] - 2, 0))
-        return MatchingOutputs(candidates, self.labels, codes.reshape(*shape, -1, 4), logits.reshape(*shape, -1),
-                               weights.reshape(*shape, -1), asked)
+        codes = codes.reshape(*shape, -1, 4).expand(*shape, len(self.labels), 4)
+        fit = None if self.tightness is None else self.tightness(hidden).float().reshape(shape)
+        return MatchingOutputs(candidates, self.labels, codes, logits.reshape(*shape, -1), weights.reshape(*shape, -1),
+                               asked, tightness=fit)
 
     def through_tail(self, regions: Tensor, attended: Tensor, summary: Tensor | None) -> Tensor:
         """Regions and what they attend to, both (N, 7, 7, C), and their summary (..., 7, 7, S) -> (N, D)."""
@@ -283,7 +291,7 @@ class MatchingHead(Localizer):
         truth, valid = pixel_truth(batch, outputs.candidates.image_size), batch.reference_mask.flatten()
         assert outputs.proposals is not None  # forward() leaves them
         first_stage = self.proposals.losses(outputs.proposals, truth, valid, outputs.sampler, batch.seeds)
-        return {**first_stage, **region_losses(outputs, batch, truth)}
+        return {**first_stage, **region_losses(outputs, batch, truth, self.box_loss)}
 
 
 def everywhere(asked: Asked) -> Tensor:
