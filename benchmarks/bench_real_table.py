@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from by_seed import kept
 from circumstances import circumstances
-from many_trainings import Job, side_by_side
+from many_trainings import Job, command, side_by_side
 from real_clips import RealClip, manifest_rows, read_clips
 from real_folds import NUM_FOLDS, folds_of, is_action, write_pairs_of
 from real_questions import best_iou, by_the_head, judged, query_of
@@ -48,21 +48,23 @@ DEEP = {"localise_on": "Mixed_4c", "match_on": "Mixed_5c"}
 REAL_ROWS: dict[str, Row] = {
     **ROWS,
     "nearest": Row({"name": "nearest"}, trained=False, deep=True, video=True),
-    "nearest, the paper's features": Row({"name": "nearest"}, trained=False),
-    "warp_lstm, whole video": Row({**AS_THE_PAPER, "propagation": BASELINE}, video=True),
-    "warp_lstm, matched on 5c, whole video": Row({**AS_THE_PAPER, "propagation": BASELINE, **DEEP}, deep=True,
+    "nearest on the paper's features": Row({"name": "nearest"}, trained=False),
+    "warp_lstm on whole videos": Row({**AS_THE_PAPER, "propagation": BASELINE}, video=True),
+    "warp_lstm on whole videos matched on 5c": Row({**AS_THE_PAPER, "propagation": BASELINE, **DEEP}, deep=True,
                                                  video=True),
-    "best, matched on 5c, whole video": Row({**ROWS["best"].head, **DEEP}, ROWS["best"].training, deep=True,
+    "best with map+rpn on whole videos matched on 5c": Row(
+        {**ROWS["best"].head, **DEEP, "proposals": "map+rpn"}, ROWS["best"].training, deep=True, video=True),
+    "best on whole videos matched on 5c": Row({**ROWS["best"].head, **DEEP}, ROWS["best"].training, deep=True,
                                             video=True),
 }  # fmt: skip
-TRAINING = {"steps": 150, "batch_size": 8, "optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.01, "schedule": "cosine",
-            "warmup_steps": 15, "save_every": 10_000}  # fmt: skip
+TRAINING = {"flip": "on", "steps": 150, "batch_size": 8, "optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.01,
+            "schedule": "cosine", "warmup_steps": 15, "save_every": 10_000}  # fmt: skip
 KEPT_BYTES = 4 << 30
 
 
 def main() -> None:
     chosen = arguments()
-    rows = [name for name in chosen.rows.split("+") if name in REAL_ROWS or sys.exit(f"no row {name!r}")]
+    rows = [name for name in chosen.rows.split(",") if name in REAL_ROWS or sys.exit(f"no row {name!r}")]
     videos = [chosen.manifest.parent / row["file"] for row in manifest_rows(chosen.manifest)]
     for context in ("clip", "video"):
         extract_all(videos, chosen, context)
@@ -75,7 +77,7 @@ def main() -> None:
                        for seed in range(chosen.seeds) for fold in range(NUM_FOLDS) for name in rows
                        if seed == 0 or REAL_ROWS[name].trained]  # fmt: skip
     about = circumstances(torch.device(chosen.device)) | ({"commit": chosen.commit} if chosen.commit else {})
-    about |= {"command": "python benchmarks/bench_real_table.py MANIFEST " + " ".join(sys.argv[2:]),
+    about |= {"command": command("MANIFEST"),
               "clips": str(len(clips)), "folds": "; ".join(", ".join(each) for each in folds),
               "steps": str(chosen.steps or TRAINING["steps"]), "pixels": str(chosen.image_size)}  # fmt: skip
     found: dict[str, list[Mapping[str, Any]]] = {}
@@ -95,7 +97,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--weights", default="i3d-kinetics-400")
-    parser.add_argument("--rows", default="+".join(REAL_ROWS), help="joined by +")
+    parser.add_argument("--rows", default=",".join(REAL_ROWS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--image-size", type=int, default=224)
@@ -130,7 +132,7 @@ def figures_of(
     work: Path, manifest: Path, name: str, fold: int, seed: int, steps: int | None, device: str
 ) -> dict[str, Any]:
     """Of one training, or of what needs none; kept beside it."""
-    run = work / f"{name.replace(' ', '_').replace(',', '')}_{fold}_{seed}"
+    run = work / f"{name.replace(' ', '_')}_{fold}_{seed}"
     return kept(run, lambda: trained_and_asked(work, run, manifest, REAL_ROWS[name], fold, seed, steps, device))
 
 

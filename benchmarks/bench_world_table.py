@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from by_seed import kept
 from circumstances import circumstances
-from many_trainings import Job, side_by_side
+from many_trainings import Job, command, side_by_side
 from step_times import step_cost
 from table_rows import BASELINE, PROPAGATIONS, ROWS, Row
 from world_tables import page, plots
@@ -36,7 +36,7 @@ from stvr.extract.job import extract
 from stvr.files import write_json, write_text
 from stvr.heads import HEADS, build_head
 from stvr.heads.checkpoint import HEAD_FILE, save_head
-from stvr.jobs.demo import SIZES, DemoSize
+from stvr.jobs.demo import SIZES
 from stvr.jobs.evaluate import evaluate
 from stvr.jobs.train import TrainOptions, train, train_options
 from stvr.store import FeatureStore
@@ -47,7 +47,7 @@ from stvr.world.synthetic import write_world
 
 PROTOCOLS = ("debiased", "released")  # asked under; trained on the first
 WORLDS = ("plain", "dials")
-DIALS = {"speed": (0.25, 2.5), "occlusion": (0.0, 2.0), "seconds": (5, 7)}
+DIALS = {"speed": (0.25, 2.5), "occlusion": (0.0, 2.0), "seconds": (5, 7), "num_test_videos": 40}
 SAME = {"steps", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "warmup_steps"}
 IN_THE_DIALS = (*PROPAGATIONS, "best")
 
@@ -60,11 +60,13 @@ def main() -> None:
         make_world(place, name, chosen)
     about = {**circumstances(torch.device(chosen.device)), "commit": chosen.commit} if chosen.commit else circumstances(
         torch.device(chosen.device))  # fmt: skip
-    about |= {"command": "python benchmarks/" + " ".join([Path(sys.argv[0]).name, "FOLDER", *sys.argv[2:]]),
+    about |= {"command": command("FOLDER"),
               "steps": str(options_of(ROWS[BASELINE], chosen.size, 0, chosen.steps).steps)}  # fmt: skip
     first = next(iter(worlds.values()))
     costs = {name: measured(chosen.folder, name, first, chosen) for name in rows if ROWS[name].trained}
-    jobs: list[Job] = [(chosen.folder, world, name, seed, chosen.size, chosen.steps, chosen.device)
+    how = {"size": chosen.size, "steps": chosen.steps, "pairs": chosen.pairs or SIZES[chosen.size].max_pairs,
+           "device": chosen.device, "ask_device": chosen.ask_device or chosen.device}  # fmt: skip
+    jobs: list[Job] = [(chosen.folder, world, name, seed, how)
                        for seed in range(chosen.seeds) for world in worlds for name in rows
                        if world == "plain" or name in IN_THE_DIALS]  # fmt: skip
     found: dict[str, dict[str, list[Mapping[str, Any]]]] = {world: {} for world in worlds}
@@ -88,6 +90,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", default="tiny", choices=SIZES)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--ask-device", help="where trained heads are asked; where they are trained, if not given")
+    parser.add_argument("--pairs", type=int, help="that are asked, of each protocol; those of the size, if not given")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--commit", help="where git cannot tell")
     parser.add_argument("--out", type=Path)
@@ -103,7 +107,7 @@ def make_world(place: Path, name: str, chosen: argparse.Namespace) -> None:
     videos = sorted((place / "world" / "videos").glob("*.mp4"))
     backbone = load_backbone(weights="analytic", endpoint=plan.endpoint, device=chosen.device)
     extract(videos, place / "features.zarr", backbone, ClipSpec(image_size=plan.image_size), workers=chosen.processes,
-            flow=load_flow("ilk", plan.image_size))  # fmt: skip
+            flow=load_flow("ilk", plan.image_size), flip=True)  # fmt: skip
     store = FeatureStore.open(place / "features.zarr")
     lengths, held_out = {video: store.num_clips(video) for video in store.videos()}, place / "world/held_out_names.txt"
     for protocol in PROTOCOLS:
@@ -119,7 +123,8 @@ def pairs_of(place: Path, protocol: str) -> Path:
 def options_of(row: Row, size: str, seed: int, steps: int | None) -> TrainOptions:
     """Every head trains as the matching head does; what else its own small preset says stays."""
     same = train_options("small").model_dump(include=SAME)
-    flags = {**same, **SIZES[size].training, **row.training, "seed": seed, "head": row.head, "save_every": 10_000}
+    flags = {**same, **SIZES[size].training, "flip": "off", **row.training, "seed": seed, "head": row.head,
+             "save_every": 10_000}  # fmt: skip
     return train_options("small", flags={**flags, **({"steps": steps} if steps else {})})
 
 
@@ -132,30 +137,26 @@ def measured(folder: Path, name: str, place: Path, chosen: argparse.Namespace) -
                                          chosen.device))  # fmt: skip
 
 
-def figures_of(
-    folder: Path, world: str, name: str, seed: int, size: str, steps: int | None, device: str
-) -> dict[str, Any]:
-    """Of one training; kept beside it."""
+def figures_of(folder: Path, world: str, name: str, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one training; kept beside it. how: size, steps, pairs that are asked, device, ask_device."""
     place = folder / world
-    run, plan = place / f"{name.replace(' ', '_')}_{seed}", SIZES[size]
-    return kept(run, lambda: trained_and_asked(place, run, ROWS[name], seed, size, plan, steps, device))
+    run = place / f"{name.replace(' ', '_')}_{seed}"
+    return kept(run, lambda: trained_and_asked(place, run, ROWS[name], seed, how))
 
 
-def trained_and_asked(
-    place: Path, run: Path, row: Row, seed: int, size: str, plan: DemoSize, steps: int | None, device: str
-) -> dict[str, Any]:  # fmt: skip
+def trained_and_asked(place: Path, run: Path, row: Row, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(1)
     store, begun = place / "features.zarr", time.monotonic()
     if row.trained:
-        options = options_of(row, size, seed, steps)
-        train(store, pairs_of(place, PROTOCOLS[0]), run, options, resume=True, device=device)
+        options = options_of(row, how["size"], seed, how["steps"])
+        train(store, pairs_of(place, PROTOCOLS[0]), run, options, resume=True, device=how["device"])
     else:
         save_untrained(store, run, row)
     trained, asked = time.monotonic() - begun, {}
     for protocol in PROTOCOLS if place.name == "plain" else PROTOCOLS[:1]:
         scenes = place / "world" / "scenes.csv" if place.name == "dials" else None
-        results = evaluate(run, store, pairs_of(place, protocol), seed=seed, limit=plan.max_pairs,
-                           device=device, audit=place.name == "plain", dials=scenes)  # fmt: skip
+        results = evaluate(run, store, pairs_of(place, protocol), seed=seed, limit=how["pairs"] * (2 if scenes else 1),
+                           device=how["ask_device"], audit=place.name == "plain" and seed == 0, dials=scenes)
         asked[protocol] = in_short(results)
     return {"seed": seed, "train_seconds": trained, "ask_seconds": time.monotonic() - begun - trained, **asked}
 

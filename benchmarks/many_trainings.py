@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import shlex
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,11 +37,17 @@ def side_by_side(
 
 
 def told(job: Job, result: Callable[[], Mapping[str, Any]]) -> Iterator[tuple[Job, Mapping[str, Any]]]:
-    begun = time.monotonic()
     try:
         figures = result()
     except Exception:
         print(f"{job} failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
         return
-    print(f"{time.strftime('%X')} {job} ({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
+    print(f"{time.strftime('%X')} {job}", file=sys.stderr, flush=True)
     yield job, figures
+
+
+def command(first: str) -> str:
+    """How this was called; what is a path, on whatever machine, by what it is for."""
+    said = [each if "/" not in each else Path(each).name if "." in Path(each).name else "FOLDER"
+            for each in sys.argv[2:]]  # fmt: skip
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", first, *said])

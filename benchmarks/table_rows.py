@@ -35,18 +35,20 @@ def idea(**options: Any) -> Row:
 
 
 AS_THE_PAPER = {"vote_iou": None, "box_of": "class", "box_loss": "huber", "tightness": False}
+ONE_BOX = {"box_of": "any"}
 IDEAS: dict[str, Row] = {
     "votes": idea(vote_iou=0.5),
-    "one box for all": idea(box_of="any"),
-    "giou": idea(box_of="any", box_loss="giou"),
-    "tightness": idea(box_of="any", tightness=True),
-    "average": Row(idea().head, {"ema": 0.97}),
-    "bidirectional": idea(propagation={"name": "bidirectional"}),
-    "transformer": idea(propagation={"name": "transformer"}),
-    "map + rpn": idea(proposals="map+rpn"),
-    "64 proposals": idea(num_proposals=64),
-    "query encoder": idea(query_encoder={"name": "gru"}),
-    "best": Row(idea(vote_iou=0.5, box_of="any", tightness=True).head, {"ema": 0.97}),
+    "one box": idea(**ONE_BOX),
+    "one box and giou": idea(**ONE_BOX, box_loss="giou"),
+    "one box and tightness": idea(**ONE_BOX, tightness=True),
+    "one box and averaged weights": Row(idea(**ONE_BOX).head, {"ema": 0.97}),
+    "one box and mirrored": Row(idea(**ONE_BOX).head, {"flip": "on"}),
+    "one box and bidirectional": idea(**ONE_BOX, propagation={"name": "bidirectional"}),
+    "one box and transformer": idea(**ONE_BOX, propagation={"name": "transformer"}),
+    "one box and 64 proposals": idea(**ONE_BOX, num_proposals=64),
+    "one box and query encoder": idea(**ONE_BOX, query_encoder={"name": "gru"}),
+    "one box and map+rpn": idea(**ONE_BOX, proposals="map+rpn"),
+    "best": Row(idea(**ONE_BOX, vote_iou=0.5, tightness=True).head, {"flip": "on", "ema": 0.97}),
 }
 ROWS: dict[str, Row] = {
     **{name: paper(name) for name in PROPAGATIONS},

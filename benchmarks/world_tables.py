@@ -84,14 +84,15 @@ def cost_table(costs: Mapping[str, Any], rows: Sequence[str]) -> list[str]:
 
 def probe_table(found: Mapping[str, Runs]) -> list[str]:
     """Of the baseline's runs: these rankings of the true boxes are the same for every row."""
-    runs = found.get(BASELINE, [])
+    runs = [run for run in found.get(BASELINE, []) if run.get(PROTOCOL, {}).get("probes")]
     protocols = [name for name in (PROTOCOL, "released") if runs and name in runs[0]]
     if not protocols:
         return []
     lines = [f"| ranking of the true boxes | {' | '.join(protocols)} |", "|---|" + "---|" * len(protocols)]
     for probe in runs[0][protocols[0]]["probes"]:
         if probe != MODEL_PROBE:
-            cells = [str(Mean.of([100 * (run[each]["probes"][probe]["0.5"] or 0) for run in runs])) for each in protocols]
+            cells = [str(Mean.of([100 * (run[each]["probes"][probe]["0.5"] or 0) for run in runs]))
+                     for each in protocols]  # fmt: skip
             lines.append(f"| {probe} | {' | '.join(cells)} |")
     return lines
 

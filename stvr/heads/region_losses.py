@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
 from torchvision.ops import box_iou, generalized_box_iou_loss
 
 from stvr import parallel

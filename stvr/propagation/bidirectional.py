@@ -1,4 +1,4 @@
-"""Features travel both ways: from earlier clips to later ones, and, within a window, from later ones to earlier ones."""
+"""Features travel both ways: from earlier clips to later ones, and within a window back again."""
 
 from __future__ import annotations
 

@@ -51,7 +51,8 @@ class ClipTransformer(Propagation):
         kept = seen if state is None else torch.cat([state, seen], 1)
         asked = self.query(maps.permute(0, 2, 3, 1)).unflatten(0, features.shape[:2])
         key, value = (self.by_place(each) for each in kept.chunk(2, -1))  # (B H W, heads, T', width / heads)
-        answer = F.scaled_dot_product_attention(self.by_place(asked), key, value, self.bias(clips, kept.shape[1]))
+        bias = self.bias(clips, kept.shape[1]).to(asked.dtype)
+        answer = F.scaled_dot_product_attention(self.by_place(asked), key, value, bias)
         joined = answer.permute(0, 2, 1, 3).flatten(2)  # (B H W, T, width)
         batch, _, height, width, _ = features.shape
         told = self.out(joined.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2, 4))
