@@ -35,7 +35,7 @@ def idea(**options: Any) -> Row:
 
 
 AS_THE_PAPER = {"vote_iou": None, "box_of": "class", "box_loss": "huber", "tightness": False}
-ONE_BOX = {"box_of": "any"}
+ONE_BOX, BOTH = {"box_of": "any"}, {"flip": "on", "ema": 0.97}
 IDEAS: dict[str, Row] = {
     "votes": idea(vote_iou=0.5),
     "one box": idea(**ONE_BOX),
@@ -47,8 +47,10 @@ IDEAS: dict[str, Row] = {
     "one box and transformer": idea(**ONE_BOX, propagation={"name": "transformer"}),
     "one box and 64 proposals": idea(**ONE_BOX, num_proposals=64),
     "one box and query encoder": idea(**ONE_BOX, query_encoder={"name": "gru"}),
+    "one box and cross-attention": idea(**ONE_BOX, attention="cells"),
     "one box and map+rpn": idea(**ONE_BOX, proposals="map+rpn"),
-    "best": Row(idea(**ONE_BOX, vote_iou=0.5, tightness=True).head, {"flip": "on", "ema": 0.97}),
+    "best": Row(idea(**ONE_BOX, vote_iou=0.5).head, BOTH),
+    "best with tightness": Row(idea(**ONE_BOX, vote_iou=0.5, tightness=True).head, BOTH),
 }
 ROWS: dict[str, Row] = {
     **{name: paper(name) for name in PROPAGATIONS},

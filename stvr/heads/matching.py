@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from stvr.heads.attention import Attention, fuse
 from stvr.heads.boxes import has_area, in_pixels
 from stvr.heads.candidates import Candidates, Found, MatchingLook, MatchingOutputs, detect
+from stvr.heads.cross_attention import CrossAttention
 from stvr.heads.deep_match import Asked, DeepMatch
 from stvr.heads.embedding import Embedding
 from stvr.heads.given import given_boxes
@@ -64,7 +65,7 @@ class MatchingHead(Localizer):
         adapter: nn.Module,
         propagation: Propagation,
         proposals: ProposalNetwork,
-        attention: Attention,
+        attention: Attention | CrossAttention,
         tail: Tail,
         tail_channels: int,
         contrast: str = "none",
@@ -144,6 +145,25 @@ class MatchingHead(Localizer):
         return self.encode_query(maps, boxes[None]).pooled()
 
     def stream(self, state: Any, features: Features) -> tuple[Any, MatchingLook]:
+        """Clips of a window that is not yet whole are held back."""
+        if self.propagation.window is None:
+            return self.see(state, features)
+        held, state = (None, None) if state is None else state
+        features = features if held is None else held.followed_by(features)
+        whole = len(features) - len(features) % self.propagation.window
+        state, look = self.see(state, features.part(slice(0, whole)))
+        return (features.part(slice(whole, None)), state), look
+
+    def finish(self, state: Any) -> MatchingLook | None:
+        if self.propagation.window is None or state is None:
+            return None
+        return self.see(state[1], state[0])[1]
+
+    def look(self, features: Features) -> MatchingLook:
+        return self.see(None, features)[1]
+
+    def see(self, state: Any, features: Features) -> tuple[Any, MatchingLook]:
+        """The look at all of the clips, from the state of the propagation after those before; and its next state."""
         flow = None if features.flow is None else features.flow[None]
         reference, deep = map_of(features.maps, self.localise_on), self.deep_maps(features.maps)
         propagated, state = self.propagation.stream(self.adapter(reference[None]), state, flow)
@@ -240,8 +260,11 @@ class MatchingHead(Localizer):
         """Candidates of B references, each against its query, query_mask (B, Q) bool."""
         query = asked_with.regions
         regions = candidates.regions.reshape(len(query), -1, *candidates.regions.shape[2:])  # (B, P, 7, 7, C), P = T K
-        weights = self.attention(query.mean((2, 3)), regions.mean((2, 3)), query_mask)  # (B, P, Q)
-        attended = (weights @ query.flatten(2)).unflatten(2, query.shape[2:])  # (B, P, 7, 7, C)
+        if isinstance(self.attention, CrossAttention):
+            attended, weights = self.attention(query, regions, query_mask)
+        else:
+            weights = self.attention(query.mean((2, 3)), regions.mean((2, 3)), query_mask)  # (B, P, Q)
+            attended = (weights @ query.flatten(2)).unflatten(2, query.shape[2:])  # (B, P, 7, 7, C)
         hidden = self.through_tail(regions.flatten(0, 1), attended.flatten(0, 1), candidates.summary)
         shape = candidates.mask.shape  # (N, K)
         codes, logits = self.box(hidden).float(), self.classifier(hidden).float()

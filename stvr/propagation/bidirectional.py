@@ -32,6 +32,8 @@ class Bidirectional(Propagation):
         self.onwards, self.backwards, self.window = onwards, backwards, window
 
     def stream(self, features: Tensor, state: Any = None, flow: Tensor | None = None) -> tuple[Tensor, Any]:
+        if not features.shape[1]:
+            return features, state
         ahead, state = self.onwards.stream(features, state)
         behind = [self.backwards(part.flip(1)).flip(1) for part in features.split(self.window, 1)]
         return (ahead + torch.cat(behind, 1)) / 2, state

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from stvr.config import Options
 from stvr.propagation.propagation import Propagation, PropagationEntry
 
-NORM_GROUPS = 8
+NORM_GROUPS, BEGIN = 8, 0.02  # BEGIN: deviation of the weights of what is added to a clip
 
 
 class TransformerOptions(Options):
     """reach: clips before a clip that it attends to, beside itself. heads: of the attention. width: of all its heads
-    together; None is the number of channels, 128 at most."""
+    together; None is the number of channels, 128 at most, or what of it the heads can share."""
 
     reach: int = Field(default=5, ge=1)
     heads: int = Field(default=4, ge=1)
@@ -26,7 +26,7 @@ class ClipTransformer(Propagation):
     """A cell's query against the keys of the same place in this clip and the `reach` clips before.
 
     Keys and values see the 3x3 cells around theirs, so that what moved a little is still found. What comes of it is
-    added to the clip, and to begin with it is nothing. lag (heads, reach + 1): a bias by how long ago.
+    added to the clip, and to begin with it is little. lag (heads, reach + 1): a bias by how long ago.
     """
 
     def __init__(self, channels: int, width: int, heads: int, reach: int) -> None:
@@ -38,7 +38,7 @@ class ClipTransformer(Propagation):
         self.key_value = nn.Linear(channels, 2 * width)
         self.out = nn.Linear(width, channels)
         self.lag = nn.Parameter(torch.zeros(heads, reach + 1))
-        nn.init.zeros_(self.out.weight)
+        nn.init.normal_(self.out.weight, std=BEGIN)
         nn.init.zeros_(self.out.bias)
 
     def stream(
@@ -71,7 +71,7 @@ class ClipTransformer(Propagation):
 
 
 def transformer(channels: int, options: TransformerOptions) -> ClipTransformer:
-    width = options.width or min(128, channels)
+    width = options.width or options.heads * max(1, min(128, channels) // options.heads)
     if width % options.heads:
         raise ValueError(f"propagation 'transformer': a width of {width} cannot be shared by {options.heads} heads. "
                          "Give a multiple.")
