@@ -186,7 +186,7 @@ class MatchingHead(Localizer):
         return every, has_area(every)
 
     def ask(self, look: MatchingLook, query: Query) -> list[Detections]:
-        return self.find(look, query).by_clip()
+        return self.find(look, query).by_clip() if len(look) else []
 
     def find(self, look: MatchingLook, query: Query) -> Found:
         """What `ask` answers, while it is still on the device."""
@@ -207,6 +207,8 @@ class MatchingHead(Localizer):
         return [boxes[mask] for boxes, mask in zip(candidates.shares, candidates.mask, strict=True)]
 
     def score_boxes(self, look: MatchingLook, query: Query, boxes: Sequence[Tensor]) -> list[Tensor]:
+        if not len(look):
+            return []
         mask = pad_sequence([torch.ones(len(each), dtype=torch.bool) for each in boxes], batch_first=True)
         mask = F.pad(mask, (0, max(0, 1 - mask.shape[1]))).to(look.maps.device)  # one place at least, if an empty one
         padded = look.maps.new_zeros(*mask.shape, 4)
