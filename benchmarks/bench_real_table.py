@@ -74,7 +74,7 @@ def main() -> None:
         print(f"fold {fold}: {', '.join(labels)}", file=sys.stderr)
         write_pairs_of(chosen.work / f"pairs_{fold}.json", clips, labels)
     jobs: list[Job] = [(chosen.work, chosen.manifest, name, fold, seed, chosen.steps, chosen.device)
-                       for seed in range(chosen.seeds) for fold in range(NUM_FOLDS) for name in rows
+                       for seed in range(chosen.seeds) for name in rows for fold in range(NUM_FOLDS)
                        if seed == 0 or REAL_ROWS[name].trained]  # fmt: skip
     about = circumstances(torch.device(chosen.device)) | ({"commit": chosen.commit} if chosen.commit else {})
     about |= {"command": command("MANIFEST"),
