@@ -1,151 +1,197 @@
-"""Every localiser on one action world: propagations, sister systems and what is not trained, some seeds each.
+"""Every localiser on the action world: propagations, sister systems, what is not trained, ideas; some seeds each.
 
-Run: python benchmarks/bench_world_table.py FOLDER [--rows warp_lstm,progressive] [--seeds 3] [--out FILE.md]
-The stages of `stvr demo` on one world of seed 0; each row trains with its head's small preset and is asked for actions
-that no training video shows, with the right query and with another's. Every finished training is kept in FOLDER, so
-that the same command goes on where it was stopped. Seconds are of the processor, of one training step.
+    python benchmarks/bench_world_table.py FOLDER [--size tiny] [--rows warp_lstm,votes] [--seeds 3] [--device cuda]
+        [--processes 12] [--out FILE.md]
+
+The stages of `stvr demo` on two worlds of seed 0: the demo's, and one with every dial of speed and occlusion turned,
+where the propagations are compared over them. Each row trains with the small preset and the same steps and batches on
+debiased pairs, and is asked for actions that no training video shows, under both protocols, with the right query and
+with another's. Every finished training is kept in FOLDER, so that the same command goes on where it was stopped. Time a
+step is measured first, of each row alone. FILE.md gets the tables; FILE.json all figures, FILE_speed.svg and
+FILE_occlusion.svg the curves.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from bench_match_world import Apart
-from by_seed import Figures, kept, shown, step_seconds, train_all
-from torch.utils.flop_counter import FlopCounterMode
+from by_seed import kept
+from circumstances import circumstances
+from many_trainings import Job, command, side_by_side
+from step_times import step_cost
+from table_rows import BASELINE, PROPAGATIONS, ROWS, Row
+from world_tables import page, plots
 
 from stvr.backbones import load_backbone
 from stvr.extract.flow import load_flow
 from stvr.extract.job import extract
-from stvr.heads import HEADS, Localizer, build_head
-from stvr.heads.checkpoint import HEAD_FILE, load_head, save_head
-from stvr.jobs.demo import SIZES, DemoSize, Places, evaluated, prepare
-from stvr.jobs.train import train, train_options
-from stvr.machine import processor
+from stvr.files import write_json, write_text
+from stvr.heads import HEADS, build_head
+from stvr.heads.checkpoint import HEAD_FILE, save_head
+from stvr.jobs.demo import SIZES
+from stvr.jobs.evaluate import evaluate
+from stvr.jobs.train import TrainOptions, train, train_options
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Span
+from stvr.tasks.pairs.prepare import PairOptions
+from stvr.tasks.pairs.prepare import prepare as prepare_pairs
 from stvr.world.synthetic import write_world
 
-IOUS = ("0.3", "0.5", "0.7")
-LINKER = "online"  # of `stvr locate`, for the video-mAP
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """head: options of the head. training: over those of the demo's size, which are the matching head's."""
-
-    head: Mapping[str, Any]
-    training: Mapping[str, Any] = field(default_factory=dict)
-    trained: bool = True
-
-
-ROWS = {
-    **{name: Row({"propagation": {"name": name}}) for name in ("none", "conv_lstm", "flow", "traj_lstm", "warp_lstm")},
-    "region_graph": Row({"name": "region_graph"}),
-    "progressive": Row({"name": "progressive"}),
-    "nearest": Row({"name": "nearest"}, trained=False),
-}
-
-
-def run_row(row: Row, places: Apart, plan: DemoSize, seed: int) -> dict[str, Any]:
-    begun, steps = time.process_time(), 0
-    if row.trained:
-        options = train_options("small", flags={**plan.training, **row.training, "seed": seed, "head": row.head})
-        steps = train(places.store, places.pairs, places.run, options, resume=True).steps_now
-    else:
-        places.trained.mkdir(parents=True, exist_ok=True)
-        save_untrained(places, row)
-    spent = time.process_time() - begun
-    begun = time.process_time()
-    results = evaluated(places, seed, plan.max_pairs, "cpu")
-    return {
-        "frame_map": {iou: 100 * results["frame_map"]["mean"][iou] for iou in IOUS},
-        "shuffled": {iou: 100 * results["shuffled_query"]["mean"][iou] for iou in IOUS},
-        "step_seconds": spent / steps if steps else None, "eval_seconds": time.process_time() - begun,
-        "video_map": results.get("video_map"), **size_of(places),
-    }  # fmt: skip
-
-
-def save_untrained(places: Apart, row: Row) -> None:
-    store, entry = FeatureStore.open(places.store), HEADS[row.head["name"]]
-    spec = store.spec
-    options = entry.fit(entry.options(**row.head), spec)
-    head = build_head(options, spec)
-    if head.wants_features():
-        names = [video for video in store.videos() if video.startswith("train")]
-        head.calibrate(store.read_features(Span(names[0], 0, store.num_clips(names[0]))))
-    save_head(places.run / HEAD_FILE, head, options, spec, {"train": {}, "step": 0})
-
-
-def size_of(places: Apart) -> dict[str, float]:
-    """Parameters, and billions of operations a clip of the part that does not depend on the query."""
-    loaded, store = load_head(places.run / HEAD_FILE), FeatureStore.open(places.store)
-    head = loaded.head.eval()
-    assert isinstance(head, Localizer)
-    video = store.videos()[0]
-    reads = HEADS[loaded.options.name].reads(loaded.options)
-    span = Span(video, 0, store.num_clips(video))
-    features = store.only(reads.chosen(store.spec)).read_features(span)
-    if reads.flow:
-        features = replace(features, flow=store.read_flow(span).float())
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        head.look(features)
-    parameters = sum(each.numel() for each in head.parameters())
-    return {"parameters": parameters, "gflop_a_clip": counter.get_total_flops() / len(span) / 1e9}
-
-
-def table(found: Mapping[str, Sequence[Figures]]) -> list[str]:
-    lines = ["| | " + " | ".join(f"IoU {iou}" for iou in IOUS) + " | shuffled, 0.5 | owed to the query | "
-             "video-mAP 0.2 | video-mAP 0.5 | parameters | GFLOP a clip | core s a step | runs |",
-             "|---|" + "---|" * (len(IOUS) + 8)]  # fmt: skip
-    for name, runs in found.items():
-        cells = [shown([run["frame_map"][iou] for run in runs]) for iou in IOUS]
-        tubes = [run["video_map"]["linkers"][LINKER] for run in runs]
-        cells += [shown([run["shuffled"]["0.5"] for run in runs]),
-                  shown([run["frame_map"]["0.5"] - run["shuffled"]["0.5"] for run in runs]),
-                  *(shown([100 * tube[iou] for tube in tubes]) for iou in ("0.2", "0.5")),
-                  f"{runs[0]['parameters']:,}", f"{runs[0]['gflop_a_clip']:.2f}",
-                  step_seconds(runs, 2), str(len(runs))]  # fmt: skip
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+PROTOCOLS = ("debiased", "released")  # asked under; trained on the first
+WORLDS = ("plain", "dials")
+DIALS = {"speed": (0.25, 2.5), "occlusion": (0.0, 2.0), "seconds": (5, 7), "num_test_videos": 40}
+SAME = {"steps", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "warmup_steps"}
+IN_THE_DIALS = (*PROPAGATIONS, "best")
 
 
 def main() -> None:
+    chosen = arguments()
+    rows = [name for name in chosen.rows.split(",") if name in ROWS or sys.exit(f"no row {name!r}: {', '.join(ROWS)}")]
+    worlds = {name: place for name in chosen.worlds.split(",") if (place := chosen.folder / name)}
+    for name, place in worlds.items():
+        make_world(place, name, chosen)
+    about = {**circumstances(torch.device(chosen.device)), "commit": chosen.commit} if chosen.commit else circumstances(
+        torch.device(chosen.device))  # fmt: skip
+    about |= {"command": command("FOLDER"),
+              "steps": str(options_of(ROWS[BASELINE], chosen.size, 0, chosen.steps).steps)}  # fmt: skip
+    first = next(iter(worlds.values()))
+    costs = {name: measured(chosen.folder, name, first, chosen) for name in rows if ROWS[name].trained}
+    how = {"size": chosen.size, "steps": chosen.steps, "pairs": chosen.pairs or SIZES[chosen.size].max_pairs,
+           "device": chosen.device, "ask_device": chosen.ask_device or chosen.device}  # fmt: skip
+    jobs: list[Job] = [(chosen.folder, world, name, seed, how)
+                       for seed in range(chosen.seeds) for world in worlds for name in rows
+                       if world == "plain" or name in IN_THE_DIALS]  # fmt: skip
+    found: dict[str, dict[str, list[Mapping[str, Any]]]] = {world: {} for world in worlds}
+    told = time.monotonic()
+    for (_, world, name, *_), figures in side_by_side(figures_of, jobs, chosen.processes):
+        found[world].setdefault(name, []).append(figures)
+        if chosen.out and time.monotonic() > told + 5:
+            write(chosen.out, about, costs, found, rows)
+            told = time.monotonic()
+    print(page(about, costs, found, rows))
+    if chosen.out:
+        write(chosen.out, about, costs, found, rows)
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rows", default=",".join(ROWS))
+    parser.add_argument("--worlds", default=",".join(WORLDS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", default="tiny", choices=SIZES)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--ask-device", help="where trained heads are asked; where they are trained, if not given")
+    parser.add_argument("--pairs", type=int, help="that are asked, of each protocol; those of the size, if not given")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--commit", help="where git cannot tell")
     parser.add_argument("--out", type=Path)
-    chosen = parser.parse_args()
-    plan, world = SIZES[chosen.size], Places(chosen.folder)
-    world.out.mkdir(parents=True, exist_ok=True)
-    write_world(world.world, size=plan.world, seed=0, **plan.dials)
-    videos = sorted(world.videos.glob("*.mp4"))
-    backbone = load_backbone(weights="analytic", endpoint=plan.endpoint)
-    extract(videos, world.store, backbone, ClipSpec(image_size=plan.image_size), flow=load_flow("ilk", plan.image_size))
-    prepare(world, 0)
+    return parser.parse_args()
 
-    def run(name: str, seed: int) -> Figures:
-        places = Apart(world.out, world.store, world.out / f"{name}_{seed}")
-        return kept(places.trained, lambda: run_row(ROWS[name], places, plan, seed))
 
-    def text(found: Mapping[str, Sequence[Figures]]) -> str:
-        return "\n".join([
-            "# Every localiser on the action world", "",
-            f"`python benchmarks/bench_world_table.py FOLDER --size {chosen.size} --seeds {chosen.seeds}`: "
-            f"{processor()}, torch {torch.__version__}, one thread. frame-mAP in percent on unseen actions, mean "
-            "and standard deviation over the seeds of training and of the pairs that are asked.", "", *table(found),
-        ])  # fmt: skip
+def make_world(place: Path, name: str, chosen: argparse.Namespace) -> None:
+    """Videos, features with optical flow, and pairs under each protocol."""
+    plan = SIZES[chosen.size]
+    place.mkdir(parents=True, exist_ok=True)
+    dials = {**plan.dials, **(DIALS if name == "dials" else {})}
+    write_world(place / "world", size=plan.world, seed=0, workers=chosen.processes, **dials)
+    videos = sorted((place / "world" / "videos").glob("*.mp4"))
+    backbone = load_backbone(weights="analytic", endpoint=plan.endpoint, device=chosen.device)
+    extract(videos, place / "features.zarr", backbone, ClipSpec(image_size=plan.image_size), workers=chosen.processes,
+            flow=load_flow("ilk", plan.image_size), flip=True)  # fmt: skip
+    store = FeatureStore.open(place / "features.zarr")
+    lengths, held_out = {video: store.num_clips(video) for video in store.videos()}, place / "world/held_out_names.txt"
+    for protocol in PROTOCOLS:
+        if not (path := pairs_of(place, protocol)).exists():
+            prepare_pairs("table", [place / "world" / "tracks.csv"], path, held_out=str(held_out), video_clips=lengths,
+                          options=PairOptions(protocol=protocol))  # fmt: skip
 
-    train_all(chosen.rows.split(","), chosen.seeds, run, text, chosen.out)
 
+def pairs_of(place: Path, protocol: str) -> Path:
+    return place / f"pairs_{protocol}.json"
+
+
+def options_of(row: Row, size: str, seed: int, steps: int | None) -> TrainOptions:
+    """Every head trains as the matching head does; what else its own small preset says stays."""
+    same = train_options("small").model_dump(include=SAME)
+    flags = {**same, **SIZES[size].training, "flip": "off", **row.training, "seed": seed, "head": row.head,
+             "save_every": 10_000}  # fmt: skip
+    return train_options("small", flags={**flags, **({"steps": steps} if steps else {})})
+
+
+def measured(folder: Path, name: str, place: Path, chosen: argparse.Namespace) -> dict[str, Any]:
+    """In this process, before anything else runs; kept."""
+    options = options_of(ROWS[name], chosen.size, 0, chosen.steps)
+    where = folder / f"costs_{chosen.device.split(':')[0]}" / name.replace(" ", "_")
+    torch.set_num_threads(1)
+    return kept(where, lambda: step_cost(place / "features.zarr", pairs_of(place, PROTOCOLS[0]), options,
+                                         chosen.device))  # fmt: skip
+
+
+def figures_of(folder: Path, world: str, name: str, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
+    """Of one training; kept beside it. how: size, steps, pairs that are asked, device, ask_device."""
+    place = folder / world
+    run = place / f"{name.replace(' ', '_')}_{seed}"
+    return kept(run, lambda: trained_and_asked(place, run, ROWS[name], seed, how))
+
+
+def trained_and_asked(place: Path, run: Path, row: Row, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    store, begun = place / "features.zarr", time.monotonic()
+    if row.trained:
+        options = options_of(row, how["size"], seed, how["steps"])
+        train(store, pairs_of(place, PROTOCOLS[0]), run, options, resume=True, device=how["device"])
+    else:
+        save_untrained(store, run, row)
+    trained, asked = time.monotonic() - begun, {}
+    for protocol in PROTOCOLS if place.name == "plain" else PROTOCOLS[:1]:
+        scenes = place / "world" / "scenes.csv" if place.name == "dials" else None
+        results = evaluate(run, store, pairs_of(place, protocol), seed=seed, limit=how["pairs"] * (2 if scenes else 1),
+                           device=how["ask_device"], audit=place.name == "plain" and seed == 0, dials=scenes)
+        asked[protocol] = in_short(results)
+    return {"seed": seed, "train_seconds": trained, "ask_seconds": time.monotonic() - begun - trained, **asked}
+
+
+def in_short(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tables show, of what `stvr eval` reports."""
+    return {
+        "frame_map": results["frame_map"]["mean"], "frame_map_50_95": results["frame_map"]["mean_50_95"],
+        "shuffled": (results["shuffled_query"] or {}).get("mean"), "probes": results["audit"],
+        "video_map": results["video_map"]["linkers"], "recall": results["proposal_recall"],
+        "errors": results["errors"], "by_dial": results["by_dial"], "evaluated": results["evaluated"],
+    }  # fmt: skip
+
+
+def save_untrained(store_path: Path, run: Path, row: Row) -> None:
+    store, entry = FeatureStore.open(store_path), HEADS[row.head["name"]]
+    options = entry.fit(entry.options(**row.head), store.spec)
+    store = store.only(entry.reads(options).chosen(store.spec))
+    head = build_head(options, replace(store.spec))
+    if head.wants_features():
+        name = next(video for video in store.videos() if video.startswith("train"))
+        head.calibrate(store.read_features(Span(name, 0, store.num_clips(name))))
+    run.mkdir(parents=True, exist_ok=True)
+    save_head(run / HEAD_FILE, head, options, store.spec, {"train": {}, "step": 0})
+
+
+def write(
+    out: Path, about: Mapping[str, str], costs: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, list[Mapping[str, Any]]]], rows: list[str],
+) -> None:  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, page(about, costs, found, rows))
+    write_json(out.with_suffix(".json"), json.loads(json.dumps({"about": about, "costs": costs, "found": found})))
+    for name, text in plots(found).items():
+        write_text(out.with_name(f"{out.stem}_{name}.svg"), text)
 
 
 if __name__ == "__main__":

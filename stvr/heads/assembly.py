@@ -10,6 +10,7 @@ from torch import nn
 from stvr.config import named_table
 from stvr.heads.adapter import Project, Scale
 from stvr.heads.attention import Attention
+from stvr.heads.cross_attention import CrossAttention
 from stvr.heads.deep_match import DeepMatch
 from stvr.heads.embedding import DIMENSIONS, Embedding
 from stvr.heads.entry import HeadEntry, HeadOptions, Reads
@@ -25,6 +26,7 @@ from stvr.store import FeatureSpec
 from stvr.structures import MapSpec
 from stvr.temporal import TEMPORAL
 
+ATTENTIONS: dict[str, type[Attention] | type[CrossAttention]] = {"clips": Attention, "cells": CrossAttention}
 BACKGROUND, MAX_COVER = 1.0, 0.3  # of the windows, as those of the head `nearest`
 
 
@@ -49,6 +51,7 @@ class MatchingOptions(HeadOptions):
     proposal_context: int = 0  # residual convolutions that widen what a cell sees
     proposal_summary: int = 0  # channels of what the proposal network saw that the second stage is given
     proposal_positive_from: float = 0.7
+    attention: Literal["clips", "cells"] = "clips"  # what of a query a proposal attends to
     attention_width: int = 128
     tail_width: int = 512
     tail_units: int = 3
@@ -67,6 +70,10 @@ class MatchingOptions(HeadOptions):
     windows: int = Field(default=8, ge=1)
     nms_iou: float = 0.6
     classes: Literal["three", "binary"] = "three"  # the program's; binary is the paper's text
+    vote_iou: float | None = Field(default=None, ge=0, le=1)  # None: an answer is the box that suppression left
+    box_of: Literal["class", "any"] = "class"  # whether each class refines boxes in its own way
+    box_loss: Literal["huber", "giou"] = "huber"
+    tightness: bool = False  # whether a score says how well the box fits, too
 
     @field_validator("propagation", mode="before")
     @classmethod
@@ -112,7 +119,7 @@ def build_matching(options: MatchingOptions, spec: FeatureSpec) -> MatchingHead:
             context_units=options.proposal_context, summary_width=options.proposal_summary,
             positive_from=options.proposal_positive_from,
         ),
-        attention=Attention(channels, options.attention_width),
+        attention=ATTENTIONS[options.attention](channels, options.attention_width),
         tail=Tail(tail_channels, options.tail_width, options.tail_units, options.tail_norm),
         tail_channels=tail_channels,
         contrast=options.contrast,
@@ -127,6 +134,10 @@ def build_matching(options: MatchingOptions, spec: FeatureSpec) -> MatchingHead:
         deep_match=build_deep_match(options, spec),
         sources=Sources.of(options.proposals),
         where=build_where(options, spec),
+        vote_iou=options.vote_iou,
+        box_of=options.box_of,
+        box_loss=options.box_loss,
+        tightness=options.tightness,
     )  # fmt: skip
 
 

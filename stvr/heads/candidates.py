@@ -13,6 +13,7 @@ from torchvision.ops import clip_boxes_to_image
 from stvr.heads.boxes import at, decode, has_area, in_pixels
 from stvr.heads.proposals import ProposalOutputs
 from stvr.heads.suppression import suppress
+from stvr.heads.voting import vote
 from stvr.structures import Detections
 
 MAX_PER_CLASS, MAX_DETECTIONS = 15, 30
@@ -84,7 +85,7 @@ class MatchingOutputs:
     labels: what a class says of a box, L of them beside background, the query's action last. codes (N, K, L, 4): the
     refinement for each; logits (N, K, 1 + L), background first; attention (N, K, Q). query_embeddings (B, D): unit
     vectors, None for a head without. proposals: what the losses of the first stage need; None where nobody trains.
-    sampler: how losses may sample.
+    sampler: how losses may sample. tightness (N, K): a logit of how well the refined box fits, None for a head without.
     """
 
     candidates: Candidates
@@ -95,6 +96,7 @@ class MatchingOutputs:
     query_embeddings: Tensor | None
     proposals: ProposalOutputs | None = None
     sampler: str = "random"
+    tightness: Tensor | None = None
 
 
 class Found(NamedTuple):
@@ -119,14 +121,23 @@ class Found(NamedTuple):
             self.boxes, self.scores, self.labels, self.how_many.tolist(), strict=True)]  # fmt: skip
 
 
-def detect(outputs: MatchingOutputs, nms_iou: float) -> Found:
-    """NMS a class on unclipped boxes, the classes joined, sorted, clipped, boxes without area dropped."""
+def detect(outputs: MatchingOutputs, nms_iou: float, vote_iou: float | None = None) -> Found:
+    """NMS a class on unclipped boxes, the classes joined, sorted, clipped, boxes without area dropped.
+
+    vote_iou: what is kept becomes the mean of all boxes of its class that share so much with it; None leaves it.
+    """
     candidates, num_labels = outputs.candidates, len(outputs.labels)
-    scores = outputs.logits.softmax(-1)[..., 1:].transpose(1, 2).flatten(0, 1)  # (N * L, K)
+    probable = outputs.logits.softmax(-1)[..., 1:]
+    if outputs.tightness is not None:
+        probable = probable * outputs.tightness.sigmoid()[..., None]
+    scores = probable.transpose(1, 2).flatten(0, 1)  # (N * L, K)
     boxes = decode(outputs.codes, candidates.boxes[:, :, None]).transpose(1, 2).flatten(0, 1)  # (N * L, K, 4)
     real = candidates.mask[:, None].expand(-1, num_labels, -1).flatten(0, 1)
     index, found = suppress(boxes, scores, nms_iou, MAX_PER_CLASS, real)
-    clipped = clip_boxes_to_image(at(boxes, index), candidates.image_size)
+    kept = at(boxes, index)
+    if vote_iou is not None:
+        kept = vote(kept, boxes, scores, real, vote_iou)
+    clipped = clip_boxes_to_image(kept, candidates.image_size)
     scores = scores.gather(1, index)
     found = found & (scores > 0) & has_area(clipped)
     boxes, scores, found = (each.unflatten(0, (-1, num_labels)).flatten(1, 2) for each in (clipped, scores, found))

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from stvr.heads.attention import Attention, fuse
 from stvr.heads.boxes import has_area, in_pixels
 from stvr.heads.candidates import Candidates, Found, MatchingLook, MatchingOutputs, detect
+from stvr.heads.cross_attention import CrossAttention
 from stvr.heads.deep_match import Asked, DeepMatch
 from stvr.heads.embedding import Embedding
 from stvr.heads.given import given_boxes
@@ -64,7 +65,7 @@ class MatchingHead(Localizer):
         adapter: nn.Module,
         propagation: Propagation,
         proposals: ProposalNetwork,
-        attention: Attention,
+        attention: Attention | CrossAttention,
         tail: Tail,
         tail_channels: int,
         contrast: str = "none",
@@ -79,8 +80,14 @@ class MatchingHead(Localizer):
         deep_match: DeepMatch | None = None,
         sources: Sources = OWN_PROPOSALS,
         where: Where | None = None,
+        vote_iou: float | None = None,
+        box_of: str = "class",
+        box_loss: str = "huber",
+        tightness: bool = False,
     ) -> None:
         super().__init__()
+        self.vote_iou, self.box_of, self.box_loss = vote_iou, box_of, box_loss
+        self.tightness = nn.Linear(tail_channels, 1) if tightness else None
         self.given, self.where = sources.given, where
         self.nms_iou, self.labels = nms_iou, CLASSES[classes]
         self.embedding, self.localise_on, self.deep_match = embedding, localise_on, deep_match
@@ -88,7 +95,7 @@ class MatchingHead(Localizer):
         self.likeness_scale = nn.Parameter(torch.tensor(LIKENESS_SCALE)) if embedding else None
         self.adapter, self.propagation, self.proposals = adapter, propagation, proposals
         self.attention, self.tail = attention, tail
-        self.box = nn.Linear(tail_channels, 4 * len(self.labels))
+        self.box = nn.Linear(tail_channels, 4 * (len(self.labels) if box_of == "class" else 1))
         self.classifier = nn.Linear(tail_channels, 1 + len(self.labels))
         self.contrast, self.fuse, self.add_truth, self.sample_size = contrast, fuse, add_truth, sample_size
         for layer in (self.box, self.classifier):  # variance scaling, factor 1, fan average, uniform: the program
@@ -131,13 +138,32 @@ class MatchingHead(Localizer):
 
     def answers(self, outputs: MatchingOutputs) -> list[Detections]:
         """One Detections a clip, at most 30 boxes: class 1 is another action, class 2 the query's."""
-        return detect(outputs, self.nms_iou).by_clip()
+        return detect(outputs, self.nms_iou, self.vote_iou).by_clip()
 
     def pool(self, features: Features, boxes: Tensor) -> Any:
         maps = {endpoint: each[None] for endpoint, each in features.maps.items()}
         return self.encode_query(maps, boxes[None]).pooled()
 
     def stream(self, state: Any, features: Features) -> tuple[Any, MatchingLook]:
+        """Clips of a window that is not yet whole are held back."""
+        if self.propagation.window is None:
+            return self.see(state, features)
+        held, state = (None, None) if state is None else state
+        features = features if held is None else held.followed_by(features)
+        whole = len(features) - len(features) % self.propagation.window
+        state, look = self.see(state, features.part(slice(0, whole)))
+        return (features.part(slice(whole, None)), state), look
+
+    def finish(self, state: Any) -> MatchingLook | None:
+        if self.propagation.window is None or state is None:
+            return None
+        return self.see(state[1], state[0])[1]
+
+    def look(self, features: Features) -> MatchingLook:
+        return self.see(None, features)[1]
+
+    def see(self, state: Any, features: Features) -> tuple[Any, MatchingLook]:
+        """The look at all of the clips, from the state of the propagation after those before; and its next state."""
         flow = None if features.flow is None else features.flow[None]
         reference, deep = map_of(features.maps, self.localise_on), self.deep_maps(features.maps)
         propagated, state = self.propagation.stream(self.adapter(reference[None]), state, flow)
@@ -160,12 +186,12 @@ class MatchingHead(Localizer):
         return every, has_area(every)
 
     def ask(self, look: MatchingLook, query: Query) -> list[Detections]:
-        return self.find(look, query).by_clip()
+        return self.find(look, query).by_clip() if len(look) else []
 
     def find(self, look: MatchingLook, query: Query) -> Found:
         """What `ask` answers, while it is still on the device."""
         stages = self.second_stage(self.candidates_of(look, query), query)
-        return Found.joined([detect(outputs, self.nms_iou) for outputs in stages])
+        return Found.joined([detect(outputs, self.nms_iou, self.vote_iou) for outputs in stages])
 
     def candidates_of(self, look: MatchingLook, query: Query | None) -> Candidates:
         """Those of the look, and, where they depend on it, those that look like the query."""
@@ -181,6 +207,8 @@ class MatchingHead(Localizer):
         return [boxes[mask] for boxes, mask in zip(candidates.shares, candidates.mask, strict=True)]
 
     def score_boxes(self, look: MatchingLook, query: Query, boxes: Sequence[Tensor]) -> list[Tensor]:
+        if not len(look):
+            return []
         mask = pad_sequence([torch.ones(len(each), dtype=torch.bool) for each in boxes], batch_first=True)
         mask = F.pad(mask, (0, max(0, 1 - mask.shape[1]))).to(look.maps.device)  # one place at least, if an empty one
         padded = look.maps.new_zeros(*mask.shape, 4)
@@ -234,8 +262,11 @@ class MatchingHead(Localizer):
         """Candidates of B references, each against its query, query_mask (B, Q) bool."""
         query = asked_with.regions
         regions = candidates.regions.reshape(len(query), -1, *candidates.regions.shape[2:])  # (B, P, 7, 7, C), P = T K
-        weights = self.attention(query.mean((2, 3)), regions.mean((2, 3)), query_mask)  # (B, P, Q)
-        attended = (weights @ query.flatten(2)).unflatten(2, query.shape[2:])  # (B, P, 7, 7, C)
+        if isinstance(self.attention, CrossAttention):
+            attended, weights = self.attention(query, regions, query_mask)
+        else:
+            weights = self.attention(query.mean((2, 3)), regions.mean((2, 3)), query_mask)  # (B, P, Q)
+            attended = (weights @ query.flatten(2)).unflatten(2, query.shape[2:])  # (B, P, 7, 7, C)
         hidden = self.through_tail(regions.flatten(0, 1), attended.flatten(0, 1), candidates.summary)
         shape = candidates.mask.shape  # (N, K)
         codes, logits = self.box(hidden).float(), self.classifier(hidden).float()
@@ -245,8 +276,10 @@ class MatchingHead(Localizer):
             likeness = likeness.reshape(len(query), -1) + self.deep_match(found, asked_with.deep, weights)
         half = likeness.reshape(-1, 1) / 2
         logits = logits + F.pad(torch.cat([-half, half], 1), (logits.shape[1] - 2, 0))
-        return MatchingOutputs(candidates, self.labels, codes.reshape(*shape, -1, 4), logits.reshape(*shape, -1),
-                               weights.reshape(*shape, -1), asked)
+        codes = codes.reshape(*shape, -1, 4).expand(*shape, len(self.labels), 4)
+        fit = None if self.tightness is None else self.tightness(hidden).float().reshape(shape)
+        return MatchingOutputs(candidates, self.labels, codes, logits.reshape(*shape, -1), weights.reshape(*shape, -1),
+                               asked, tightness=fit)
 
     def through_tail(self, regions: Tensor, attended: Tensor, summary: Tensor | None) -> Tensor:
         """Regions and what they attend to, both (N, 7, 7, C), and their summary (..., 7, 7, S) -> (N, D)."""
@@ -283,7 +316,7 @@ class MatchingHead(Localizer):
         truth, valid = pixel_truth(batch, outputs.candidates.image_size), batch.reference_mask.flatten()
         assert outputs.proposals is not None  # forward() leaves them
         first_stage = self.proposals.losses(outputs.proposals, truth, valid, outputs.sampler, batch.seeds)
-        return {**first_stage, **region_losses(outputs, batch, truth)}
+        return {**first_stage, **region_losses(outputs, batch, truth, self.box_loss)}
 
 
 def everywhere(asked: Asked) -> Tensor:

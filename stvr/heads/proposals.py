@@ -70,10 +70,10 @@ class ProposalNetwork(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, maps: Tensor) -> ProposalOutputs:
-        num_clips, height, width, _ = maps.shape
+        height, width = maps.shape[1:3]
         hidden = self.context(F.relu6(self.features(maps.permute(0, 3, 1, 2))))
-        codes = self.box(hidden).permute(0, 2, 3, 1).reshape(num_clips, -1, 4)  # (N, A, 4), cells row-major
-        logits = self.objectness(hidden).permute(0, 2, 3, 1).reshape(num_clips, -1, 2)
+        codes = self.box(hidden).permute(0, 2, 3, 1).unflatten(3, (-1, 4)).flatten(1, 3)  # (N, A, 4), cells row-major
+        logits = self.objectness(hidden).permute(0, 2, 3, 1).unflatten(3, (-1, 2)).flatten(1, 3)
         anchors, inside = anchors_on(height, width, self.stride, maps.device)
         window = (height * self.stride, width * self.stride)
         if self.training:  # anchors that cross the border are removed; touching is allowed

@@ -1,4 +1,4 @@
-"""Features travel from clip to clip: the menu is the left column of the paper's Table 1."""
+"""Features travel from clip to clip: the menu is the left column of the paper's Table 1, and two of ours."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ PROPAGATION: Menu[PropagationEntry] = Menu("propagation", "stvr.propagation", {
     "flow": "stvr.propagation.lstm:FLOW",
     "traj_lstm": "stvr.propagation.lstm:TRAJ_LSTM",
     "warp_lstm": "stvr.propagation.lstm:WARP_LSTM",
+    "bidirectional": "stvr.propagation.bidirectional:BIDIRECTIONAL",
+    "transformer": "stvr.propagation.transformer:TRANSFORMER",
 })  # fmt: skip
 
 

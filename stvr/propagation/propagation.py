@@ -13,13 +13,15 @@ if TYPE_CHECKING:  # a propagation runs without pydantic: the benchmarks need to
 
 
 class Propagation(nn.Module):
-    """Features (B, T, H, W, C) -> the same shape; clip t learns of the clips before it, never of those after.
+    """Features (B, T, H, W, C) -> the same shape; clip t learns of the clips before it, and of those after it in its
+    own window, where the propagation has windows: a stream must then come in whole ones, but for the last.
 
     flow (B, T, H, W, 2): where each cell of clip t comes from in clip t - 1, (y, x) in cells. Only propagations whose
     `needs_flow` is true read it, and these raise ValueError without it.
     """
 
     needs_flow = False
+    window: int | None = None  # clips that learn of one another, before and after; None: of those before alone
     compiled: bool = False  # whether steps run through torch.compile, for those that can
 
     def forward(self, features: Tensor, flow: Tensor | None = None) -> Tensor:

@@ -58,7 +58,8 @@ def outside(tmp_path, monkeypatch):
 
 
 def test_a_propagation_of_another_package_is_on_the_menu_and_runs(outside):
-    assert list(outside) == ["none", "conv_lstm", "flow", "traj_lstm", "warp_lstm", "fading"]
+    assert list(outside) == ["none", "conv_lstm", "flow", "traj_lstm", "warp_lstm", "bidirectional", "transformer",
+                             "fading"]
     features = torch.ones(1, 3, 2, 2, 4)
     assert build_propagation("fading", 4)(features)[0, :, 0, 0, 0].tolist() == [1, 1.5, 1.75]
     assert build_propagation("fading", 4, {"rate": 1.0})(features)[0, :, 0, 0, 0].tolist() == [1, 2, 3]
@@ -82,7 +83,7 @@ def test_an_option_that_is_not_the_entrys_is_refused_by_name(name, options, faul
 
 
 def test_a_name_off_the_menu_is_refused_with_the_menu(outside):
-    with pytest.raises(LookupError, match=r"conv_lstm.* warp_lstm, fading"):
+    with pytest.raises(LookupError, match=r"conv_lstm.* warp_lstm, .*fading"):
         build_propagation("wrap_lstm", 6)
 
 

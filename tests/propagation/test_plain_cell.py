@@ -12,7 +12,7 @@ from stvr.propagation.aligners import SplineAligner, control_points
 from stvr.propagation.cell import Cell, LSTMState
 from stvr.propagation.gates import PlainGates
 
-RECURRENT = [name for name in PROPAGATION if name != "none"]
+RECURRENT = [name for name in PROPAGATION if name not in ("none", "bidirectional", "transformer")]
 
 
 @pytest.fixture(scope="module")

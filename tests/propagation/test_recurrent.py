@@ -11,7 +11,7 @@ from stvr.propagation.cell import Cell
 from stvr.propagation.gates import BottleneckGates
 from stvr.propagation.recurrent import parts
 
-MENU = [name for name in PROPAGATION if name != "none"]
+MENU = [name for name in PROPAGATION if name not in ("none", "bidirectional", "transformer")]
 
 
 def made(name="warp_lstm", clips=8, **options):
