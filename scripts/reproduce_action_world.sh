@@ -8,6 +8,7 @@
 # each training. To name in the environment:
 #
 #     SIZE=small (tiny: an hour) ROWS= (all of them; warp_lstm,progressive) SEEDS=3
+#     OPTIONS= (more of benchmarks/bench_world_table.py's, which --help lists)
 set -euo pipefail
 size=${SIZE:-small}
 if [ "${1:-}" = --full ]; then size=full; shift; fi
@@ -16,6 +17,7 @@ if [ $# -ne 1 ]; then
     exit 2
 fi
 read -r -a python <<< "${PYTHON:-python3}"
+read -r -a options <<< "${OPTIONS:-}"
 mkdir -p "$1"
 "${python[@]}" "$(dirname "$0")/../benchmarks/bench_world_table.py" "$1" --size "$size" --seeds "${SEEDS:-3}" \
-    ${ROWS:+--rows "$ROWS"} --out "$1/table.md"
+    ${ROWS:+--rows "$ROWS"} --out "$1/table.md" "${options[@]}"

@@ -18,14 +18,13 @@ from stvr.video.pictures import frames, upright
 
 
 def write_short_cuts(hits: Sequence[Hit], out: Path, wishes: Wishes) -> list[Path]:
-    """OUT/NUMBER_VIDEO_TIME.mp4; one that is there already is left as it is."""
+    """OUT/NUMBER_VIDEO_TIME.mp4, each whole or not at all."""
     paths = []
     for hit, file in at_hand(hits, wishes):
         name = f"{hit.number:03d}_{hit.name}_{clock(hit.start).replace(':', '-')}.mp4"
         place = out / name.replace("/", "_")
         try:
-            if not place.exists():
-                write_cut(hit, file, place, wishes.around)
+            write_cut(hit, file, place, wishes.around)
         except (VideoError, OSError) as error:
             wishes.account.leave_out("tubelets", "their videos cannot be decoded there", f"{file}: {error}")
             continue
