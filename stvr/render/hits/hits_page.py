@@ -16,7 +16,7 @@ from stvr.render.hits.hit import Hit, Wishes, clock
 from stvr.render.report import figure, page_html, section, table_html
 from stvr.render.tables import Cell, Table
 
-CARDS = ".cards figure img { width: 100%; height: auto; } .cards figure { margin: 0 0 .5rem; }"
+CARDS = ".cards figure img { width: 100%; height: auto; } .cards figure { margin: 0 0 .5rem; } a { color: var(--c0); }"
 
 
 def write_hits_page(hits: Sequence[Hit], out: Path, wishes: Wishes) -> list[Path]:
