@@ -12,7 +12,7 @@ asked too.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -73,20 +73,21 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     rows = manifest_rows(chosen.manifest)
     videos = [chosen.manifest.parent / row["file"] for row in rows]
-    stores = {context: store_of(chosen.work / context, videos, context, chosen.weights) for context in CLIPS}
+    stores = {context: extracted(chosen, videos, context) for context in CLIPS}
     clips = read_clips(chosen.manifest, stores["video"])
     joined = join_actors(clips, chosen.work / "joined")
     for context in CLIPS:
-        store_of(chosen.work / context, [each.path for each in joined], context, chosen.weights)
-    whiches = which_rows(stores, clips)
+        extracted(chosen, [each.path for each in joined], context)
+    whiches = which_rows(stores, clips, chosen.statistics)
     print(table(whiches), flush=True)
-    wheres, whens, costs = where_and_when(stores, clips, joined, chosen.checkpoint)
+    wheres, whens, costs = where_and_when(stores, clips, joined, chosen)
     text = page(chosen, len(clips), whiches, wheres, whens, costs)
     print(text)
     if chosen.out:
         chosen.out.write_text(text)
         for name, every in {"which": whiches, "where": wheres, "when": whens}.items():
-            chosen.out.with_name(f"{chosen.out.stem}_{name}.svg").write_text(plot(*PLOTTED[name], every))
+            if every:
+                chosen.out.with_name(f"{chosen.out.stem}_{name}.svg").write_text(plot(*PLOTTED[name], every))
 
 
 def arguments() -> argparse.Namespace:
@@ -94,22 +95,33 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--weights", default="i3d-kinetics-400")
+    parser.add_argument("--image-size", type=int, default=320)
+    parser.add_argument("--statistics", type=Path, help="a store in place of the statistics that ship; {context} in it "
+                        "stands for clip or video")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
 
-def store_of(place: Path, videos: list[Path], context: str, weights: str) -> FeatureStore:
-    extract(videos, place, load_backbone("i3d", weights, ",".join(ENDPOINTS)), CLIPS[context])
+def extracted(chosen: argparse.Namespace, videos: list[Path], context: str) -> FeatureStore:
+    return store_of(chosen.work / context, videos, context, chosen.weights, chosen.image_size)
+
+
+def store_of(place: Path, videos: list[Path], context: str, weights: str, image_size: int = 320) -> FeatureStore:
+    if videos:
+        clip = replace(CLIPS[context], image_size=image_size)
+        extract(videos, place, load_backbone("i3d", weights, ",".join(ENDPOINTS)), clip)
     return FeatureStore.open(place)
 
 
-def which_rows(stores: dict[str, FeatureStore], clips: list[RealClip]) -> list[tuple[str, list[Outcome]]]:
+def which_rows(
+    stores: dict[str, FeatureStore], clips: list[RealClip], statistics: Path | None
+) -> list[tuple[str, list[Outcome]]]:
     rows = []
     for context, store in stores.items():
         for endpoint in ENDPOINTS:
-            session = opened(store, Way(context, (endpoint,)))
+            session = opened(store, Way(context, (endpoint,)), statistics)
             for name, second, whole in (("", False, False), (", a second asks", True, False),
                                         (", the whole picture", False, True)):  # fmt: skip
                 found = retrieval(session, clips, second=second, whole=whole)
@@ -118,10 +130,10 @@ def which_rows(stores: dict[str, FeatureStore], clips: list[RealClip]) -> list[t
 
 
 def where_and_when(
-    stores: dict[str, FeatureStore], clips: list[RealClip], joined: list[Joined], checkpoints: list[Path]
+    stores: dict[str, FeatureStore], clips: list[RealClip], joined: list[Joined], chosen: argparse.Namespace
 ) -> tuple[list[tuple[str, list[Outcome]]], list[tuple[str, list[Outcome]]], list[str]]:
-    sessions = [(way.title, opened(stores[way.context], way), way.answers) for way in WAYS]
-    for checkpoint in checkpoints:
+    sessions = [(way.title, opened(stores[way.context], way, chosen.statistics), way.answers) for way in WAYS]
+    for checkpoint in chosen.checkpoint:
         session = Session.open(checkpoint, device="cpu", kept_bytes=KEPT_BYTES)
         session.store = stores[session.spec.clip.context].only(session.spec.endpoints)
         sessions.append((f"a trained head, {checkpoint.name}", session, by_the_head))
@@ -129,7 +141,7 @@ def where_and_when(
     for title, session, answers in sessions:
         found, seconds = localisation(session, clips, answers)
         wheres.append((title, found))
-        if answers is by_the_head:
+        if answers is by_the_head and joined:
             whens.append((title, when(session, clips, joined)))
         costs.append(f"| {title} | {1000 * seconds:.0f} |")
         print(table(wheres[-1:]), costs[-1], table(whens[-1:]), sep="\n", flush=True)
@@ -137,19 +149,22 @@ def where_and_when(
     return wheres, whens, costs
 
 
-def opened(store: FeatureStore, way: Way) -> Session:
-    return Session.open("nearest", store=store.only(way.endpoints), proposals=way.proposals, device="cpu",
-                        kept_bytes=KEPT_BYTES)  # fmt: skip
+def opened(store: FeatureStore, way: Way, statistics: Path | None) -> Session:
+    usual = None if statistics is None else str(statistics).format(context=way.context)
+    return Session.open("nearest", store=store.only(way.endpoints), statistics=usual, proposals=way.proposals,
+                        device="cpu", kept_bytes=KEPT_BYTES)  # fmt: skip
 
 
 def page(
     chosen: argparse.Namespace, num_clips: int, whiches: Rows, wheres: Rows, whens: Rows, costs: list[str]
 ) -> str:  # fmt: skip
+    name = chosen.out.stem if chosen.out else "real"
     return f"""# Real clips, one example, nothing trained
 
 `python benchmarks/bench_real.py`, {num_clips} clips, weights {chosen.weights}; {processor()}, torch
 {torch.__version__}, {chosen.threads} thread. In brackets the middle 95 % of 2,000 draws of the queries. Statistics are
-those that ship, of ten other clips; the options of the head were chosen on these clips.
+{"those that ship, of ten other clips" if chosen.statistics is None else "those of a store that was given"}; the options
+of the head were chosen on 71 clips of DAVIS, UCF101-24 and Weizmann.
 
 ## Which: true boxes given
 
@@ -157,7 +172,7 @@ The longest true tubelet asks, or a second in its middle; a video is worth the m
 the query's nearest clip.
 
 {table(whiches)}
-![rank-1](real_cpu_which.svg)
+![rank-1]({name}_which.svg)
 
 ## Which and where: nothing given but the example
 
@@ -165,20 +180,27 @@ A second in the middle of the longest true tubelet asks, of all videos of other 
 the mean IoU of shared clips.
 
 {table(wheres)}
-![first answer right](real_cpu_where.svg)
+![first answer right]({name}_where.svg)
 
-## When: an actor's four actions joined into one video
-
-The middle half of another actor's action asks.
-
-{table(whens)}
-![clip AP](real_cpu_when.svg)
-
-## Cost
+{when_section(whens, name)}## Cost
 
 | features and head | ms a question of one reference that was looked at |
 |---|---|
 {chr(10).join(costs)}
+"""
+
+
+def when_section(whens: Rows, name: str) -> str:
+    """Of actors with several actions in videos of their own, as Weizmann's; nothing without."""
+    if not whens:
+        return ""
+    return f"""## When: an actor's four actions joined into one video
+
+The middle half of another actor's action asks.
+
+{table(whens)}
+![clip AP]({name}_when.svg)
+
 """
 
 

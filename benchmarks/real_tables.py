@@ -26,14 +26,17 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def table(rows: Rows) -> str:
-    """A line for each row and each of SETS that asks in it."""
+    """A line for each row and each of SETS that asks in it; nothing of no rows."""
+    if not rows:
+        return ""
     names = list(rows[0][1][0].figures)
     lines = [f"| features and head | queries | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
     for title, outcomes in rows:
         for which, belongs in SETS.items():
             chosen = [each.figures for each in outcomes if belongs(each.clip)]
-            cells = ["{:.2f} ({:.2f} to {:.2f})".format(*interval([each[name] for each in chosen])) for name in names]
             if chosen:
+                cells = ["{:.2f} ({:.2f} to {:.2f})".format(*interval([each[name] for each in chosen]))
+                         for name in names]  # fmt: skip
                 lines.append(f"| {title} | {which}, {len(chosen)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -118,7 +118,7 @@ FAULTS = [
     ("prepare ava {p}/ava.csv --labels {p}/map.pbtxt --held-out Flap --out {p}/new.json", "no action is called 'Flap'"),
     ("prepare ava {p}/ava.csv --held-out 13 --out {p}/new.json", "nobody does any of the 1 labels to hold out"),
     ("prepare ucf101-24 {p}/text --videos {p}/world/videos --out {p}/new.json", "is not UCF101-24's pyannot.pkl"),
-    (TABLE + " --protocol fair", "'debiased', 'released' or 'paper'"),
+    (TABLE + " --protocol fair", "'debiased', 'released', 'paper' or 'one_shot'"),
     (TABLE + " --absent-share 1", "option 'absent_share'"),
     (TABLE + " --pixels", "Give --videos"),
     (TABLE + " --videos {p}/empty", "no video file in"),

@@ -21,7 +21,7 @@ from stvr.jobs.train import train_options
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 MENU = typer.main.get_command(app)
-OF_OTHERS = {"--nproc-per-node"}  # torchrun's
+OF_OTHERS = {"--nproc-per-node", "--full"}  # torchrun's; of a script
 
 
 @pytest.mark.parametrize("name", ["map.md", "commands.md"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import Field
 
 from stvr.annotations.frame_counts import (
     FrameOptions,
@@ -22,7 +23,8 @@ from stvr.annotations.held_out import draw_if_whole
 from stvr.annotations.reader import Reader
 from stvr.annotations.rows import LeftOut, Rows, stack
 from stvr.plain_pickle import load_plain
-from stvr.video_names import plain_name
+from stvr.texts import read_text
+from stvr.video_names import ByVideo, plain_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,10 @@ CLASSES = (
     "WalkingWithDog",
 )  # fmt: skip
 PICTURE = (320, 240)  # the size that all boxes refer to, whatever the video file's
+
+
+class Ucf101Options(FrameOptions):
+    test_list: Path | None = Field(None, description="testlist01.txt: what it lists only evaluates, the rest trains.")
 
 
 def read_ucf101_24(path: Path, frame_rates: FrameRates) -> Rows:
@@ -108,14 +114,28 @@ def is_video(value: Any) -> bool:
             and isinstance(value.get("annotations"), (list, tuple)))
 
 
-def read(path: Path, options: FrameOptions) -> Rows:
+def read(path: Path, options: Ucf101Options) -> Rows:
     return read_ucf101_24(path, options.rates())
 
 
+def train_videos(options: Ucf101Options) -> set[str] | None:
+    """The videos at hand that the list does not name. ValueError where it names none of them."""
+    if options.test_list is None:
+        return None
+    given = options.rates()
+    known = ByVideo(given if isinstance(given, Mapping) else {})
+    lines = (line.split()[0] for line in read_text(options.test_list).split("\n") if line.strip())
+    tests = {known.name(video) for video in lines} - {None}
+    if not tests:
+        raise ValueError(f"{options.test_list.name} names none of the {len(known)} videos. Give the list of this split "
+                         "(testlist01.txt), and the folder of the videos with --videos.")
+    return {video for video in known if video not in tests}
+
+
 UCF101_24 = Reader(
-    read, options=FrameOptions, argument="annotations", argument_help="pyannot.pkl, read as plain data.",
+    read, options=Ucf101Options, argument="annotations", argument_help="pyannot.pkl, read as plain data.",
     help=f"UCF101-24, for the videos in the folder. Without --held-out, 5 + 5 classes are drawn if all {len(CLASSES)} "
          "are there, else none.",
     recognises=lambda path, first_line: path.suffix.lower() == ".pkl", needs_videos=True,
-    held_out=draw_if_whole(len(CLASSES)),
+    held_out=draw_if_whole(len(CLASSES)), train_videos=train_videos,
 )  # fmt: skip

@@ -9,12 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from stvr.commands import CheckpointFile, Device, Examples, Seed, Store, done, usable, video_files
+from stvr.commands import Device, Examples, Seed, Store, done, usable, video_files
 from stvr.video_names import names_of
 
 
 def evaluate(
-    checkpoint: CheckpointFile,
+    checkpoint: Annotated[
+        Path, typer.Option(help="A head.safetensors, a run's folder, or nearest, which needs no training.",
+                           show_default=False)
+    ],
     store: Store,
     pairs: Examples,
     split: Annotated[
@@ -28,6 +31,12 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="A folder for eval.json and report.html.")] = None,
     videos: Annotated[
         Path | None, typer.Option(help="The folder of the video files; a report on pairs shows those answered worst.")
+    ] = None,
+    statistics: Annotated[
+        str | None, typer.Option(help="For nearest: the store that says what is usual; else what ships.")
+    ] = None,
+    proposals: Annotated[
+        str | None, typer.Option(help="For nearest: where boxes come from, map, grid or boxes of a detector; else map.")
     ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
@@ -43,7 +52,8 @@ def evaluate(
     with shown_steps("evaluating") as show:
         results = evaluate(
             checkpoint, store, pairs, split=split, out=out, seed=seed, limit=limit, audit=audit, dials=dials,
-            device=usable(device), report=lambda done, total: show(done, total, {}),
+            statistics=statistics, proposals=proposals, device=usable(device),
+            report=lambda done, total: show(done, total, {}),
         )  # fmt: skip
     print(text_table(results))
     if out:

@@ -22,7 +22,8 @@ Protocol = Annotated[
     str,
     typer.Option(
         help="released: pairs as the authors' program builds them. paper: as their paper says, where a query is never "
-        "its own reference. debiased: without the shortcuts of such pairs."
+        "its own reference. debiased: without the shortcuts of such pairs. one_shot: one example of every held-out "
+        "label, of a video that trains, asked of every video that does not."
     ),
 ]
 AbsentShare = Annotated[float, typer.Option(help="Share of the debiased pairs whose reference holds no target.")]

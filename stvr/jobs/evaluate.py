@@ -18,16 +18,19 @@ def evaluate(
     examples_path: Path,
     *,
     out: Path | None = None,
+    statistics: Path | str | None = None,
+    proposals: str | None = None,
     device: str = "cpu",
     **options: Any,
 ) -> dict[str, Any]:
     """Asks a head every example of a file and scores the answers; writes OUT/eval.json, and what files the task has.
 
+    checkpoint_path: or "nearest", the head that needs no training; statistics and proposals as in `Session.open`.
     options: those of the head's task, for pairs split, seed, limit, audit, dials and report of
     `stvr.tasks.pairs.judge.evaluate`. Every figure is in [0, 1]; NaN is null.
     """
     store = FeatureStore.open(store_path)
-    session = Session.open(checkpoint_path, store=store, device=device)
+    session = Session.open(checkpoint_path, store=store, statistics=statistics, proposals=proposals, device=device)
     loaded = session.loaded
     name = HEADS[loaded.options.name].task
     results = {

@@ -86,25 +86,29 @@ def write_report(out: Path, data: ReportData) -> Path:
         section("Time", [table_html(timings_table(data.timings))] if data.timings else []),
         section("Configuration", [table_html(configuration_table(data.configuration))] if data.configuration else []),
     ]
-    page = f"""<!DOCTYPE html>
+    write_text(Path(out), page_html(data.title, data.summary, "".join(sections)))
+    return Path(out)
+
+
+def page_html(title: str, summary: str, body: str) -> str:
+    """A whole page in the style of all. body: HTML."""
+    return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(data.title)}</title>
+<title>{escape(title)}</title>
 <style>{STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{escape(data.title)}</h1>
-<p class="summary">{escape(data.summary)}</p>
-{"".join(sections)}
+<h1>{escape(title)}</h1>
+<p class="summary">{escape(summary)}</p>
+{body}
 </main>
 </body>
 </html>
 """
-    write_text(Path(out), page)
-    return Path(out)
 
 
 def timings_table(timings: Mapping[str, float]) -> Table:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stvr.annotations.labelled import link_annotations
-from stvr.annotations.ucf101_24 import CLASSES, read_tubes, read_ucf101_24
+from stvr.annotations.ucf101_24 import CLASSES, Ucf101Options, read_tubes, read_ucf101_24, train_videos
 
 EDGES = ["x1", "y1", "x2", "y2"]
 
@@ -110,3 +110,13 @@ def test_a_tube_with_too_few_boxes_is_refused(tmp_path: Path):
     content["Biking/v_Biking_g01_c01"]["annotations"][0]["ef"] = 9
     with pytest.raises(ValueError, match=r"'Biking/v_Biking_g01_c01', tube 0: 8 boxes for frames 0 to 9"):
         read_ucf101_24(pickled(tmp_path, content), {"v_Biking_g01_c01": 25}).checked()
+
+
+def test_what_the_test_list_names_evaluates_and_the_rest_trains(tmp_path: Path):
+    names = [f"v_Biking_g0{number}_c01" for number in range(1, 5)]
+    (tmp_path / "testlist01.txt").write_text(f"Biking/{names[0]}.avi\nBiking/{names[2]}\nFencing/v_Fencing_g01_c01\n")
+    rates = dict.fromkeys(names, 25.0)
+    assert train_videos(Ucf101Options(test_list=tmp_path / "testlist01.txt", frame_rates=rates)) == {names[1], names[3]}
+    assert train_videos(Ucf101Options(frame_rates=rates)) is None
+    with pytest.raises(ValueError, match="names none of the 1 videos"):
+        train_videos(Ucf101Options(test_list=tmp_path / "testlist01.txt", frame_rates={"other": 25.0}))

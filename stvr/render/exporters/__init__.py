@@ -15,13 +15,13 @@ from stvr.render.exporters.cvat_tracks import export_cvat, import_cvat
 from stvr.render.exporters.fiftyone import export_fiftyone, import_fiftyone
 from stvr.render.exporters.mot import export_mot, import_mot, sequence_ini
 from stvr.render.exporters.people import with_people_apart
-from stvr.render.exporters.records import Found, by_video, read_found, video_names, write_found, write_table
+from stvr.render.exporters.records import Found, best_of, by_video, read_found, video_names, write_found, write_table
 from stvr.render.exporters.tracks import frames_of
 from stvr.render.exporters.webvtt import export_webvtt, import_webvtt
 from stvr.video.frame_times import FrameTimes
 
-__all__ = ["EXPORTS", "IMPORTS", "Account", "Found", "export_file", "import_file", "import_files", "read_found",
-           "write_found", "write_table"]
+__all__ = ["EXPORTS", "IMPORTS", "Account", "Found", "best_of", "export_file", "import_file", "import_files",
+           "read_found", "write_found", "write_table"]
 
 IMPORTS = ("ava", "coco-video", "cvat", "mot", "fiftyone", "webvtt")
 EXPORTS = ("ava", "ava-detections", *IMPORTS[1:])

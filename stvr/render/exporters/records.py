@@ -115,6 +115,12 @@ def text_of(value: object) -> str:
     return "" if value is None else str(value).strip()
 
 
+def best_of(found: Sequence[Found], count: int | None) -> list[Found]:
+    """The `count` of the highest scores, or all, in their order."""
+    ranked = sorted(range(len(found)), key=lambda place: -found[place].score)
+    return [found[place] for place in sorted(ranked[:count])]
+
+
 def write_found(path: Path, found: Iterable[Found]) -> int:
     """Writes tubelets.jsonl, best first, ranked within each reference. Returns how many."""
     ranks: dict[str, int] = {}

@@ -17,8 +17,9 @@ from stvr.tasks.pairs.file import read_pairs, summary, write_pairs
 
 __all__ = ["PROTOCOLS", "Protocol", "build_pairs", "read_pairs", "summary", "write_pairs"]
 
-Protocol = Literal["debiased", "released", "paper"]
+Protocol = Literal["debiased", "released", "paper", "one_shot"]
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+AUTHORS: tuple[Protocol, ...] = ("released", "paper")
 QUERY_SECONDS = 10  # longer queries are cut to a random window (the program's training sampling)
 REFERENCE_SECONDS = (10, 60)  # debiased references
 ABSENT_TRIES = 50  # after that there is no such pair: a label that is everywhere is never absent
@@ -45,13 +46,15 @@ class Pool:
     """What one split draws from.
 
     queries: tubelets that may be a query or a target. everyone: all annotated tubelets of the split's videos.
-    stretches: by video, the spans in which a reference may lie.
+    stretches: by video, the spans in which a reference may lie. support: one-shot queries are drawn from it; None:
+    from queries.
     """
 
     split: str
     queries: Sequence[AnnotatedTubelet]
     everyone: Mapping[str, Annotated]
     stretches: Mapping[str, Sequence[Span]]
+    support: Sequence[AnnotatedTubelet] | None = None
 
     def stretch_of(self, span: Span) -> Span:
         return next(s for s in self.stretches[span.video] if s.start <= span.start and span.stop <= s.stop)
@@ -77,7 +80,9 @@ def build_pairs(
         protocol: "released", as in Feng et al.'s program: the target is a random tubelet of the query's label, perhaps
             the query itself, padded by its own length. "paper": the same, but always another tubelet, so a label with
             one tubelet makes no pair. "debiased": a target in another video than the query's, anywhere in a reference
-            of 10 to 60 s.
+            of 10 to 60 s. "one_shot": trained as debiased; then one tubelet of every held-out label, drawn from the
+            videos that only train where there are such, is asked of every whole video that evaluates and shows any
+            held-out label of the split.
         absent_share: the share of debiased pairs without a target, whose reference is a span of another video that
             does not show the label; they are added to the others: share / (1 - share) for each pair with a target.
         train_videos: videos that only train, while the others only evaluate; None: every video does both.
@@ -88,11 +93,11 @@ def build_pairs(
     if not 0 <= absent_share < 1:
         raise ValueError(f"the share of pairs without a target is at least 0 and below 1, not {absent_share}.")
     rng, spec = np.random.default_rng(seed), spec or ClipSpec()
-    draw = {"released": _released, "paper": _paper, "debiased": _debiased}[protocol]
+    draw = {"released": _released, "paper": _paper, "debiased": _debiased, "one_shot": _one_shot}[protocol]
     pairs = []
     for pool in _pools(tubelets, extents, held_out, train_videos):
         for query, reference in draw(pool, rng, spec, absent_share):
-            whole = protocol != "debiased" and pool.split != "train"  # the program evaluates with whole queries
+            whole = protocol != "debiased" and pool.split != "train"  # as the program evaluates
             tubelet = query.tubelet if whole else _cut_query(query.tubelet, rng, spec, protocol)
             pairs.append(_pair(pool, tubelet, query.label, reference))
     return pairs
@@ -115,7 +120,9 @@ def _pools(tubelets: Sequence[AnnotatedTubelet], extents: Mapping[str, Span],
     evaluated = [t for t in tubelets if t.video in evaluates]
     for split in held_out:
         queries = [t for t in evaluated if split_of.get(t.label) == split]
-        yield Pool(split, queries, _by_video(evaluated), {video: [extents[video]] for video in evaluates})
+        support = None if train_videos is None else [t for t in tubelets
+                                                     if t.video in trains and split_of.get(t.label) == split]
+        yield Pool(split, queries, _by_video(evaluated), {video: [extents[video]] for video in evaluates}, support)
 
 
 def _released(pool: Pool, rng: np.random.Generator, spec: ClipSpec, _: float,
@@ -171,6 +178,22 @@ def _debiased(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share
                 yield query, reference
 
 
+def _one_shot(pool: Pool, rng: np.random.Generator, spec: ClipSpec, absent_share: float,
+              ) -> Iterator[tuple[AnnotatedTubelet, Span]]:
+    """Trained as debiased; one support of every label, asked of every other video in which any of the labels is."""
+    if pool.split == "train":
+        yield from _debiased(pool, rng, spec, absent_share)
+        return
+    shown = {tubelet.label for tubelet in pool.queries}
+    by_label = _by_label(pool.queries if pool.support is None else pool.support)
+    for label in sorted(shown & set(by_label)):
+        group = by_label[label]
+        query = group[int(rng.integers(len(group)))]
+        for video in dict.fromkeys(tubelet.video for tubelet in pool.queries):
+            if video != query.video:
+                yield query, pool.stretches[video][0]
+
+
 def _absent(pool: Pool, query: AnnotatedTubelet, taken: Taken, rng: np.random.Generator, spec: ClipSpec,
             ) -> Span | None:
     """A window around a tubelet of another label, in which the query's label is absent; None if none is found."""
@@ -202,7 +225,7 @@ def _cut_query(query: Tubelet, rng: np.random.Generator, spec: ClipSpec, protoco
     span, longest = query.span, _clips(QUERY_SECONDS, spec)
     if len(span) <= longest:
         return query
-    like_program = protocol != "debiased"
+    like_program = protocol in AUTHORS
     step = _clips(1, spec) if like_program else 1
     last = (len(span) - longest) // step - like_program
     start = span.start + step * int(rng.integers(max(last, 0) + 1))

@@ -18,7 +18,7 @@ from stvr.config import Options, fill
 from stvr.labels import label_name, label_text
 from stvr.structures import ClipSpec, Span
 from stvr.tasks.pairs.audit import audit
-from stvr.tasks.pairs.build import Protocol, build_pairs, summary, write_pairs
+from stvr.tasks.pairs.build import AUTHORS, Protocol, build_pairs, summary, write_pairs
 from stvr.tasks.pairs.left_out import doubts, outside, without_pair
 from stvr.video_names import ByVideo
 
@@ -94,7 +94,7 @@ def prepare(
 def with_extent(options: PairOptions, reader: Reader, annotations: Annotations,
                 reader_options: ReaderOptions) -> PairOptions:
     """Under the authors' protocols, the part of every video that the source has for them."""
-    if options.protocol == "debiased" or options.extent_seconds is not None:
+    if options.protocol not in AUTHORS or options.extent_seconds is not None:
         return options
     return options.model_copy(update={"extent_seconds": reader.extent_seconds(annotations, reader_options)})
 
@@ -117,8 +117,8 @@ def write(annotations: Annotations, files: Sequence[Path], out: Path, held_out: 
                         absent_share=options.absent_share, train_videos=train_videos, spec=options.spec)
     if not pairs:
         more = "".join(f" {line}." for line in [*doubts(annotations), *map(str, left_out)])
-        raise ValueError(f"{len(tubelets)} tubelets of {len(labels)} labels make no pair: under the debiased protocol "
-                         f"a label needs tubelets in two videos.{more}")
+        raise ValueError(f"{len(tubelets)} tubelets of {len(labels)} labels make no pair: under the {options.protocol} "
+                         f"protocol a label needs tubelets in two videos.{more}")
     left_out += without_pair(tubelets, pairs, annotations.names)
     held = {split: sorted(set(some) & labels) for split, some in held_out.items()}
     write_pairs(out, pairs, header(annotations, files, held, options))
@@ -160,7 +160,7 @@ def header(annotations: Annotations, files: Sequence[Path], held_out: Mapping[st
         "clip": {"fps": options.fps, "frames_per_clip": options.frames_per_clip},
         "protocol": options.protocol,
         "seed": options.seed,
-        "absent_share": options.absent_share if options.protocol == "debiased" else 0.0,
+        "absent_share": 0.0 if options.protocol in AUTHORS else options.absent_share,
         "source": {path.name: digest(path) for path in files},
         "labels": {str(index): name for index, name in sorted(annotations.names.items())},
         "held_out": {split: [label_text(label) for label in labels] for split, labels in held_out.items()},
