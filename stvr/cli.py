@@ -25,6 +25,7 @@ from stvr.commands import (
     synth,
     train,
     verify,
+    watch,
     weights,
 )
 
@@ -42,6 +43,7 @@ app.command()(train.train)
 app.command()(finetune.finetune)
 app.command("eval")(eval.evaluate)
 app.command()(locate.locate)
+app.command()(watch.watch)
 app.command()(predict.predict)
 app.add_typer(score.app, name="score")
 app.command()(export.export)
