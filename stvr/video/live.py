@@ -110,8 +110,8 @@ class Stretch:
         shown = self._pictures(container, first_packets)
         first = next(shown, None)
         if first is None:
-            raise VideoError(f"{said(name)} has a video stream, but not one frame of it can be decoded. MP4 can be sent "
-                             "only if its index comes first; MPEG-TS and Matroska always can.")
+            raise VideoError(f"{said(name)} has a video stream, but not one frame of it can be decoded. MP4 can be "
+                             "sent only if its index comes first; MPEG-TS and Matroska always can.")
         start = min([*first_packets, *([] if first[0] is None else [first[0]])], default=0)
         begins = start * stream.time_base
         opened = begins if container.start_time is None else Fraction(container.start_time, 1_000_000)

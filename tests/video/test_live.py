@@ -6,6 +6,7 @@ import io
 import time
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -43,7 +44,7 @@ def assert_clips(clips, path: Path):
     for clip, (_, frames, _) in zip(clips, wanted, strict=True):
         np.testing.assert_array_equal(clip.frames, frames)
     assert clips[0].before is None
-    assert all(np.array_equal(after.before, clip.frames[-1]) for clip, after in zip(clips, clips[1:], strict=False))
+    assert all(np.array_equal(after.before, clip.frames[-1]) for clip, after in pairwise(clips))
 
 
 def test_what_is_live():
@@ -145,5 +146,5 @@ def test_a_clip_is_given_when_its_last_picture_has_been_sent(tmp_path):
 def test_what_cannot_be_opened_at_first_is_the_users_fault(tmp_path):
     with http_stream() as address, pytest.raises(VideoError, match="cannot be read as a video"):
         read(address)
-    with fifo(tmp_path / "pipe", b"nothing like a video" * 99) as pipe, pytest.raises(VideoError, match="one frame|read"):
+    with fifo(tmp_path / "pipe", b"nothing like a video" * 99) as pipe, pytest.raises(VideoError, match="as a video"):
         read(pipe)
