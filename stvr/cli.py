@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import typer
 
 from stvr.commands import (
+    bench,
     demo,
     eval,
     export,
@@ -52,6 +53,7 @@ app.add_typer(weights.app, name="weights")
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(repair.repair)
+app.command()(bench.bench)
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's UsageError, which typer does not export
 STOPPED = 130  # the status that typer returns after Ctrl-C
