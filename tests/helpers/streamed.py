@@ -48,10 +48,12 @@ def fifo(path: Path, data: bytes) -> Iterator[str]:
 
 
 @contextmanager
-def http_stream(*connections: bytes | Callable[[], Iterator[bytes]], sized: bool = False) -> Iterator[str]:
+def http_stream(
+    *connections: bytes | Callable[[], Iterator[bytes]], sized: bool = False, abrupt: bool = False
+) -> Iterator[str]:
     """An address that sends the first to who asks first, in chunks, then breaks off; later ones get 404.
 
-    sized: says how long each is, as a server of recordings does.
+    sized: says how long each is, as a server of recordings does. abrupt: breaks off without a word that it is the end.
     """
     left = list(connections)
 
@@ -70,7 +72,7 @@ def http_stream(*connections: bytes | Callable[[], Iterator[bytes]], sized: bool
             parts = data() if callable(data) else (data[at : at + 4096] for at in range(0, len(data), 4096))
             for part in parts:
                 self.wfile.write(part if sized else b"%x\r\n%s\r\n" % (len(part), part))
-            if not sized:
+            if not sized and not abrupt:
                 self.wfile.write(b"0\r\n\r\n")
             self.close_connection = True
 

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from streamed import as_ts, fifo, http_stream
 from tiny import HEAD
 
 from stvr.backbones import load_backbone
+from stvr.extract.job import extract
 from stvr.heads import build_head
 from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import save_head
@@ -229,6 +231,59 @@ def test_a_false_alarm_that_is_named_is_never_told_again(session, queries, long_
         named_alarms(tmp_path / "alarms", ["nothing"], session)
     with pytest.raises(ValueError, match="--alarms FOLDER"):
         named_alarms(None, ["nothing"], session)
+
+
+def write_jumps(path: Path) -> Path:
+    """A bar of a room hops in seconds 1 to 3 and 6 to 8 of 10; else everything stands still."""
+    rows, columns = np.mgrid[:64, :64]
+    room = 90 + 20 * np.sin(rows / 7 + columns / 5)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24, options={"crf": "4"})
+        stream.width = stream.height = 64
+        for frame in range(240):
+            picture = np.repeat(room[..., None], 3, 2)
+            height = 10 * abs(np.sin(frame / 3)) if 24 <= frame % 120 < 72 else 0
+            picture[(rows >= 34 - height) & (rows < 56 - height) & (columns >= 20) & (columns < 34)] = (220, 60, 40)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8))))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_what_looks_like_a_false_alarm_is_told_no_more(tmp_path):
+    """Two hops are told of. Once the first is named as a false alarm neither is: they look alike, unlike the query."""
+    file = write_jumps(tmp_path / "jumps.mp4")
+    extract([file], tmp_path / "store", load_backbone(endpoint="Mixed_3c", precision="float32"),
+            ClipSpec(image_size=32), report=lambda step: None)  # fmt: skip
+    session = Session.open(None, store=tmp_path / "store", statistics=tmp_path / "store", kept_bytes=0)
+    query = {"hop": session.query(file, (14, 10, 44, 64), at=2.0, span=(1.0, 3.0))}
+    events, _, _ = events_of(session, query, file, alarms=tmp_path / "alarms", rules=Rules(min_score=0.3))
+    opened = [each for each in events if each["event"] == "open"]
+    assert [int(each["start_seconds"] // 5) for each in opened] == [0, 1]
+    assert all(1 <= each["start_seconds"] % 5 < each["stop_seconds"] % 5 <= 3.5 for each in opened)
+    never = named_alarms(tmp_path / "alarms", [opened[0]["id"]], session)
+    quiet, watch, _ = events_of(session, query, file, never=never, rules=Rules(min_score=0.3))
+    assert quiet == []
+    assert watch.silent["hop"].never == 2
+
+
+def test_a_watch_that_is_stopped_closes_what_is_open(session, queries, long_film, monkeypatch):
+    told, asked = [], type(session).asked
+
+    def stopped(self, look, query):
+        if len(told) > 20:
+            raise KeyboardInterrupt
+        return asked(self, look, query)
+
+    monkeypatch.setattr(type(session), "asked", stopped)
+    def hear() -> None:
+        for event in Watch(session, queries, str(long_film)).events():
+            told.append(event)
+
+    with pytest.raises(KeyboardInterrupt):
+        hear()
+    opened, ended = ({each["id"] for each in told if each["event"] in kinds} for kinds in (["open"], ["close", "drop"]))
+    assert opened == ended
+    assert "the watch was stopped" in {each["reason"] for each in told if each["event"] == "close"}
 
 
 def test_a_saved_query_asks_what_the_query_asks(session, queries, films, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from dataclasses import replace
 from fractions import Fraction
@@ -95,13 +96,31 @@ def test_seconds_go_on_over_a_break(film, later):
         assert lasts <= offset < lasts + 5
 
 
-def test_a_cut_in_the_middle_of_a_packet_is_a_break(film):
+@pytest.mark.parametrize("abrupt", [False, True])
+def test_a_cut_in_the_middle_of_a_packet_is_a_break(film, abrupt):
     data = as_ts(film)
-    with http_stream(data[: len(data) // 2 + 50], data) as address:
+    with http_stream(data[: len(data) // 2 + 50], data, abrupt=abrupt) as address:
         parts, said = read(address, give_up_seconds=0.3, first_wait=0.05)
     assert 0 < len(parts[0][1]) < 14
     assert_clips(parts[1][1], film)
     assert len(said) >= 2
+
+
+def test_an_address_that_falls_silent_is_opened_again(film, monkeypatch):
+    monkeypatch.setattr("stvr.video.live.SILENT_SECONDS", 0.5)
+    data, woken = as_ts(film), threading.Event()
+
+    def falls_silent():
+        yield data
+        woken.wait(20)
+
+    with http_stream(falls_silent, data) as address:
+        parts, said = read(address, give_up_seconds=0.3, first_wait=0.05)
+        woken.set()
+    assert len(parts) == 2
+    assert_clips(parts[1][1], film)
+    assert [clip.number for clip in parts[0][1]] == [clip.number for clip in parts[1][1]]
+    assert "opening it again" in said[0]
 
 
 def test_a_recording_on_a_server_ends_where_it_ends(film):
