@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import typer
 
 from stvr.commands import (
+    bench,
     demo,
     eval,
     export,
@@ -25,6 +26,7 @@ from stvr.commands import (
     synth,
     train,
     verify,
+    watch,
     weights,
 )
 
@@ -42,6 +44,7 @@ app.command()(train.train)
 app.command()(finetune.finetune)
 app.command("eval")(eval.evaluate)
 app.command()(locate.locate)
+app.command()(watch.watch)
 app.command()(predict.predict)
 app.add_typer(score.app, name="score")
 app.command()(export.export)
@@ -50,6 +53,7 @@ app.add_typer(weights.app, name="weights")
 app.command()(info.info)
 app.command()(verify.verify)
 app.command()(repair.repair)
+app.command()(bench.bench)
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's UsageError, which typer does not export
 STOPPED = 130  # the status that typer returns after Ctrl-C

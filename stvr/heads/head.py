@@ -44,10 +44,11 @@ class Localizer(Head):
 
     A look is all that does not depend on the query, of as many clips as its `len()` says; looks and the state of a
     stream are values, so several threads may ask one head at once. time_contrast: the `contrast` of its scores in
-    `stvr.tubelets.link`.
+    `stvr.tubelets.link`. reach: how many clips may have to follow a clip until it is in a look of a stream.
     """
 
     time_contrast: float | None = None
+    reach: int = 0
 
     def pool(self, features: Features, boxes: Tensor) -> Any:
         """What is in the boxes (Q, 4), one for each clip, xyxy in [0, 1]: the regions of a query, (Q, ...)."""

@@ -83,6 +83,7 @@ class NearestHead(Localizer):
     """
 
     time_contrast = 0.4  # chosen on the real clips of docs/numbers.md
+    reach = REACH
 
     def __init__(self, options: NearestOptions, spec: FeatureSpec, proposer: Proposer | None = None) -> None:
         super().__init__()

@@ -101,6 +101,7 @@ class RegionGraphHead(Localizer):
     def __init__(self, options: RegionGraphOptions, spec: FeatureSpec) -> None:
         super().__init__()
         self.window, self.loss, self.nms_iou = options.window, options.loss, options.nms_iou
+        self.reach = options.window - 1
         sources = Sources.of(options.proposals)
         self.takes_given = "boxes" in sources.given
         grid = step_grid(SCALES[: FIRST_SCALES[options.grid]]) if "grid" in sources.windows else []

@@ -20,6 +20,7 @@ class TubeLooks(Localizer):
     def __init__(self, adapter: nn.Module, progression: Progression) -> None:
         super().__init__()
         self.adapter, self.progression = adapter, progression
+        self.reach = progression.reach
 
     def wants_features(self) -> bool:
         return hasattr(self.adapter, "calibrate")

@@ -44,26 +44,33 @@ class OnlineFollower:
     """Takes one clip after the other; each is shared out as a whole, by the largest sum of IoU + score.
 
     Where an actor is expected follows from its motion. What no live track takes begins a track of its own; a track is
-    live until nothing was seen of it for more than `max_gap` clips.
+    live until nothing was seen of it for more than `max_gap` clips, or until it has lasted for `longest` clips.
     """
 
-    def __init__(self, min_iou: float, max_gap: int) -> None:
-        self.min_iou, self.max_gap = min_iou, max_gap
+    def __init__(self, min_iou: float, max_gap: int, longest: int | None = None) -> None:
+        self.min_iou, self.max_gap, self.longest = min_iou, max_gap, longest
         self.live: list[Track] = []
-        self._clip = 0
+        self.clip = 0  # the next one's number
 
     def step(self, boxes: Floats, scores: Floats) -> list[Track]:
         """Takes the next clip: boxes (N, 4), scores (N,), best first. Gives the tracks that have ended before it."""
-        ended = [track for track in self.live if self._clip - track.clips[-1] > self.max_gap + 1]
-        self.live = [track for track in self.live if self._clip - track.clips[-1] <= self.max_gap + 1]
-        taken = assign(self.live, self._clip, boxes, scores, self.min_iou)
+        ended = [track for track in self.live if self._has_ended(track)]
+        self.live = [track for track in self.live if not self._has_ended(track)]
+        taken = assign(self.live, self.clip, boxes, scores, self.min_iou)
         for index in range(len(boxes)):
             if index not in taken:
                 self.live.append(Track())
             track = taken.get(index, self.live[-1])
-            track.see(self._clip, boxes[index], float(scores[index]))
-        self._clip += 1
+            track.see(self.clip, boxes[index].copy(), float(scores[index]))  # a view would keep all boxes of the clip
+        self.clip += 1
         return ended
+
+    def _has_ended(self, track: Track) -> bool:
+        return self.clip - track.clips[-1] > self.max_gap + 1 or self.is_longest(track)
+
+    def is_longest(self, track: Track) -> bool:
+        """Whether it lasts for as long as any may."""
+        return self.longest is not None and track.clips[-1] - track.clips[0] + 1 >= self.longest
 
     def finish(self) -> list[Track]:
         """The tracks that were live to the end."""

@@ -29,29 +29,47 @@ class OnlineLinker:
     """One clip at a time: every tubelet as soon as it has ended. Memory grows with what is live, not with time.
 
     Each tubelet is one that `link` with the linker "online" and the same options finds, before tube NMS: of two that
-    tell the same story both come, since the better one may be the later.
+    tell the same story both come, since the better one may be the later. longest: clips after which a track ends, so
+    that memory is bounded where somebody never goes away; None never ends one.
     """
 
     def __init__(
         self, video: str, start: int = 0, *, label: int = LABEL_SAME, min_score: float = MIN_SCORE,
         min_iou: float = MIN_IOU, max_gap: int = MAX_GAP, min_clips: int = MIN_CLIPS, cut: float = CUT,
-        contrast: float | None = None,
+        contrast: float | None = None, longest: int | None = None,
     ) -> None:  # fmt: skip
         self.video, self.start, self.label, self.min_score = video, start, label, min_score
         self.max_gap, self.min_clips, self.cut, self.contrast = max_gap, min_clips, cut, contrast
-        self._follower = OnlineFollower(min_iou, max_gap)
+        self.follower = OnlineFollower(min_iou, max_gap, longest)
 
     def step(self, detections: Detections) -> list[Tubelet]:
         """Takes the next clip; gives the tubelets that have ended before it."""
-        return self._tubelets(self._follower.step(*read_clip(detections, self.label, self.min_score)))
+        return self.tubelets(self.follow(detections))
 
     def finish(self) -> list[Tubelet]:
         """The tubelets that lasted to the end."""
-        return self._tubelets(self._follower.finish())
+        return self.tubelets(self.follower.finish())
 
-    def _tubelets(self, tracks: Sequence[Track]) -> list[Tubelet]:
-        scored = as_tubelets(tracks, self.video, self.start, self.cut, self.contrast, self.max_gap, self.min_clips)
+    def follow(self, detections: Detections) -> list[Track]:
+        """Takes the next clip; gives the tracks that have ended before it."""
+        return self.follower.step(*read_clip(detections, self.label, self.min_score))
+
+    def tubelets(self, tracks: Sequence[Track]) -> list[Tubelet]:
+        """What of tracks that have ended lasts."""
+        least = min(self.min_clips, self.follower.clip)
+        scored = as_tubelets(tracks, self.video, self.start, self.cut, self.contrast, self.max_gap, least)
         return [each.tubelet for each in scored]
+
+    def held(self, track: Track) -> tuple[int, int, float] | None:
+        """Of a track that may go on, as far as it is known: the run that holds its last clip, first and last of it.
+
+        In clips of the track, and its mean score. None where the last clip is in none, or it is too short.
+        """
+        scores = filled(track, np.array(track.scores)[:, None])[:, 0]
+        first, last = runs_in_time(scores, self.cut, self.contrast, self.max_gap)[-1]
+        if last < len(scores) - 1 or last + 1 - first < self.min_clips:
+            return None
+        return first, last, float(scores[first : last + 1].mean())
 
 
 def link(
@@ -119,28 +137,37 @@ class Scored:
 
 def fill(track: Track, video: str, start: int) -> Scored:
     """Every clip from the first to the last one seen, gaps filled on a straight line."""
+    every = filled(track, np.column_stack([np.stack(track.boxes), track.scores]))
+    return Scored.over(Span(video, start + track.clips[0], start + track.clips[-1] + 1), every[:, :4], every[:, 4])
+
+
+def filled(track: Track, seen: Floats) -> Floats:
+    """What is known of the clips where a track was seen (seen, K), of every clip between, (T, K)."""
     clips = np.arange(track.clips[0], track.clips[-1] + 1)
-    seen = np.column_stack([np.stack(track.boxes), track.scores])  # (seen, 5)
-    filled = np.column_stack([np.interp(clips, track.clips, column) for column in seen.T])
-    return Scored.over(Span(video, start + int(clips[0]), start + int(clips[-1]) + 1), filled[:, :4], filled[:, 4])
+    return np.column_stack([np.interp(clips, track.clips, column) for column in seen.T])
 
 
 def cut_in_time(track: Scored, cut: float, contrast: float | None, max_gap: int) -> list[Scored]:
-    """When does it happen? The runs of clips whose score, a median over three clips, is at least `cut` x the peak.
+    """When does it happen? The parts of a track in the runs of `runs_in_time`."""
+    return [track.part(first, last) for first, last in runs_in_time(track.scores, cut, contrast, max_gap)]
+
+
+def runs_in_time(scores: Floats, cut: float, contrast: float | None, max_gap: int) -> list[tuple[int, int]]:
+    """The runs of clips whose score, a median over three clips, is at least `cut` x the peak: first and last of each.
 
     contrast: of a track whose scores span more than that, from its LOW quantile to its peak, they are at least UP of
     the way from the one to the other as well: somebody does it for a part of the time. None for no such rule.
     The median keeps edges where they are and lets no single clip begin or end an answer. A dip of at most `max_gap`
     clips does not part a run. An actor who does it twice gives two tubelets.
     """
-    smooth = median_filter(track.scores, size=3, mode="nearest")
+    smooth = median_filter(scores, size=3, mode="nearest")
     peak = smooth.max()
     least = cut * peak
     if contrast is not None and peak - (low := np.quantile(smooth, LOW)) > contrast:
         least = max(least, low + UP * (peak - low))
     held = np.flatnonzero(smooth >= least)
     runs = np.split(held, np.flatnonzero(np.diff(held) > max_gap + 1) + 1)
-    return [track.part(int(run[0]), int(run[-1])) for run in runs]
+    return [(int(run[0]), int(run[-1])) for run in runs]
 
 
 def suppress(tubelets: Sequence[Scored], nms_iou: float) -> list[Scored]:

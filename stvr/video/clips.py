@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from statistics import median_low
 from typing import TypeVar
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 def on_screen(
-    frames: Iterable[tuple[int, T]], tail: int, time_base: Fraction, fps: int
+    frames: Iterable[tuple[int, T]], tail: int | Callable[[], int], time_base: Fraction, fps: int
 ) -> Iterator[tuple[int, T, int]]:
     """(tick, frame, count): each frame with the number of instants k/fps it is nearest to; on a tie, the earlier frame.
 
     frames: (tick, frame) in order, ticks in units of `time_base` after the video's first timestamp; a frame whose tick
-    is not later than the one before is skipped. tail: ticks the last frame stays on screen. Holds one frame at a time
-    and needs no list of them, so a frame that does not decode is simply missing. Works in integers, because floats
-    break the ties of 30 -> 24 fps at random.
+    is not later than the one before is skipped. tail: ticks the last frame stays on screen, asked at the end where it
+    is a function. Holds one frame at a time and needs no list of them, so a frame that does not decode is simply
+    missing. Works in integers, because floats break the ties of 30 -> 24 fps at random.
     """
     scale, unit = time_base.numerator * fps, time_base.denominator  # tick t lies at instant t * scale / unit
     instants = 0
@@ -35,7 +35,8 @@ def on_screen(
             instants = max(stop, instants)
         last = (tick, frame)
     if last is not None:
-        yield *last, max(count_instants(last[0] + tail, time_base, fps) - instants, 0)
+        stays = tail if isinstance(tail, int) else tail()
+        yield *last, max(count_instants(last[0] + stays, time_base, fps) - instants, 0)
 
 
 def count_instants(duration: int, time_base: Fraction, fps: int) -> int:

@@ -56,10 +56,10 @@ def timeline(stamps: Sequence[int | None] | NDArray[np.int64], time_base: Fracti
     lacking = [place for place, stamp in enumerate(stamps) if stamp is None]
     values = _filled(stamps, time_base)
     if not lacking and is_clock(values, time_base):
-        return Timeline(values - values[0], time_base, _interval(values, time_base))
+        return Timeline(values - values[0], time_base, usual_interval(values, time_base))
     finer = max(1, ceil(time_base * FINE))
     values, time_base = values * finer, time_base / finer
-    interval, limit = _interval(values, time_base), int(LONGEST_SECONDS / time_base)
+    interval, limit = usual_interval(values, time_base), int(LONGEST_SECONDS / time_base)
     walk = _walk(values.tolist(), interval, limit)
     found = Timeline(_laid_out(values, walk, interval), time_base, interval)
     return replace(found, bridged=_told(values, found, walk, lacking))
@@ -69,14 +69,14 @@ def _filled(stamps: Sequence[int | None] | NDArray[np.int64], time_base: Fractio
     """A picture without a stamp gets that of the one before; the first ones lie a usual interval apart."""
     known = np.array([stamp for stamp in stamps if stamp is not None] or [0], np.int64)
     place = next((place for place, stamp in enumerate(stamps) if stamp is not None), len(stamps))
-    first, interval = int(known[0]), _interval(known, time_base)
+    first, interval = int(known[0]), usual_interval(known, time_base)
     filled = [first - (place - before) * interval for before in range(place)]
     for stamp in stamps[place:]:
         filled.append(filled[-1] if stamp is None else int(stamp))
     return np.array(filled, np.int64)
 
 
-def _interval(values: NDArray[np.int64], time_base: Fraction) -> int:
+def usual_interval(values: NDArray[np.int64], time_base: Fraction) -> int:
     """The usual interval, in ticks: of the steps near the median, the mean. A run of equal stamps shares its step."""
     begins = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
     steps, lengths = np.diff(values[begins]), np.diff(begins)

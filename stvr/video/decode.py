@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -41,30 +41,43 @@ def decode_clips(
     VideoError when not one clip can be decoded. resize: a name in `RESIZES`. alive: as in `probe`.
     """
     info = info or probe(path)
-    num_frames, number, index = info.count_clips(spec) * spec.frames_per_clip, 0, start_clip
-    pictures: list[NDArray[np.uint8]] = []
-    ticks: list[int] = []
-    make_picture = RESIZES[resize]
+    num_frames = info.count_clips(spec) * spec.frames_per_clip
     with opened(Path(path)) as (container, stream):
         stream.thread_type = "AUTO"
-        scaler = VideoReformatter()
         shown = stamped(frames(container, stream, on_error, alive), info)
-        for tick, frame, count in on_screen(shown, info.tail, info.time_base, spec.fps):
-            number = min(number + count, num_frames)
-            wanted = number - (index * spec.frames_per_clip + len(ticks))
-            if wanted > 0:
-                picture = make_picture(frame, info.display, spec.image_size, scaler)
-            for _ in range(wanted):
-                pictures.append(picture)
-                ticks.append(tick)
-                if len(ticks) == spec.frames_per_clip:
-                    yield index, np.stack(pictures), np.array(ticks, np.int64)
-                    pictures, ticks, index = [], [], index + 1
-            if number == num_frames:
-                break
+        timed = on_screen(shown, info.tail, info.time_base, spec.fps)
+        number = yield from cut_into_clips(timed, info.display, spec, start_clip, num_frames, resize)
     if number < spec.frames_per_clip:
         raise VideoError(f"{path}: only {number} frames at {spec.fps} frames a second could be decoded, fewer than "
                          f"the {spec.frames_per_clip} of one clip.")
+
+
+def cut_into_clips(
+    timed: Iterable[tuple[int, av.VideoFrame, int]], display: Display, spec: ClipSpec, start_clip: int = 0,
+    num_frames: int | None = None, resize: str = "bilinear",
+) -> Generator[tuple[int, NDArray[np.uint8], NDArray[np.int64]], None, int]:  # fmt: skip
+    """Whole clips from `start_clip` on, as `decode_clips` gives them, of frames that stand so often in the video.
+
+    timed: as `on_screen` gives them. num_frames: that there are, None as many as come. Returns how many came.
+    """
+    number, index = 0, start_clip
+    pictures: list[NDArray[np.uint8]] = []
+    ticks: list[int] = []
+    make_picture, scaler = RESIZES[resize], VideoReformatter()
+    for tick, frame, count in timed:
+        number = number + count if num_frames is None else min(number + count, num_frames)
+        wanted = number - (index * spec.frames_per_clip + len(ticks))
+        if wanted > 0:
+            picture = make_picture(frame, display, spec.image_size, scaler)
+        for _ in range(wanted):
+            pictures.append(picture)
+            ticks.append(tick)
+            if len(ticks) == spec.frames_per_clip:
+                yield index, np.stack(pictures), np.array(ticks, np.int64)
+                pictures, ticks, index = [], [], index + 1
+        if number == num_frames:
+            break
+    return number
 
 
 def _bilinear(frame: av.VideoFrame, display: Display, size: int, scaler: VideoReformatter) -> NDArray[np.uint8]:

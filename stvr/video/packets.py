@@ -28,7 +28,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         with av.open(
             str(path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file"}
         ) as container:
-            yield container, _best_stream(container, path)
+            yield container, best_stream(container, path)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path} cannot be read as a video: {error.strerror}.") from error
 
@@ -68,7 +68,7 @@ def stamp_of(frame: av.VideoFrame) -> int | None:
     return frame.dts if frame.pts is None else frame.pts
 
 
-def _best_stream(container: Any, path: Path) -> Any:
+def best_stream(container: Any, path: Path) -> Any:
     """The stream a player would show; a cover picture does not count as one."""
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
