@@ -42,10 +42,11 @@ def examples_of(
 ) -> list[Example]:
     """What is meant. ValueError where an example lacks its box or its time."""
     every = list(spans) if spans else [None] * len(videos)
+    read = [edges(box, 4, "--box X1,Y1,X2,Y2") for box in boxes]
     if not len(videos) == len(boxes) == len(times) == len(every):
         raise ValueError("wanted a --box and an --at for each --query, and a --span for each or for none, got "
                          f"{len(videos)} --query, {len(boxes)} --box, {len(times)} --at and {len(spans or [])} --span.")
-    return _examples(videos, boxes, times, every, "--box X1,Y1,X2,Y2")
+    return _examples(videos, read, times, every)
 
 
 def negatives_of(
@@ -53,16 +54,17 @@ def negatives_of(
 ) -> list[Example]:
     """What is not meant. ValueError as for `examples_of`."""
     videos, boxes, times = videos or [], boxes or [], times or []
+    read = [edges(box, 4, "--negative-box X1,Y1,X2,Y2") for box in boxes]
     if not len(videos) == len(boxes) == len(times):
         raise ValueError(f"wanted a --negative-box and a --negative-at for each --negative, got {len(videos)} "
                          f"--negative, {len(boxes)} --negative-box, {len(times)} --negative-at.")
-    return _examples(videos, boxes, times, [None] * len(videos), "--negative-box X1,Y1,X2,Y2")
+    return _examples(videos, read, times, [None] * len(videos))
 
 
 def _examples(
-    videos: Sequence[Path], boxes: Sequence[str], times: Sequence[float], spans: Sequence[str | None], wanted: str
+    videos: Sequence[Path], boxes: Sequence[Sequence[float]], times: Sequence[float], spans: Sequence[str | None]
 ) -> list[Example]:
     from stvr.session import Example
 
-    return [Example(video, edges(box, 4, wanted), at, seconds_pair(span))
+    return [Example(video, box, at, seconds_pair(span))
             for video, box, at, span in zip(videos, boxes, times, spans, strict=True)]
