@@ -14,6 +14,7 @@ from stvr.commands import (
     extract,
     finetune,
     import_,
+    index,
     info,
     join,
     locate,
@@ -42,6 +43,7 @@ app.command()(train.train)
 app.command()(finetune.finetune)
 app.command("eval")(eval.evaluate)
 app.command()(locate.locate)
+app.command()(index.index)
 app.command()(predict.predict)
 app.add_typer(score.app, name="score")
 app.command()(export.export)

@@ -1,0 +1,6 @@
+"""Many videos that are asked at once: what each holds is described once, and kept in an index."""
+
+from stvr.library.building import Built, build_index, remove_videos
+from stvr.library.index import Index, IndexedVideo, Rows, is_index
+
+__all__ = ["Built", "Index", "IndexedVideo", "Rows", "build_index", "is_index", "remove_videos"]
