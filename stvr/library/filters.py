@@ -90,4 +90,5 @@ def lies_in(video: IndexedVideo, folder: str) -> bool:
     inside = folder.rstrip("/") + "/"
     if video.name.startswith(inside) or video.path.startswith(inside):
         return True
-    return "://" not in video.path and Path(video.path).resolve().is_relative_to(Path(folder).resolve())
+    path = Path(video.path)
+    return path.is_absolute() and path.resolve().is_relative_to(Path(folder).resolve())
