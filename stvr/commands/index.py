@@ -24,7 +24,7 @@ def index(
     composition: Annotated[
         str | None,
         typer.Option(help="windows, grid, tubes or several joined by +; whiten; nnn; flat or faiss. Kept with the "
-                          "index.", show_default="windows+tubes,whiten,flat"),
+                          "index.", show_default="tubes,whiten,nnn,flat"),
     ] = None,
     checkpoint: Annotated[
         str | None,

@@ -22,6 +22,7 @@ from stvr.heads.usual import shipped_usual
 from stvr.library.composition import DEFAULT, Composition
 from stvr.library.described_videos import described, file_of, waited_for
 from stvr.library.describing import BLOCK, LENGTH, STRIDE
+from stvr.library.faiss import LEAST_ROWS, imported
 from stvr.library.gathering import digest_of, gather
 from stvr.library.index import HEAD, Index, is_index, read_notes
 from stvr.library.sources import Named, address, named, read_sources
@@ -82,6 +83,7 @@ def build_index(
     tell = tell or (lambda line: print(f"stvr: {line}", file=sys.stderr))
     check_named("engine", engine, ENGINES)
     chosen = chosen_composition(folder, composition)
+    check_backend(chosen)
     given = read_sources(sources, tell)
     place = store_of(folder, given, store)
     earlier = described(folder)
@@ -104,6 +106,8 @@ def build_index(
     wanted = list(addresses) if files else opened.videos()
     describe(folder, opened, wanted, addresses, chosen, workers, engine, report, result)
     finish(folder, opened, chosen, result)
+    if chosen.backend == "faiss" and result.num_rows < LEAST_ROWS:
+        tell(f"{result.num_rows} rows are searched exactly: faiss is for {LEAST_ROWS} and more")
     return result
 
 
@@ -231,6 +235,12 @@ def describe(
         outcome = settle(events, todo, Pace(todo.paths), show)
     result.added = outcome.done
     result.failed = {**result.failed, **outcome.failed}
+
+
+def check_backend(chosen: Composition) -> None:
+    """LookupError where faiss is asked for and is not here."""
+    if chosen.backend == "faiss":
+        imported()
 
 
 def finish(folder: Path, store: FeatureStore, chosen: Composition, result: Built) -> None:

@@ -107,27 +107,38 @@ class Describer:
             yield Block(start, count, raw, moves, seen, find_movers(head.where, standard, inner) if follows else [])
 
     def rows(self, block: Block) -> Iterator[Row]:
-        """Of the windows that begin in a block."""
-        boxes, seen_at = self.fixed_boxes(), self.head.where.as_seen
-        fixed = means_in(block.raw, seen_at(boxes).expand(len(block.raw), -1, -1))  # (T, K, D)
+        """Of the windows that begin in a block. One in which nothing can be followed is described as a whole."""
         for start, stop in block.windows():
-            live, begin = block.live[start:stop], block.start + start
+            live = block.live[start:stop]
             if live.sum() < LEAST_LIVE * len(live):
                 continue
-            for box, vector in zip(boxes, fixed[start:stop][live].mean(0), strict=True):
-                yield Row(begin, block.start + stop, box, WINDOW, vector)
-            for span, followed in follow_movers(block.movers[start:stop]):
-                kept = live[span.start : span.stop]
-                inside = means_in(block.raw[start:stop][span.start : span.stop], seen_at(followed)[:, None])[:, 0]
-                if kept.any():
-                    yield Row(begin + span.start, begin + span.stop, followed.mean(0), TUBE, inside[kept].mean(0))
+            begin, maps = block.start + start, block.raw[start:stop]
+            tubes = list(self.tubes(begin, maps, live, block.movers[start:stop]))
+            boxes = self.fixed_boxes(followed=bool(tubes))
+            vectors = means_in(maps[live], self.seen_at(boxes).expand(int(live.sum()), -1, -1)).mean(0)  # (K, D)
+            yield from (Row(begin, block.start + stop, box, WINDOW, each)
+                        for box, each in zip(boxes, vectors, strict=True))  # fmt: skip
+            yield from tubes
 
-    def fixed_boxes(self) -> Tensor:
-        """(K, 4): the boxes that every window is pooled in."""
-        boxes = [torch.tensor([WHOLE])] if {"windows", "grid"} & {*self.regions} else []
+    def tubes(self, begin: int, maps: Tensor, live: Tensor, movers: Sequence[Detections]) -> Iterator[Row]:
+        """Of a window that begins at clip `begin`: maps (T, H, W, D), live (T,)."""
+        for span, boxes in follow_movers(movers):
+            kept = live[span.start : span.stop]
+            if kept.any():
+                inside = means_in(maps[span.start : span.stop], self.seen_at(boxes)[:, None])[:, 0]  # (T, D)
+                yield Row(begin + span.start, begin + span.stop, boxes.mean(0), TUBE, inside[kept].mean(0))
+
+    def seen_at(self, boxes: Tensor) -> Tensor:
+        """Where cells see these boxes, as for the head's queries."""
+        return self.head.where.as_seen(boxes)
+
+    def fixed_boxes(self, followed: bool) -> Tensor:
+        """(K, 4): the boxes that a window is pooled in, where something is `followed` in it, or nothing."""
+        whole = not followed or bool({"windows", "grid"} & {*self.regions})
+        boxes = [torch.tensor([WHOLE] * whole).reshape(-1, 4)]
         if "grid" in self.regions:
             boxes += [lattice.boxes() for lattice in step_grid(QUARTERS)]
-        return torch.cat(boxes) if boxes else torch.empty(0, 4)
+        return torch.cat(boxes)
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from stvr.heads.standardise import Standardise
 from stvr.library.composition import Composition
 from stvr.library.described import read_described
 from stvr.library.described_videos import described, file_of
+from stvr.library.faiss import LEAST_ROWS, write_rows_for_faiss
 from stvr.library.hubs import hub_bias
-from stvr.library.index import FORMAT, NOTES, IndexedVideo, Rows, videos_as_json
+from stvr.library.index import FAISS, FORMAT, NOTES, IndexedVideo, Rows, videos_as_json
 from stvr.version import __version__
 
 ROWS = "rows-"  # how folders of rows begin
@@ -68,6 +69,8 @@ def write_rows(
             arrays[name][first:last] = getattr(rows, name)
         arrays["vector"][first:last] = composed(rows.vector, composition, usual)
     arrays["bias"][:] = hub_bias(arrays["vector"], arrays["video"]) if composition.nnn else 0
+    if composition.backend == "faiss" and last >= LEAST_ROWS:
+        write_rows_for_faiss(partial / FAISS, arrays["vector"], arrays["bias"])
     for name, array in arrays.items():
         np.save(partial / f"{name}.npy", array) if not isinstance(array, np.memmap) else array.flush()
     partial.rename(place)

@@ -19,10 +19,12 @@ from stvr.heads.checkpoint import load_head
 from stvr.heads.nearest import NearestHead
 from stvr.library.composition import Composition
 from stvr.library.exact import exact_scores
+from stvr.library.faiss import FaissRows
 from stvr.structures import Features, FeatureSpec, Query, Tubelet
 
 FORMAT = 1
 NOTES, HEAD = "index.json", "head.safetensors"  # in its folder
+FAISS = "rows.faiss"  # in the folder of its rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,19 @@ class Rows:
 
     @classmethod
     def at(cls, folder: Path) -> Rows:
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="c") for name in cls.__dataclass_fields__))
+        return cls(**{name: mapped(folder / f"{name}.npy") for name in cls.__dataclass_fields__})
 
     def __len__(self) -> int:
         return len(self.video)
+
+
+def mapped(path: Path) -> NDArray[Any]:
+    """An array, memory-mapped; what is written to it never reaches the file."""
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="c")
+    except ValueError:  # nothing is in it: there is no mapping of nothing
+        return np.asarray(np.load(path))
+    return array
 
 
 class Index:
@@ -89,7 +100,7 @@ class Index:
     @classmethod
     def open(cls, folder: Path | str, spec: FeatureSpec | None = None) -> Index:
         """FileNotFoundError where there is none; ValueError where it describes other features than `spec` has."""
-        index = cls(Path(folder), read_notes(folder))
+        index = opened(Path(folder))
         if spec is not None:
             index.check(spec)
         return index
@@ -151,13 +162,25 @@ class Index:
         """
         return exact_scores(self.rows.vector, self.rows.bias, vector)
 
-    def best(self, vector: Tensor, count: int, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-        """The rows most alike to a vector (D,), at most `count`, best first; of equals the first. Exactly.
+    def best(
+        self, vector: Tensor, count: int, among: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The rows most alike to a vector (D,), at most `count`, best first, and their scores.
 
+        As the composition's backend finds them: "flat" exactly, of equals the first; "faiss" not always all of them.
         among (N,) bool: the rows that may be an answer.
         """
+        if self.by_faiss is not None:
+            return self.by_faiss.best(vector.detach().cpu().float().numpy(), count, among)
         scores = self.scores(vector)
-        return best_of(scores if among is None else np.where(among, scores, -np.inf), count)
+        places = best_of(scores if among is None else np.where(among, scores, -np.inf), count)
+        return places, scores[places]
+
+    @cached_property
+    def by_faiss(self) -> FaissRows | None:
+        """None where the rows are searched exactly: with the backend "flat", and while there are few."""
+        path = self.folder / self.notes["rows"] / FAISS
+        return FaissRows(path) if self.composition.backend == "faiss" and path.is_file() else None
 
 
 def best_of(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
@@ -171,8 +194,29 @@ def best_of(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     return places[np.isfinite(scores[places])]
 
 
+def merged(
+    found: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The best rows of several parts, and their scores -> the best of all, of equals the first."""
+    places = np.concatenate([np.empty(0, np.int64), *(each for each, _ in found)])
+    scores = np.concatenate([np.empty(0, np.float32), *(each for _, each in found)])
+    order = np.lexsort((places, -scores))[:count]
+    return places[order], scores[order]
+
+
 def is_index(folder: Path | str) -> bool:
     return (Path(folder) / NOTES).is_file()
+
+
+def opened(folder: Path) -> Index:
+    """Again, where a run has just put other rows in the place of those that were noted."""
+    while True:
+        notes = read_notes(folder)
+        try:
+            return Index(folder, notes)
+        except FileNotFoundError:
+            if read_notes(folder)["rows"] == notes["rows"]:
+                raise
 
 
 def read_notes(folder: Path | str) -> dict[str, Any]:
