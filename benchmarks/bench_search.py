@@ -28,10 +28,13 @@ from stvr.library import Hit, Library, build_index
 from stvr.machine import processor
 from stvr.structures import Query
 
-WINDOWS = (1, 2, 4, 8, 16, 32, None)
+WINDOWS = (1, 2, 4, 8, 16, 32)
 RATES = (0.05, 0.1, 0.2, 0.5)
 MARKED = 5  # answers that a user says are right or wrong
 KEPT_BYTES = 6 << 30
+
+
+Once = dict[str, tuple[Query, list[Hit]]]  # of each that asks, by name: the query, and its hits
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class Asking:
         own = [clip.name for clip in self.clips if clip.group == one.group]
         return self.library.search(query, top=None, without=(*own, *without), **how)  # type: ignore[arg-type]
 
+    @property
+    def named(self) -> dict[str, RealClip]:
+        return {clip.name: clip for clip in self.clips}
+
     def partners(self, one: RealClip) -> list[str]:
         return [clip.name for clip in self.clips if clip.is_like(one)]
 
@@ -63,8 +70,9 @@ def main() -> None:
     print(f"indexed in {time.perf_counter() - begun:.1f} s", file=sys.stderr)
     opened, first = first_answer(chosen)
     asking = Asking(opened, read_clips(chosen.manifest, opened.session.store))
+    every = measured(asking, None)  # first, so that all videos have been looked at
     searched = [(name_of(windows), *measured(asking, windows)) for windows in WINDOWS]
-    text = page(chosen, asking, first, searched)
+    text = page(chosen, asking, first, [*searched, (name_of(None), *every)])
     print(text)
     if chosen.out:
         chosen.out.write_text(text)
@@ -101,18 +109,17 @@ def measured(asking: Asking, windows: int | None) -> tuple[list[Outcome], list[f
     for number, one in enumerate(askers(asking.clips)):
         print(f"{name_of(windows)} {number} {one.name}", file=sys.stderr, flush=True)
         query = asking.query(one)
-        if windows is not None or not number:
-            asking.hits(one, query, windows=windows)
         begun = time.perf_counter()
         hits = asking.hits(one, query, windows=windows)
         seconds.append(time.perf_counter() - begun)
         outcomes.append(Outcome(one, figures(asking, one, hits)))
+    print(table([(name_of(windows), outcomes)]), f"{statistics.median(seconds):.3f} s", flush=True)
     return outcomes, seconds
 
 
 def figures(asking: Asking, one: RealClip, hits: Sequence[Hit], marked: Sequence[str] = ()) -> dict[str, float]:
     """marked: videos that do not count, because a user has judged them."""
-    by_name = {clip.name: clip for clip in asking.clips}
+    by_name = asking.named
     answers = [(hit.tubelet, by_name[hit.video], best_iou(hit.tubelet, by_name[hit.video])) for hit in hits]
     found = judged(one, asking.clips, answers)
     partners, ranked = asking.partners(one), [name for name in dict.fromkeys(hit.video for hit in hits)
@@ -128,41 +135,35 @@ def figures(asking: Asking, one: RealClip, hits: Sequence[Hit], marked: Sequence
     }
 
 
-def helped(asking: Asking) -> list[tuple[str, list[Outcome]]]:
-    """Searched once more, with what finds the query back, with all of the first three, or with what a user says."""
-    ways: dict[str, Callable[[RealClip, Query, list[Hit]], Query | None]] = {
-        "asked once": lambda one, query, hits: None,
-        "again, with those of 3 that find the query back": lambda one, query, hits: again(asking, query, hits),
-        "again, with the first 3 whatever they are": lambda one, query, hits: asking.library.refined(query, hits[:3]),
-        "again, with the first alone": lambda one, query, hits: asking.library.refined(query, hits[:1]),
+def helped(asking: Asking, once: Once) -> tuple[list[tuple[str, list[Outcome]]], str]:
+    """Searched once more, with what finds the query back, or with the first answers whatever they are."""
+    ways: dict[str, Callable[[Query, list[Hit]], list[Hit]]] = {
+        "asked once": lambda query, hits: [],
+        "again, with those of 3 that find the query back": lambda query, hits: asking.library.confirmed(query, hits),
+        "again, with the first 3 whatever they are": lambda query, hits: hits[:3],
+        "again, with the first alone": lambda query, hits: hits[:1],
     }  # fmt: skip
-    rows = []
+    rows, counts = [], list[str]()
     for title, way in ways.items():
-        outcomes = []
-        for one in askers(asking.clips):
-            query = asking.query(one)
-            hits = asking.hits(one, query)
-            better = way(one, query, hits)
-            found = hits if better is None else asking.hits(one, better)
-            outcomes.append(Outcome(one, figures(asking, one, found)))
+        outcomes, taken, right = [], 0, 0
+        for one, (query, hits) in once.items():
+            more, partners = way(query, hits), asking.partners(asking.named[one])
+            taken, right = taken + len(more), right + sum(hit.video in partners for hit in more)
+            found = asking.hits(asking.named[one], asking.library.refined(query, more)) if more else hits
+            outcomes.append(Outcome(asking.named[one], figures(asking, asking.named[one], found)))
         rows.append((title, outcomes))
-        print(table(rows[-1:]), flush=True)
-    return rows
+        counts.append(f"{title}: {right} of {taken} examples right")
+        print(table(rows[-1:]), counts[-1], flush=True)
+    return rows, "; ".join(counts[1:])
 
 
-def again(asking: Asking, query: Query, hits: list[Hit]) -> Query | None:
-    found = asking.library.confirmed(query, hits)
-    return asking.library.refined(query, found) if found else None
-
-
-def thumbs(asking: Asking) -> list[tuple[str, list[Outcome]]]:
+def thumbs(asking: Asking, once: Once) -> list[tuple[str, list[Outcome]]]:
     """Of the videos of the first MARKED answers it is said whether they are right: then only the others count."""
     rows: dict[str, list[Outcome]] = {"before": [], "right ones as examples": [], "wrong ones as negatives": [],
                                       "both": []}  # fmt: skip
-    for one in askers(asking.clips):
-        query, partners = asking.query(one), asking.partners(one)
-        hits = asking.hits(one, query)
-        first = list({hit.video: hit for hit in reversed(hits)}.values())[::-1]
+    for name, (query, hits) in once.items():
+        one, partners = asking.named[name], asking.partners(asking.named[name])
+        first = list({hit.video: hit for hit in reversed(hits)}.values())
         first = sorted(first, key=lambda hit: -hit.score)[:MARKED]
         marked = [hit.video for hit in first]
         if not {*partners} - {*marked}:
@@ -171,41 +172,25 @@ def thumbs(asking: Asking) -> list[tuple[str, list[Outcome]]]:
         given = {"before": ([], []), "right ones as examples": (right, []), "wrong ones as negatives": ([], wrong),
                  "both": (right, wrong)}  # fmt: skip
         for title, (more, less) in given.items():
-            found = asking.hits(one, asking.library.refined(query, more, less))
+            found = asking.hits(one, asking.library.refined(query, more, less)) if more or less else hits
             every = figures(asking, one, found, marked)
             rows[title].append(Outcome(one, {name: every[name] for name in ("mAP of videos", "partners found")}))
     return list(rows.items())
 
 
-def precision_of_confirmed(asking: Asking) -> str:
-    """How many answers find the query back, and how many of those are right."""
-    counts = dict.fromkeys(("asked", "right", "confirmed", "confirmed and right"), 0)
-    for one in askers(asking.clips):
-        query, partners = asking.query(one), asking.partners(one)
-        hits = asking.hits(one, query)
-        confirmed = asking.library.confirmed(query, hits)
-        counts["asked"] += len(hits[:3])
-        counts["right"] += sum(hit.video in partners for hit in hits[:3])
-        counts["confirmed"] += len(confirmed)
-        counts["confirmed and right"] += sum(hit.video in partners for hit in confirmed)
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
-def abstaining(asking: Asking) -> list[str]:
+def abstaining(asking: Asking, once: Once) -> list[str]:
     """The share of questions that are answered, with and without what they ask for in the library, at stated rates.
 
     Every video asks without: of videos of other groups, its partners left out as well.
     """
     lines = ["| stated rate | answered though nothing shows it | answered | first answer right, of those answered | "
              "first answer right, of all |", "|---|---|---|---|---|"]  # fmt: skip
-    asking_clips = askers(asking.clips)
+    nothing = [asking.hits(one, asking.query(one), asking.partners(one)) for one in asking.clips]
     for rate in RATES:
-        wrongly = [bool(asking.hits(one, asking.query(one), asking.partners(one), false_alarms=rate))
-                   for one in asking.clips]  # fmt: skip
-        found = [asking.hits(one, asking.query(one), false_alarms=rate) for one in asking_clips]
-        right = [bool(hits) and hits[0].video in asking.partners(one)
-                 for one, hits in zip(asking_clips, found, strict=True)]  # fmt: skip
-        answered = sum(map(bool, found))
+        wrongly = [any(hit.false_alarm <= rate for hit in hits) for hits in nothing]
+        found = {name: [hit for hit in hits if hit.false_alarm <= rate] for name, (_, hits) in once.items()}
+        right = [bool(hits) and hits[0].video in asking.partners(asking.named[name]) for name, hits in found.items()]
+        answered = sum(map(bool, found.values()))
         lines.append(f"| {rate:g} | {np.mean(wrongly):.2f} ({sum(wrongly)} of {len(wrongly)}) | "
                      f"{answered / len(found):.2f} | {sum(right) / max(answered, 1):.2f} | {np.mean(right):.2f} |")
         print(lines[-1], flush=True)
@@ -219,7 +204,8 @@ def page(
     times = [f"| {title} | {1000 * statistics.median(seconds):.0f} | {1000 * max(seconds):.0f} |"
              for title, _, seconds in searched]  # fmt: skip
     index = asking.library.index
-    again_rows, thumb_rows, rates = helped(asking), thumbs(asking), abstaining(asking)
+    once = {one.name: (query := asking.query(one), asking.hits(one, query)) for one in askers(asking.clips)}
+    (again_rows, counts), thumb_rows, rates = helped(asking, once), thumbs(asking, once), abstaining(asking, once)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return f"""# A library of real clips, asked by one example
 
@@ -244,7 +230,7 @@ the process {peak:.1f} GiB, with all looks kept. A further question of videos th
 
 ## Answers that become examples
 
-32 windows. {precision_of_confirmed(asking)}.
+32 windows. {counts}.
 
 {table(again_rows)}
 A user says of the videos of the first {MARKED} answers whether they are right; then only the other videos count.
