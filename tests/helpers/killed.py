@@ -19,7 +19,7 @@ HERE = Path("here")  # always under one name, because an index notes where its f
 
 
 def begun() -> int:
-    """A process that builds: the videos in films, features begun in features.zarr."""
+    """A process that builds an index of the store."""
     process = os.fork()
     if process:
         return process
@@ -27,7 +27,7 @@ def begun() -> int:
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.chdir(HERE)
-    build_index(["films"], "index", store="features.zarr", composition=COMPOSITION, report=lambda step: None)
+    build_index(["store"], "index", composition=COMPOSITION, report=lambda step: None)
     os._exit(0)
 
 
@@ -36,10 +36,9 @@ def ended_whole(process: int) -> bool:
 
 
 def reached() -> list[int]:
-    """How many videos are extracted, described, and in the index (-1 without one)."""
-    notes = HERE / "index" / "index.json"
-    extracted, described = HERE / "features.zarr" / ".complete", HERE / "index" / "videos"
-    return [len([*extracted.glob("*")]), len([*described.glob("*.safetensors")]),
+    """How many are described, how many folders of rows there are, how many are in the index (-1: there is none)."""
+    notes, index = HERE / "index" / "index.json", HERE / "index"
+    return [len([*index.glob("videos/*.safetensors")]), len([*index.glob("rows-*")]),
             len(json.loads(notes.read_text())["videos"]) if notes.is_file() else -1]  # fmt: skip
 
 
@@ -47,22 +46,21 @@ def content() -> dict[str, str]:
     return {name: hashlib.sha256(each).hexdigest() for name, each in files_below(HERE).items()}
 
 
-def main(library: Path, kills: int) -> None:
+def main(store: Path, kills: int) -> None:
     """Prints the content after an undisturbed build, what was reached at each kill, and the content after each build
     that lived, which may have been killed several times: it is then begun anew until there were enough kills."""
-    shutil.copytree(library, HERE)
+    shutil.copytree(store, HERE / "store")
     started = time.monotonic()
     if not ended_whole(begun()):
         sys.exit("the undisturbed build failed")
     took, whole = time.monotonic() - started, content()
     draw, states, lived = random.Random(4), list[list[int]](), list[dict[str, str]]()
     while len(states) < kills:
-        shutil.rmtree(HERE)
-        shutil.copytree(library, HERE)
+        shutil.rmtree(HERE / "index")
         while True:
             process = begun()
             if len(states) < kills:  # after the last kill it is let be
-                time.sleep(draw.uniform(0.02, 0.8) * took)
+                time.sleep(draw.uniform(0.0, 0.9) * took)
                 os.kill(process, signal.SIGKILL)
             if ended_whole(process):
                 break
@@ -73,7 +71,6 @@ def main(library: Path, kills: int) -> None:
 
 
 if __name__ == "__main__":
-    import stvr.backbones
     import stvr.library  # noqa: F401
 
     main(Path(sys.argv[1]), int(sys.argv[2]))

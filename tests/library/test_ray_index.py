@@ -24,6 +24,7 @@ def cluster():
     ray = pytest.importorskip("ray", reason="needs ray, which is not installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_worker_niceness", "0")  # or whatever else the machine does comes first
         ray.init(num_cpus=2, include_dashboard=False, object_store_memory=256 << 20, log_to_driver=False)
         yield ray
         ray.shutdown()
