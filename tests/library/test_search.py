@@ -246,7 +246,8 @@ def test_another_head_is_asked_by_way_of_the_same_index(library, patterned_index
     query, plain = other.query("q", **ASKED), query_of(library)
     torch.testing.assert_close(other.vectors(query).mean(0), library.index.describe(plain))
     looked = []
-    hits = other.search(query.minus(other.query("other", **ASKED)), windows=3, report=lambda *step: looked.append(step))
+    hits = other.search(query.minus(other.query("other", **ASKED)), windows=3, top=None,
+                        report=lambda *step: looked.append(step))  # fmt: skip
     assert len(looked) == 3
     session = Session.open(tmp_path / "head.safetensors", store=str(library.index.store), device="cpu")
     expected = session.ask(session.query("q", **ASKED).minus(session.query("other", **ASKED)), "q")
