@@ -15,6 +15,7 @@ from stvr.commands import (
     extract,
     finetune,
     import_,
+    index,
     info,
     join,
     locate,
@@ -22,6 +23,7 @@ from stvr.commands import (
     prepare,
     repair,
     score,
+    search,
     store,
     synth,
     train,
@@ -45,6 +47,8 @@ app.command()(finetune.finetune)
 app.command("eval")(eval.evaluate)
 app.command()(locate.locate)
 app.command()(watch.watch)
+app.command()(index.index)
+app.command()(search.search)
 app.command()(predict.predict)
 app.add_typer(score.app, name="score")
 app.command()(export.export)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from stvr.commands import Device, FlowWeights, Weights, edges, seconds_pair, usable
-from stvr.commands.locate import QuerySpan
 
 if TYPE_CHECKING:
     from stvr.jobs.watch import Watch
@@ -31,7 +30,9 @@ def watch(
     query: Annotated[Path | None, typer.Option(help="The video that shows it.", show_default=False)] = None,
     box: Annotated[str | None, typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].")] = None,
     at: Annotated[float | None, typer.Option(help="When, in seconds.")] = None,
-    span: QuerySpan = None,
+    span: Annotated[
+        str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Write the query to this file, NAME.safetensors; SOURCE may be left out then.")
     ] = None,

@@ -41,9 +41,13 @@ class Bidirectional(Propagation):
 
 def bidirectional(channels: int, options: BidirectionalOptions) -> Bidirectional:
     own = options.model_dump(exclude={"cell", "window"})
-    if options.cell == "conv_lstm":
-        return Bidirectional(*(conv_lstm(channels, LSTMOptions(**own)) for _ in range(2)), options.window)
-    return Bidirectional(*(warp_lstm(channels, WarpLSTMOptions(**own)) for _ in range(2)), options.window)
+
+    def recurrence() -> Recurrent:
+        if options.cell == "conv_lstm":
+            return conv_lstm(channels, LSTMOptions(**own))
+        return warp_lstm(channels, WarpLSTMOptions(**own))
+
+    return Bidirectional(recurrence(), recurrence(), options.window)
 
 
 BIDIRECTIONAL = PropagationEntry(BidirectionalOptions, bidirectional)
