@@ -22,6 +22,7 @@ from stvr.commands import (
     repair,
     score,
     store,
+    studio,
     synth,
     train,
     verify,
@@ -43,6 +44,7 @@ app.command()(finetune.finetune)
 app.command("eval")(eval.evaluate)
 app.command()(locate.locate)
 app.command()(predict.predict)
+app.command()(studio.studio)
 app.add_typer(score.app, name="score")
 app.command()(export.export)
 app.command("import")(import_.import_)

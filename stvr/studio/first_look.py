@@ -1,0 +1,42 @@
+"""A process that decodes the beginning of a file that nobody knows: 0 for a video, 2 and one line for what is none."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from itertools import islice
+from pathlib import Path
+
+from stvr.studio.uploads import MOST_MEMORY, MOST_PIXELS, MOST_SECONDS
+from stvr.video.decode import VideoError, probe
+from stvr.video.pictures import frames
+
+FRAMES = 120
+
+
+def look(path: Path) -> str:
+    """Why it is not taken, or ""."""
+    info = probe(path)
+    if info.width * info.height > MOST_PIXELS:
+        return f"{path} has pictures of {info.width} x {info.height}, more than {MOST_PIXELS / 1e6:.0f} million pixels."
+    if info.duration > MOST_SECONDS:
+        return f"{path} lasts {float(info.duration) / 3600:.1f} hours, more than {MOST_SECONDS // 3600}."
+    if not sum(1 for _ in islice(frames(info), FRAMES)):
+        return f"{path} has no frame that can be decoded."
+    return ""
+
+
+def main() -> int:
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        reason = look(Path(sys.argv[1]))
+    except (VideoError, MemoryError) as error:
+        reason = str(error) or "it takes too much memory."
+    if reason:
+        print(" ".join(reason.split()))
+    return 2 if reason else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
