@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -103,11 +103,20 @@ def map_of(maps: Mapping[str, Tensor], endpoint: str | None = None) -> Tensor:
 class Query:
     """One or several examples and their regions, as a head pooled them: asked of many references.
 
-    regions: a tensor (Q, ...), or several by name for a head that pools more than one.
+    regions: a tensor (Q, ...), or several by name for a head that pools more than one. negatives: examples of what is
+    not meant, each a query of its own.
     """
 
     tubelets: tuple[Tubelet, ...]
     regions: Any
+    negatives: tuple[Query, ...] = ()
+
+    def minus(self, *negatives: Query) -> Query:
+        """The same, but not what these examples show. ValueError for one that has negatives of its own."""
+        if any(each.negatives for each in negatives):
+            raise ValueError("an example of what is not meant has examples of its own that are not meant. Give queries "
+                             "without.")
+        return replace(self, negatives=(*self.negatives, *negatives))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,18 +12,24 @@ from stvr.commands import (
     FlowWeights,
     Weights,
     done,
-    edges,
     exit_telling,
-    seconds_pair,
     tell_doubts,
     usable,
     video_files,
 )
+from stvr.commands.example_options import (
+    NegativeBoxes,
+    NegativeTimes,
+    NegativeVideos,
+    QueryBoxes,
+    QuerySpans,
+    QueryTimes,
+    QueryVideos,
+    examples_of,
+    negatives_of,
+)
 from stvr.video_names import names_of
 
-QuerySpan = Annotated[
-    str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
-]
 ReadStore = Annotated[
     str | None, typer.Option(help="Read features from this store; references it lacks are extracted into it.")
 ]
@@ -31,16 +37,19 @@ ReadStore = Annotated[
 
 def locate(
     references: Annotated[list[Path], typer.Argument(help="The videos to look in.", show_default=False)],
-    query: Annotated[Path, typer.Option(help="The video that shows it.", show_default=False)],
-    box: Annotated[str, typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].", show_default=False)],
-    at: Annotated[float, typer.Option(help="When, in seconds.", show_default=False)],
+    query: QueryVideos,
+    box: QueryBoxes,
+    at: QueryTimes,
     out: Annotated[Path, typer.Option(help="The folder for tubelets.jsonl.", show_default=False)],
     checkpoint: Annotated[
         str | None,
         typer.Option(help="A trained head, or a run's folder; without it the head that needs no training.",
                      show_default=False),
     ] = None,
-    span: QuerySpan = None,
+    span: QuerySpans = None,
+    negative: NegativeVideos = None,
+    negative_box: NegativeBoxes = None,
+    negative_at: NegativeTimes = None,
     store: ReadStore = None,
     statistics: Annotated[
         str | None, typer.Option(help="Without --checkpoint: the store that says what is usual; else what ships.")
@@ -63,7 +72,8 @@ def locate(
     from stvr.session import Answer
 
     files = video_files(references) if store is None else files_or_names(references)
-    places = render_places(files, query, out) if render else {}
+    (first, *more), others = examples_of(query, box, at, span), negatives_of(negative, negative_box, negative_at)
+    places = render_places(files, [*query, *(negative or [])], out) if render else {}
 
     def write_video(answer: Answer) -> None:
         from stvr.render.video import render_tubelets
@@ -73,9 +83,9 @@ def locate(
 
     with shown_steps("locating") as tell:
         report = locate_files(
-            checkpoint, query, edges(box, 4, "--box X1,Y1,X2,Y2"), at, files, out,
-            span=seconds_pair(span), weights=weights, flow_weights=flow_weights, store=store,
-            statistics=statistics, proposals=proposals, proposer=proposer, device=usable(device),
+            checkpoint, query[0], first.box, first.at, files, out, span=first.span, examples=more, negatives=others,
+            weights=weights, flow_weights=flow_weights, store=store, statistics=statistics, proposals=proposals,
+            proposer=proposer, device=usable(device),
             on_answer=write_video, report=lambda path, done, total: tell(done, total, {}),
         )  # fmt: skip
     done(report.path, f"{report.num_tubelets} tubelets in {report.num_references} references")
@@ -88,10 +98,10 @@ def files_or_names(references: list[Path]) -> list[Path]:
     return [each for path in references for each in (video_files([path]) if path.exists() else [path])]
 
 
-def render_places(references: list[Path], query: Path, out: Path) -> dict[Path, Path]:
+def render_places(references: list[Path], asked: list[Path], out: Path) -> dict[Path, Path]:
     """Where the annotated video of each reference goes; never over another one, nor over a video that is read."""
     places: dict[Path, Path] = {}
-    taken = {path.resolve() for path in (*references, query)}
+    taken = {path.resolve() for path in (*references, *asked)}
     for name, reference in names_of(list(dict.fromkeys(references))).items():
         if not reference.is_file():
             raise ValueError(f"--render draws on a video file, but {reference} is a name in the store. "

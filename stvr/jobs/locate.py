@@ -13,7 +13,7 @@ from stvr.extract.flow import flow_of
 from stvr.extract.job import extract
 from stvr.files import whole
 from stvr.heads.checkpoint import check_features
-from stvr.session import Answer, Session
+from stvr.session import Answer, Example, Session
 from stvr.session.session import backbone_of
 from stvr.session.sources import stored_name
 from stvr.store import FeatureStore, is_store
@@ -29,6 +29,8 @@ def locate(
     references: Sequence[Path | str],
     *,
     span: tuple[float, float] | None = None,
+    examples: Sequence[Example] = (),
+    negatives: Sequence[Example] = (),
     weights: Path | str | None = None,
     flow_weights: Path | None = None,
     store: FeatureStore | Path | str | None = None,
@@ -44,11 +46,11 @@ def locate(
     checkpoint: None asks the head `nearest`, which needs no training. For it, statistics: a store that says what is
     usual, in place of the statistics that ship; proposals and proposer: where boxes come from, as in `Session.open`.
     box: x1, y1, x2, y2 in pixels of the query as displayed, or all in [0, 1] as shares of it. at: seconds. span: from
-    when to when the actor does it, a second around `at` by default; the box stands still over it. weights: those the
-    head's features were made with, unless they were analytic or lie beside a finetuned head; flow_weights: those of
-    RAFT, where the head was trained on its flow. store: references are read from it, and extracted into it first where
-    it does not have them; one may be the name of a video in it. on_failure is told of a reference that cannot be read;
-    without it the error is raised.
+    when to when the actor does it, a second around `at` by default; the box stands still over it. examples: further
+    ones of the same action; negatives: those of what is not meant. weights: those the head's features were made with,
+    unless they were analytic or lie beside a finetuned head; flow_weights: those of RAFT, where the head was trained on
+    its flow. store: references are read from it, and extracted into it first where it does not have them; one may be
+    the name of a video in it. on_failure is told of a reference that cannot be read; without it the error is raised.
     report(path, clips done, clips) tells of progress.
     """
     there = store if checkpoint is None and store is not None and is_store(str(store)) else None
@@ -58,7 +60,7 @@ def locate(
     )  # fmt: skip
     if store is not None:
         session.store = with_videos(session, store, [Path(each) for each in references], flow_weights)
-    asked = session.query(query, box, at, span)
+    asked = session.query_of([Example(query, box, at, span), *examples], negatives)
     for path in map(Path, references):
         try:
             yield session.ask(asked, path, for_reference(path, report))
@@ -113,6 +115,8 @@ def locate_files(
     out: Path,
     *,
     span: tuple[float, float] | None = None,
+    examples: Sequence[Example] = (),
+    negatives: Sequence[Example] = (),
     weights: Path | str | None = None,
     flow_weights: Path | None = None,
     store: Path | str | None = None,
@@ -131,8 +135,9 @@ def locate_files(
     failed, doubtful = dict[str, str](), dict[str, str]()
     lines: list[dict[str, Any]] = []
     answers = locate(
-        checkpoint, query, box, at, references, span=span, weights=weights, flow_weights=flow_weights, store=store,
-        statistics=statistics, proposals=proposals, proposer=proposer, device=device, report=report,
+        checkpoint, query, box, at, references, span=span, examples=examples, negatives=negatives, weights=weights,
+        flow_weights=flow_weights, store=store, statistics=statistics, proposals=proposals, proposer=proposer,
+        device=device, report=report,
         on_failure=lambda path, error: failed.__setitem__(str(path), str(error)),
     )  # fmt: skip
     count = 0

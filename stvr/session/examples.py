@@ -14,6 +14,15 @@ from stvr.structures import ClipSpec, Span
 QUERY_SECONDS = 1.0  # of a query when no span is given: a second around the asked time
 
 
+class Example(NamedTuple):
+    """A video, a box in it and when; see `Session.query`."""
+
+    video: Path | str
+    box: Sequence[float]
+    at: float
+    span: tuple[float, float] | None = None
+
+
 class Facts(NamedTuple):
     """What a file or a store says of a video; width and height in pixels as displayed.
 

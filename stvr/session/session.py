@@ -19,10 +19,11 @@ from stvr.extract.flow import flow_of
 from stvr.heads import HEADS, Localizer
 from stvr.heads.checkpoint import Checkpoint, check_features, load_head, weights_beside
 from stvr.heads.nearest import NearestOptions
+from stvr.heads.negatives import ask_with_negatives
 from stvr.heads.proposal_sources import Sources
 from stvr.heads.ready import READY, ready_head
 from stvr.session.answer import Answer
-from stvr.session.examples import query_box, query_span
+from stvr.session.examples import Example, query_box, query_span
 from stvr.session.looks import Gathering, KeptLooks
 from stvr.session.sources import Eyes, LiveClips, Source, StoredClips, StoredVideo, VideoFile, stored_name
 from stvr.store import FeatureSpec, FeatureStore
@@ -138,9 +139,15 @@ class Session:
         return self.pooled(tubelet, features)
 
     def together(self, *queries: Query) -> Query:
-        """Several examples of one action as one query."""
+        """Several examples of one action as one query. What is not meant is said with `Query.minus`."""
         return Query(tuple(tubelet for query in queries for tubelet in query.tubelets),
-                     together([query.regions for query in queries]))
+                     together([query.regions for query in queries]),
+                     tuple(negative for query in queries for negative in query.negatives))
+
+    def query_of(self, examples: Sequence[Example], negatives: Sequence[Example] = ()) -> Query:
+        """One query of all examples of what is meant and of what is not."""
+        asked, others = ([self.query(*each) for each in some] for some in (examples, negatives))
+        return (asked[0] if len(asked) == 1 else self.together(*asked)).minus(*others)
 
     @torch.inference_mode()
     def pooled(self, tubelet: Tubelet, features: Features) -> Query:
@@ -213,7 +220,7 @@ class Session:
     def asked(self, look: Any, query: Query) -> list[Detections]:
         """What the head finds in the clips of one look, on the CPU."""
         return [Detections(each.boxes.cpu(), each.scores.cpu(), each.labels.cpu())
-                for each in self.head.ask(look, query)]
+                for each in ask_with_negatives(self.head, look, query)]
 
     def video(self, reference: Path | str) -> StoredVideo | VideoFile:
         """A video by its path, or by its name in the session's store: from there when it is in it, else from the file.

@@ -201,3 +201,23 @@ def test_a_query_asks_as_many_clips_as_its_span(untrained, films, monkeypatch):
     list(locate(untrained, films[0], BOX, AT, films[1:2], span=(0, 4)))
     assert [tubelet.span for tubelet in asked[0].tubelets] == [Span(films[0].stem, 0, 12)]
     assert asked[0].regions.shape == (12, 7, 7, HEAD["width"])
+
+
+def test_further_examples_and_negatives_are_asked_on_the_command_line(stvr, untrained, films, tmp_path):
+    """As a session asks with all of them."""
+    asked = ["locate", "--checkpoint", untrained, films[1], "--query", films[0], "--box", "20,10,80,90", "--at", AT]
+    more = ["--query", films[2], "--box", "0.2,0.2,0.7,0.9", "--at", 2.0]
+    other = ["--negative", films[1], "--negative-box", "10,10,50,60", "--negative-at", 1.0]
+    ended = stvr(*asked, *more, *other, "--out", tmp_path)
+    assert ended.status == 0, ended.err
+    session = Session.open(untrained)
+    examples = [session.query(films[0], BOX, AT), session.query(films[2], (0.2, 0.2, 0.7, 0.9), 2.0)]
+    query = session.together(*examples).minus(session.query(films[1], (10, 10, 50, 60), 1.0))
+    lines = (tmp_path / "tubelets.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == list(session.ask(query, films[1]).to_json())
+    assert session.ask(query, films[1]).tubelets[0].score < session.ask(examples[0], films[1]).tubelets[0].score
+    for words, says in ((["--query", films[2]], "got 2 --query, 1 --box, 1 --at and 0 --span"),
+                        (["--span", "1,2", "--span", "1,2"], "1 --at and 2 --span"),
+                        (other[:4], "got 1 --negative, 1 --negative-box, 0 --negative-at")):  # fmt: skip
+        ended = stvr(*asked, *words, "--out", tmp_path / "none")
+        assert (ended.status, says in ended.err) == (2, True), ended.err

@@ -1,0 +1,70 @@
+"""The options of a query: a video, a box and a time for each example, and for each of what is not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stvr.commands import edges, seconds_pair
+
+if TYPE_CHECKING:
+    from stvr.session import Example
+
+QueryVideos = Annotated[
+    list[Path],
+    typer.Option(help="The video that shows it; again, with a --box and an --at each, for further examples.",
+                 show_default=False),
+]  # fmt: skip
+QueryBoxes = Annotated[
+    list[str], typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].", show_default=False)
+]
+QueryTimes = Annotated[list[float], typer.Option(help="When, in seconds.", show_default=False)]
+QuerySpans = Annotated[
+    list[str] | None,
+    typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.", show_default=False),
+]
+NegativeVideos = Annotated[
+    list[Path] | None, typer.Option("--negative", help="A video that shows what is not meant.", show_default=False)
+]
+NegativeBoxes = Annotated[
+    list[str] | None, typer.Option("--negative-box", help="The box of a --negative.", show_default=False)
+]
+NegativeTimes = Annotated[
+    list[float] | None, typer.Option("--negative-at", help="When, in seconds, of a --negative.", show_default=False)
+]
+
+
+def examples_of(
+    videos: Sequence[Path], boxes: Sequence[str], times: Sequence[float], spans: Sequence[str] | None = None
+) -> list[Example]:
+    """What is meant. ValueError where an example lacks its box or its time."""
+    every = list(spans) if spans else [None] * len(videos)
+    read = [edges(box, 4, "--box X1,Y1,X2,Y2") for box in boxes]
+    if not len(videos) == len(boxes) == len(times) == len(every):
+        raise ValueError("wanted a --box and an --at for each --query, and a --span for each or for none, got "
+                         f"{len(videos)} --query, {len(boxes)} --box, {len(times)} --at and {len(spans or [])} --span.")
+    return _examples(videos, read, times, every)
+
+
+def negatives_of(
+    videos: Sequence[Path] | None, boxes: Sequence[str] | None, times: Sequence[float] | None
+) -> list[Example]:
+    """What is not meant. ValueError as for `examples_of`."""
+    videos, boxes, times = videos or [], boxes or [], times or []
+    read = [edges(box, 4, "--negative-box X1,Y1,X2,Y2") for box in boxes]
+    if not len(videos) == len(boxes) == len(times):
+        raise ValueError(f"wanted a --negative-box and a --negative-at for each --negative, got {len(videos)} "
+                         f"--negative, {len(boxes)} --negative-box, {len(times)} --negative-at.")
+    return _examples(videos, read, times, [None] * len(videos))
+
+
+def _examples(
+    videos: Sequence[Path], boxes: Sequence[Sequence[float]], times: Sequence[float], spans: Sequence[str | None]
+) -> list[Example]:
+    from stvr.session import Example
+
+    return [Example(video, box, at, seconds_pair(span))
+            for video, box, at, span in zip(videos, boxes, times, spans, strict=True)]

@@ -1,0 +1,96 @@
+"""Examples of what is not meant: scores fall as those of a third class beside the query's and all else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from patterned import ACTOR, OTHER, head_of, iou, query_of, video
+from scipy.special import expit, softmax
+
+from stvr.heads.head import Localizer
+from stvr.heads.negatives import ask_with_negatives, less
+from stvr.structures import LABEL_DIFFERENT, LABEL_SAME, Detections, Query
+
+
+def test_a_score_is_that_of_the_first_of_three_classes():
+    logits = np.random.default_rng(0).normal(0, 3, (50, 2))
+    wanted = softmax(np.column_stack([logits, np.zeros(50)]), axis=1)[:, 0]
+    scores, against = torch.from_numpy(expit(logits)).unbind(1)
+    np.testing.assert_allclose(less(scores, against).numpy(), wanted, rtol=1e-5)
+
+
+def test_edges_of_scores_stay_numbers():
+    scores = less(torch.tensor([1.0, 1.0, 0.0, 0.7]), torch.tensor([1.0, 0.0, 1.0, 0.0]))
+    assert scores.tolist() == pytest.approx([0.5, 1.0, 0.0, 0.7], abs=0.05)
+    assert scores[0] <= 0.5
+
+
+def test_of_two_who_may_be_meant_a_negative_chooses():
+    """Both actors of the reference are examples; then one of them is said not to be meant."""
+    head = head_of(examples="best")
+    one, two = query_of(head, video(3, seed=5)), query_of(head, video(3, actor=2, other=4, seed=6))
+    both = Query(one.tubelets + two.tubelets, {name: torch.cat([one.regions[name], two.regions[name]])
+                                               for name in one.regions})
+    look = head.look(video(4))
+    for negative, left, gone in ((one, OTHER, ACTOR), (two, ACTOR, OTHER)):
+        found = list(zip(ask_with_negatives(head, look, both.minus(negative)), head.ask(look, both), strict=True))
+        for clip, before in found[:3]:  # in the last clip nobody has a box to himself
+            score = dict.fromkeys((left, gone), 0.0)
+            for box, value in zip(clip.boxes.tolist(), clip.scores.tolist(), strict=True):
+                for place in score:
+                    score[place] = max(score[place], value if iou(box, place) > 0.5 else 0.0)
+            assert score[left] > 0.6
+            assert score[gone] < 0.51
+            assert clip.scores.tolist() == sorted(clip.scores.tolist(), reverse=True)
+            assert sorted(clip.boxes.tolist()) == sorted(before.boxes.tolist())
+
+
+def test_without_negatives_the_head_answers_alone_bit_for_bit():
+    head = head_of()
+    query, look = query_of(head, video(3, seed=5)), head.look(video(4))
+    for ours, theirs in zip(ask_with_negatives(head, look, query), head.ask(look, query), strict=True):
+        assert torch.equal(ours.boxes, theirs.boxes)
+        assert torch.equal(ours.scores, theirs.scores)
+
+
+def test_of_several_negatives_the_likeliest_counts():
+    head = head_of()
+    query, negative = query_of(head, video(3, seed=5)), query_of(head, video(3, actor=2, seed=6))
+    far, look = query_of(head, video(3, actor=7, seed=7)), head.look(video(4))
+    near, several = (ask_with_negatives(head, look, query.minus(*some)) for some in ((negative,), (negative, far, far)))
+    alone = ask_with_negatives(head, look, query.minus(far))
+    for both, one, other in zip(several, near, alone, strict=True):
+        scores = [dict(zip(map(tuple, clip.boxes.tolist()), clip.scores.tolist(), strict=True))
+                  for clip in (one, other)]
+        for box, score in zip(map(tuple, both.boxes.tolist()), both.scores.tolist(), strict=True):
+            assert score == min(scores[0][box], scores[1][box])
+
+
+class Blind(Localizer):
+    """It answers, but cannot score a box that it is given."""
+
+    def ask(self, look, query):
+        return [Detections(torch.rand(2, 4), torch.tensor([0.9, 0.8]), torch.tensor([LABEL_SAME, LABEL_DIFFERENT]))]
+
+
+class Seeing(Blind):
+    def score_boxes(self, look, query, boxes):
+        return [torch.full((len(each),), 0.9) for each in boxes]
+
+
+def test_a_head_that_cannot_score_boxes_refuses():
+    with pytest.raises(ValueError, match="takes no examples of what is not meant"):
+        ask_with_negatives(Blind(), None, Query((), None).minus(Query((), None)))
+
+
+def test_boxes_of_other_labels_keep_their_scores():
+    (clip,) = ask_with_negatives(Seeing(), None, Query((), None).minus(Query((), None)))
+    assert clip.labels.tolist() == [LABEL_DIFFERENT, LABEL_SAME]
+    assert clip.scores.tolist() == pytest.approx([0.8, 0.9 * 0.1 / (1 - 0.81)])
+
+
+def test_a_negative_has_no_negatives():
+    negative = Query((), None).minus(Query((), None))
+    with pytest.raises(ValueError, match="has examples of its own"):
+        Query((), None).minus(negative)
