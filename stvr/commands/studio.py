@@ -13,14 +13,16 @@ from stvr.commands import Device, Weights, usable, video_files
 
 def studio(
     library: Annotated[Path, typer.Argument(help="A folder of videos, or the index of one.", show_default=False)],
-    host: Annotated[str, typer.Option(help="The address to listen on; beyond this machine only with --token.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; beyond this machine only with --token.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8321,
     token: Annotated[str | None, typer.Option(help="What a browser must know.", show_default=False)] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="A trained head, or a run's folder; without it the head that needs no training.",
                                  show_default=False)
     ] = None,
-    store: Annotated[str | None, typer.Option(help="Of a folder: where its features are, if they are anywhere.")] = None,
+    store: Annotated[str | None, typer.Option(help="Of a folder: where its features are, if anywhere.")] = None,
     statistics: Annotated[
         str | None, typer.Option(help="Without --checkpoint: the store that says what is usual; else what ships.")
     ] = None,

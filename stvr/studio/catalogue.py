@@ -1,4 +1,4 @@
-"""Which files the page may look at: the library's videos and those uploaded, each by an id; no path comes from outside."""
+"""Which files the page may look at: the library's videos and those uploaded, each by an id of ours."""
 
 from __future__ import annotations
 

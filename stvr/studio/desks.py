@@ -11,7 +11,7 @@ from typing import Any
 
 from stvr.structures import ClipSpec
 from stvr.studio.searches import Search
-from stvr.studio.shelf import Answered, Example, example_of
+from stvr.studio.shelf import Answered, TrackedExample, example_of
 from stvr.tubelets import tube_iou
 
 SAME = 0.5  # tube IoU from which two answers of one video are the same one
@@ -24,7 +24,7 @@ class Desk:
 
     id: str
     view: dict[str, Any] = field(default_factory=dict)
-    examples: list[Example] = field(default_factory=list)
+    examples: list[TrackedExample] = field(default_factory=list)
     search: Search | None = None
     judged: list[tuple[Answered, bool]] = field(default_factory=list)
 
@@ -45,11 +45,11 @@ class Desk:
         if liked is not None:
             self.judged.append((answers[number], liked))
 
-    def like(self, clip: ClipSpec) -> list[Example]:
+    def like(self, clip: ClipSpec) -> list[TrackedExample]:
         """The examples, and what was liked."""
         return [*self.examples, *(example_of(each, clip) for each, liked in self.judged if liked)]
 
-    def unlike(self, clip: ClipSpec) -> list[Example]:
+    def unlike(self, clip: ClipSpec) -> list[TrackedExample]:
         return [example_of(each, clip) for each, liked in self.judged if not liked]
 
 

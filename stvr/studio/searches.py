@@ -1,11 +1,11 @@
-"""Searches that run beside the page: how far they are, what they have found, giving one up; a bounded number at once."""
+"""Searches that run beside the page, a bounded number at once: how far they are, what they found, giving one up."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from threading import Event, Lock, Thread
 
-from stvr.studio.shelf import Answered, Cancelled, Example, Shelf
+from stvr.studio.shelf import Answered, Cancelled, Shelf, TrackedExample
 
 AT_ONCE = 2
 
@@ -31,7 +31,7 @@ class Search:
         """It ends at the next window or clip; what it has found so far stays."""
         self._given_up.set()
 
-    def run(self, shelf: Shelf, like: Sequence[Example], unlike: Sequence[Example], top: int) -> None:
+    def run(self, shelf: Shelf, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample], top: int) -> None:
         try:
             self.answers, self.failed = shelf.search(like, unlike, top, self._report, self._given_up.is_set)
             self.state = "done"
@@ -58,7 +58,7 @@ class Searches:
         self._running: set[Search] = set()
         self._lock = Lock()
 
-    def start(self, like: Sequence[Example], unlike: Sequence[Example], top: int) -> Search:
+    def start(self, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample], top: int) -> Search:
         """A search that has begun. Busy when as many run as may; it is not kept waiting."""
         search = Search()
         with self._lock:

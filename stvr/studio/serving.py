@@ -26,7 +26,7 @@ def open_folder(folder: Path, videos: Sequence[Path], session: Session, tell: Ca
     """A library without an index. tell: is given a line on files that links lead out of the folder."""
     kept, outside = inside(folder, videos)
     if outside:
-        tell(f"{len(outside)} videos are left out, because links lead from them out of {folder}: {outside[0].name} first")
+        tell(f"{len(outside)} videos are left out, links that lead out of {folder}, {outside[0].name} first")
     return PlainShelf(folder.resolve().name, session, kept)
 
 

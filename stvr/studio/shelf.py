@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]  # xyxy in [0, 1] of the picture as disp
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrackedExample:
     """What a person boxed, or a thumb up or down: a box along a track of a video.
 
     at: seconds of the container's clock, and so are start, stop and the track's. track: at least one (seconds, box), in
@@ -47,7 +47,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ShelfVideo:
-    """name: unique in the library. seconds: None where it is not known without opening the file. doubt: "" or one line."""
+    """name: unique in the library. seconds: None where only opening the file would tell. doubt: "" or one line."""
 
     name: str
     path: Path
@@ -108,7 +108,7 @@ class Shelf(Protocol):
     def videos(self) -> Sequence[ShelfVideo]: ...
 
     def search(
-        self, like: Sequence[Example], unlike: Sequence[Example], top: int, report: Report,
+        self, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample], top: int, report: Report,
         cancelled: Callable[[], bool],
     ) -> tuple[list[Answered], dict[str, str]]:
         """The best `top` answers, best first, and by name why videos could not be asked. Cancelled when given up.
@@ -117,7 +117,13 @@ class Shelf(Protocol):
         """
 
 
-def query_of(session: Session, example: Example) -> Query:
+def asked_with(session: Session, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample]) -> Query:
+    """One query of all examples of what is meant and of what is not."""
+    asked, others = ([query_along(session, each) for each in some] for some in (like, unlike))
+    return (asked[0] if len(asked) == 1 else session.together(*asked)).minus(*others)
+
+
+def query_along(session: Session, example: TrackedExample) -> Query:
     """The example, its box moving along its track, pooled once; a second around `at` where it has no span."""
     source = session.video(example.path)
     facts, clip = source.facts, session.spec.clip
@@ -133,14 +139,14 @@ def query_of(session: Session, example: Example) -> Query:
     return session.pooled(Tubelet(span, example.boxes_at(middles)), features)
 
 
-def example_of(answer: Answered, clip: ClipSpec) -> Example:
+def example_of(answer: Answered, clip: ClipSpec) -> TrackedExample:
     """An answer as an example: the middle seconds of its tubelet, as they are boxed."""
     span, offset = answer.tubelet.span, answer.begin - clip.seconds_at(answer.tubelet.span.start)
     middles = [offset + clip.middle_of(number) for number in range(span.start, span.stop)]
     track = tuple((at, as_box(box)) for at, box in zip(middles, answer.tubelet.boxes.tolist(), strict=True))
     at = (answer.begin + answer.end) / 2
     half = LIKED_SECONDS / 2
-    return Example(answer.path, at, track, max(answer.begin, at - half), min(answer.end, at + half))
+    return TrackedExample(answer.path, at, track, max(answer.begin, at - half), min(answer.end, at + half))
 
 
 def as_box(edges: Sequence[float]) -> Box:

@@ -36,7 +36,8 @@ class Film:
         self.info = probe(path)
         self.edges = frame_times(self.info).edges  # (N + 1,)
         self._frames: Iterator[tuple[int, Any]] | None = None
-        self._index, self._picture, self._lock = -1, None, Lock()
+        self._picture: Picture | None = None
+        self._index, self._lock = -1, Lock()
 
     @property
     def first(self) -> float:

@@ -75,12 +75,12 @@ class Uploads:
                 if count > self.most_bytes or count + self._used > 10 * self.most_bytes:
                     raise self.too_large()
                 if time.monotonic() - begun > self.seconds:
-                    raise Refused(408, f"the upload took longer than {self.seconds:g} s. Put the file into the library.")
+                    raise Refused(408, f"the upload took longer than {self.seconds:g} s. Put it into the library.")
                 file.write(part)
 
     def too_large(self) -> Refused:
-        return Refused(413, f"the file is larger than {self.most_bytes / 2**20:g} MB, or too many were uploaded. Put it "
-                            "into the library instead.")
+        return Refused(413, f"the file is larger than {self.most_bytes / 2**20:g} MB, or too many were uploaded. Put "
+                            "it into the library instead.")
 
 
 def checked_name(name: str) -> tuple[str, str]:
@@ -88,7 +88,7 @@ def checked_name(name: str) -> tuple[str, str]:
     last = "".join(sign for sign in PurePath(name.replace("\\", "/")).name if sign.isprintable())[-LONGEST_NAME:]
     suffix = PurePath(last).suffix.lower()
     if suffix not in VIDEO_ENDINGS:
-        raise Refused(415, f"{last or 'the file'!r} is not named like a video. Name it .mp4, .mkv, .webm, .avi, .mov ...")
+        raise Refused(415, f"{last or 'the file'!r} is not named like a video: .mp4, .mkv, .webm, .avi, .mov ...")
     return last, suffix
 
 

@@ -11,7 +11,7 @@ from stvr.structures import ClipSpec
 from stvr.studio.catalogue import Catalogue, Entry
 from stvr.studio.desks import Desk
 from stvr.studio.searches import Search
-from stvr.studio.shelf import Answered, Example, as_box
+from stvr.studio.shelf import Answered, TrackedExample, as_box
 from stvr.studio.stills import Film
 
 MOST_EXAMPLES = 16
@@ -50,10 +50,10 @@ class Boxed(Body):
             raise ValueError("the times of a track must rise")
         return self
 
-    def example(self, catalogue: Catalogue) -> Example:
+    def example(self, catalogue: Catalogue) -> TrackedExample:
         """LookupError for a video that is not there."""
         track = tuple((each.seconds, as_box(each.box)) for each in self.track) or ((self.at, as_box(self.box)),)
-        return Example(catalogue[self.video].video.path, self.at, track)
+        return TrackedExample(catalogue[self.video].video.path, self.at, track)
 
 
 class Wanted(Body):
