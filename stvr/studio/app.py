@@ -21,7 +21,7 @@ from stvr.studio.shelf import Shelf, ShelfVideo, as_box
 from stvr.studio.stills import Stills
 from stvr.studio.tracking import track_box
 from stvr.studio.uploads import Refused, Uploads
-from stvr.studio.wire import Boxed, Mark, View, Wanted, film_json, listed, one_line, search_json
+from stvr.studio.wire import Boxed, Mark, View, Wanted, film_json, listed, one_line, search_json, without_folders
 
 HEIGHTS = (90, 180, 360, 720, 1080, 2160)  # of stills, in pixels
 MOST_STEP = 10_000  # frames
@@ -194,7 +194,7 @@ def static_files() -> dict[str, Response]:
 
 def line(error: BaseException) -> str:
     message = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return " ".join(str(message).split())
+    return without_folders(str(message))
 
 
 async def not_there(request: Request, error: Exception) -> Response:

@@ -14,13 +14,13 @@ from stvr.video.pictures import frames
 FRAMES = 120
 
 
-def look(path: Path) -> str:
+def look(path: Path, most_pixels: int = MOST_PIXELS, most_seconds: float = MOST_SECONDS) -> str:
     """Why it is not taken, or ""."""
     info = probe(path)
-    if info.width * info.height > MOST_PIXELS:
-        return f"{path} has pictures of {info.width} x {info.height}, more than {MOST_PIXELS / 1e6:.0f} million pixels."
-    if info.duration > MOST_SECONDS:
-        return f"{path} lasts {float(info.duration) / 3600:.1f} hours, more than {MOST_SECONDS // 3600}."
+    if info.width * info.height > most_pixels:
+        return f"{path} has pictures of {info.width} x {info.height}, more than {most_pixels / 1e6:.0f} million pixels."
+    if info.duration > most_seconds:
+        return f"{path} lasts {float(info.duration) / 3600:.1f} hours, more than {most_seconds / 3600:.1f}."
     if not sum(1 for _ in islice(frames(info), FRAMES)):
         return f"{path} has no frame that can be decoded."
     return ""

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 COOKIE = "stvr_studio"
 READ_ONLY = ("GET", "HEAD")
 BODY_BYTES = 64 << 10
-BODY_SECONDS = 15.0  # that the next part of a body may take
 UPLOADS = "/api/uploads"  # has bounds of its own
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
@@ -41,10 +40,13 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Stands before the app. host: what it is bound to. token: None asks for none. body_seconds: as BODY_SECONDS."""
+    """Stands before the app. host: what it is bound to. token: None asks for none.
 
-    def __init__(self, app: ASGIApp, host: str, token: str | None, body_seconds: float = BODY_SECONDS) -> None:
-        self.app, self.host, self.token, self.body_seconds = app, host, token, body_seconds
+    patience: seconds that the next part of a body may take.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, token: str | None, patience: float) -> None:
+        self.app, self.host, self.token, self.patience = app, host, token, patience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -139,7 +141,7 @@ class Guard:
             if ended:  # waits until the client goes, which may be long
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), self.body_seconds)
+                message = await asyncio.wait_for(receive(), self.patience)
             except TimeoutError:
                 raise HTTPException(408, "the body came too slowly.") from None
             count += len(message.get("body", b""))

@@ -19,6 +19,7 @@ from stvr.studio.shelf import Shelf
 from stvr.studio.uploads import Uploads
 
 MOST_CONNECTIONS = 256
+PATIENCE = 15.0  # seconds
 MOST_HEADER_BYTES = 16 << 10
 
 
@@ -33,17 +34,19 @@ def open_folder(folder: Path, videos: Sequence[Path], session: Session, tell: Ca
 @contextmanager
 def served(
     shelf: Shelf, host: str = "127.0.0.1", port: int = 0, token: str | None = None, most_upload_bytes: int = 1 << 30,
+    patience: float = PATIENCE,
 ) -> Iterator[tuple[uvicorn.Server, str, socket.socket]]:
     """The server, the address of its page, and the socket it is to run with. port: 0 takes any that is free.
 
-    ValueError for a host or a port that cannot be had, and for one beyond this machine without a token.
+    patience: seconds that the next part of a body may take. ValueError for a host or a port that cannot be had, and for
+    a host beyond this machine without a token.
     """
     if token is None and not is_loopback(host):
         raise ValueError(f"{host} can be reached from other machines, which needs a token. Give --token, or --host "
                          "127.0.0.1.")
     with bound(host, port) as listening, TemporaryDirectory(prefix="stvr-studio-") as folder:
-        studio = Studio(shelf, Uploads(Path(folder), most_upload_bytes))
-        app = Guard(build_app(studio), host, token)
+        studio = Studio(shelf, Uploads(Path(folder), most_upload_bytes, patience))
+        app = Guard(build_app(studio), host, token, patience)
         server = uvicorn.Server(uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
             limit_concurrency=MOST_CONNECTIONS, h11_max_incomplete_event_size=MOST_HEADER_BYTES, http="h11",

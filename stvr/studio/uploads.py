@@ -10,9 +10,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePath
 
+from stvr.video.folders import is_text
 from stvr.video_names import VIDEO_ENDINGS
 
-CHUNK_SECONDS = 15.0  # that the next part of a body may take
 UPLOAD_SECONDS = 1800.0  # that all of it may
 CHECK_SECONDS = 120.0
 MOST_PIXELS = 8192 * 4608  # of a frame
@@ -30,11 +30,13 @@ class Refused(ValueError):
 
 
 class Uploads:
-    """Files in a folder of their own, under names of our own. most_bytes: of one; ten times as much of all."""
+    """Files in a folder of their own, under names of our own. most_bytes: of one; ten times as much of all.
 
-    def __init__(self, folder: Path, most_bytes: int, seconds: float = UPLOAD_SECONDS,
-                 chunk_seconds: float = CHUNK_SECONDS) -> None:
-        self.folder, self.most_bytes, self.seconds, self.chunk_seconds = folder, most_bytes, seconds, chunk_seconds
+    patience: seconds that the next part of a body may take.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int, patience: float) -> None:
+        self.folder, self.most_bytes, self.patience = folder, most_bytes, patience
         self._used, self._busy = 0, False
 
     async def take(self, name: str, length: int | None, body: AsyncIterator[bytes]) -> tuple[str, Path]:
@@ -66,16 +68,16 @@ class Uploads:
             parts = aiter(body)
             while True:
                 try:
-                    part = await asyncio.wait_for(anext(parts), self.chunk_seconds)
+                    part = await asyncio.wait_for(anext(parts), self.patience)
                 except StopAsyncIteration:
                     break
                 except TimeoutError:
-                    raise Refused(408, f"nothing came for {self.chunk_seconds:g} s. Upload it again.") from None
+                    raise Refused(408, f"nothing came for {self.patience:g} s. Upload it again.") from None
                 count += len(part)
                 if count > self.most_bytes or count + self._used > 10 * self.most_bytes:
                     raise self.too_large()
-                if time.monotonic() - begun > self.seconds:
-                    raise Refused(408, f"the upload took longer than {self.seconds:g} s. Put it into the library.")
+                if time.monotonic() - begun > UPLOAD_SECONDS:
+                    raise Refused(408, f"the upload took longer than {UPLOAD_SECONDS:g} s. Put it into the library.")
                 file.write(part)
 
     def too_large(self) -> Refused:
@@ -94,6 +96,8 @@ def checked_name(name: str) -> tuple[str, str]:
 
 def check_file(path: Path, shown: str, seconds: float = CHECK_SECONDS) -> None:
     """Decodes the beginning in a process of its own, so that what breaks or holds up a decoder does no harm here."""
+    if is_text(path) or not path.stat().st_size:
+        raise Refused(415, f"{shown} is {'a text' if path.stat().st_size else 'empty'}, not a video.")
     command = [sys.executable, "-m", "stvr.studio.first_look", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from stvr.studio.stills import Film
 
 MOST_EXAMPLES = 16
 MOST_PLACES = 64
+FOLDERS = re.compile(r"(?<![\w.])/(?:[^/\s\'\"]+/)+")  # of an absolute path
 
 Seconds = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -108,10 +110,15 @@ def search_json(desk: Desk, catalogue: Catalogue, clip: ClipSpec) -> dict[str, A
     """How the search of a desk goes, and its answers."""
     search = desk.search or NO_SEARCH
     return {
-        "state": search.state if desk.search else "none", "error": search.error, "done": search.done,
-        "total": search.total, "failed": dict(search.failed),
+        "state": search.state if desk.search else "none", "error": without_folders(search.error), "done": search.done,
+        "total": search.total, "failed": {name: without_folders(why) for name, why in search.failed.items()},
         "answers": [answer_json(number, each, desk, catalogue, clip) for number, each in enumerate(desk.answers())],
     }  # fmt: skip
+
+
+def without_folders(text: str) -> str:
+    """One line in which files are called by their names alone: where they lie is nobody's business."""
+    return " ".join(FOLDERS.sub("", text).split())
 
 
 def one_line(errors: list[Mapping[str, Any]]) -> str:
