@@ -9,6 +9,7 @@ let wanted = null; // {at, step}: the still to fetch next; only the last one cou
 let fetching = null;
 let address = "";
 let direction = 0; // 1 plays, -1 plays backwards, 0 is paused
+let byFilm = false; // whether the browser plays, or stills follow one another
 let opening = 0;
 export let loop = null; // {begin, end} to stay within, or null
 
@@ -35,6 +36,7 @@ export function stay(within) {
 // Whether the browser plays this file; it must have seen a picture of it.
 export const plays = () => Boolean(state.film?.played) && !film.error && film.readyState >= 2 && film.videoWidth > 0;
 export const isPlaying = () => direction !== 0;
+export const isByFilm = () => byFilm;
 
 // The still on screen at a time, or some frames from it. While one is fetched, only the last of the others is kept.
 export function show(at, step = 0) {
@@ -69,8 +71,8 @@ async function fetchOne(at, step) {
   const response = await take(`/api/videos/${id}/still?at=${at}&step=${step}&height=${height}`);
   const [seconds, until] = ["X-Seconds", "X-Until"].map((name) => Number(response.headers.get(name)));
   const fresh = URL.createObjectURL(await response.blob());
-  if (state.film.id !== id) {
-    URL.revokeObjectURL(fresh);
+  if (state.film.id !== id || (direction && byFilm)) {
+    URL.revokeObjectURL(fresh); // too late
     return;
   }
   still.src = fresh;
@@ -94,7 +96,7 @@ export function jump(seconds) {
   if (!state.film) return Promise.resolve();
   const { first, last } = state.film;
   const at = Math.min(Math.max(seconds, first), last);
-  if (isPlaying() && !film.hidden) {
+  if (isPlaying() && byFilm) {
     film.currentTime = at;
     change({ seconds: at, until: at });
     return Promise.resolve();
@@ -106,7 +108,8 @@ export function jump(seconds) {
 export function pause() {
   const was = direction;
   direction = 0;
-  if (was && !film.hidden) {
+  if (was && byFilm) {
+    byFilm = false;
     film.pause();
     show(film.currentTime); // what is paused is what the server decodes there
   }
@@ -138,10 +141,11 @@ export function changeSpeed() {
 }
 
 function playFilm() {
+  byFilm = true;
   film.currentTime = state.seconds;
   film.playbackRate = speed();
   const run = () => {
-    if (direction !== 1) return;
+    if (direction !== 1 || !byFilm) return;
     const now = film.currentTime;
     if (loop && (now >= loop.end || now < loop.begin - 0.5)) film.currentTime = loop.begin;
     if (film.ended) {
@@ -152,11 +156,15 @@ function playFilm() {
     requestAnimationFrame(run);
   };
   film.play().then(() => {
-    if (direction !== 1) return;
+    if (direction !== 1 || !byFilm) return;
     film.hidden = false;
     still.hidden = true;
     requestAnimationFrame(run);
-  }, () => direction === 1 && playStills());
+  }, () => {
+    if (direction !== 1 || !byFilm) return; // paused before it began
+    byFilm = false;
+    playStills();
+  });
 }
 
 async function playStills() {

@@ -6,7 +6,7 @@ import { startDrawing } from "./box.js";
 import { startExport } from "./exporting.js";
 import { ACTS, showKeys, startKeys } from "./keys.js";
 import { startLibrary } from "./library.js";
-import { changeSpeed, isPlaying, jump, open, pause, plays } from "./player.js";
+import { changeSpeed, isByFilm, isPlaying, jump, open, pause } from "./player.js";
 import { blame, change, clock, element, onChange, state } from "./state.js";
 import { startTheme } from "./theme.js";
 
@@ -84,8 +84,9 @@ function paintTime(part) {
   scrub.setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(film.last)}`);
   if (document.activeElement !== at) at.value = clock(seconds);
   element("still").alt = `Frame of ${film.name} at ${clock(seconds)}`;
-  element("mode").textContent = isPlaying() ? (element("film").hidden ? "playing stills" : "playing")
-    : film.played && plays() ? "exact still" : film.played ? "exact still" : "exact still; this browser does not play the codec";
+  element("mode").textContent = isPlaying() ? (isByFilm() ? "playing" : "playing stills")
+    : !element("film").hidden ? "decoding the still"
+    : film.played && !element("film").error ? "exact still" : "exact still; this browser does not play the codec";
   document.body.dataset.playing = String(isPlaying());
 }
 
