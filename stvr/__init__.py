@@ -8,6 +8,8 @@ from stvr.version import __version__ as __version__
 if TYPE_CHECKING:
     from stvr.heads.checkpoint import load_head as load_head
     from stvr.jobs.locate import locate as locate
+    from stvr.library import Hit as Hit
+    from stvr.library import Library as Library
     from stvr.session import Answer as Answer
     from stvr.session import Session as Session
     from stvr.store import FeatureStore as FeatureStore
@@ -18,13 +20,15 @@ HOMES = {  # no module of ours is called as one of these names: importing it wou
     "load_head": "stvr.heads.checkpoint",
     "locate": "stvr.jobs.locate",
     "Answer": "stvr.session",
+    "Hit": "stvr.library",
+    "Library": "stvr.library",
     "Session": "stvr.session",
     "FeatureStore": "stvr.store",
     **dict.fromkeys(NOUNS, "stvr.structures"),
 }
 __all__ = [
-    "Answer", "Batch", "ClipSpec", "Detections", "FeatureSpec", "FeatureStore", "Features", "MapSpec", "Pair", "Query",
-    "Session", "Span", "Tubelet", "load_head", "locate",
+    "Answer", "Batch", "ClipSpec", "Detections", "FeatureSpec", "FeatureStore", "Features", "Hit", "Library", "MapSpec",
+    "Pair", "Query", "Session", "Span", "Tubelet", "load_head", "locate",
 ]  # fmt: skip
 
 

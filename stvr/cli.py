@@ -14,6 +14,7 @@ from stvr.commands import (
     extract,
     finetune,
     import_,
+    index,
     info,
     join,
     locate,
@@ -21,6 +22,7 @@ from stvr.commands import (
     prepare,
     repair,
     score,
+    search,
     store,
     studio,
     synth,
@@ -43,6 +45,8 @@ app.command()(train.train)
 app.command()(finetune.finetune)
 app.command("eval")(eval.evaluate)
 app.command()(locate.locate)
+app.command()(index.index)
+app.command()(search.search)
 app.command()(predict.predict)
 app.command()(studio.studio)
 app.add_typer(score.app, name="score")

@@ -99,7 +99,7 @@ def extract(
     events = alone(recipe, todo) if engine == "local" and workers == 1 else ENGINES[engine](recipe, todo, workers)
     try:
         with closing(events), nullcontext(report) if report else shown() as tell:
-            return _settle(events, todo, Pace(paths), tell)
+            return settle(events, todo, Pace(paths), tell)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -118,7 +118,7 @@ def alone(recipe: Recipe, todo: Todo) -> Generator[tuple[str, Progress | Outcome
             time.sleep(todo.pause())
 
 
-def _settle(
+def settle(
     events: Iterator[tuple[str, Progress | Outcome]], todo: Todo, pace: Pace, tell: Callable[[Step], None]
 ) -> ExtractReport:
     """Follows all videos to their ends. The report has them in the order they were given."""

@@ -1,4 +1,4 @@
-"""Spread videos over a cluster: one actor a GPU, or several that share the CPUs. The only file that knows ray.
+"""Spread videos over a cluster: one actor a GPU, or several that share the CPUs.
 
 An actor reads its videos and writes its part of the store itself, so neither frames nor features travel. All nodes must
 see the files and the store under the same names: on a shared file system, or in a bucket.
@@ -29,7 +29,7 @@ MAX_DEATHS = 5  # of actors in a row on one video, without a single batch in bet
 
 def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str, Progress | Outcome], None, None]:
     """Like `stvr.extract.workers.spread`, on the cluster that RAY_ADDRESS names, or else on this machine."""
-    ray, started_here = _started()
+    ray, started_here = started()
     actors, deaths = _Actors(ray, recipe, min(num_workers, len(todo))), Counter[str]()
     try:
         while todo or actors.at_work:
@@ -52,12 +52,12 @@ def spread(recipe: Recipe, todo: Todo, num_workers: int) -> Generator[tuple[str,
             ray.shutdown()
 
 
-def _started() -> tuple[Any, bool]:
-    """The module, connected to a cluster, and whether it was connected here."""
+def started(flag: str = "--engine ray") -> tuple[Any, bool]:
+    """The module, connected to a cluster, and whether it was connected here. flag: what asks for it."""
     try:
         import ray
     except ImportError:
-        raise LookupError("--engine ray needs ray. Run `pip install 'stvr[ray]'`.") from None
+        raise LookupError(f"{flag} needs ray. Run `pip install 'stvr[ray]'`.") from None
     if started_here := not ray.is_initialized():
         small = {"object_store_memory": LOCAL_MEMORY, "include_dashboard": False}
         options: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else small

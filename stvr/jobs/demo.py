@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-import stvr
 from stvr.backbones import load_backbone
 from stvr.extract.job import extract
 from stvr.files import write_json
@@ -30,6 +29,7 @@ from stvr.tasks.pairs.prepare import PairOptions
 from stvr.tasks.pairs.prepare import prepare as prepare_pairs
 from stvr.training.runs import LOG_FILE
 from stvr.tubelets.by_clip import boxes_by_clip
+from stvr.version import __version__
 from stvr.world.synthetic import write_world
 
 NUM_ANSWERS = 4
@@ -106,7 +106,7 @@ def demo(out: Path, *, seed: int = 0, size: str = "tiny", steps: int | None = No
     with clock("locate: a few questions"):
         answers = ask(places, results, device)
     log = places.run / LOG_FILE
-    write_report(places.report, demo_report(results, log, answers, clock.seconds, seed, stvr.__version__))
+    write_report(places.report, demo_report(results, log, answers, clock.seconds, seed, __version__))
     print(text_table(results))
     return places.report
 

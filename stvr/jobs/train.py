@@ -13,7 +13,6 @@ import torch
 from pydantic import SerializeAsAny, create_model
 from torch import nn
 
-import stvr
 from stvr import parallel
 from stvr.backbones import I3D
 from stvr.backbones.weights.load import load_weights
@@ -28,6 +27,7 @@ from stvr.training.loop import LoopOptions, Tell, run_loop
 from stvr.training.number_units import fast_units, with_precision
 from stvr.training.one_step import HeadLosses
 from stvr.training.runs import Run
+from stvr.version import __version__
 
 DEFAULT_HEAD = "matching"
 
@@ -147,5 +147,5 @@ def provenance(options: LoopOptions, spec: FeatureSpec, num_examples: int, examp
         "pairs": str(examples),
         "pairs_digest": f"sha256:{hashlib.sha256(examples.read_bytes()).hexdigest()}",
         "num_pairs": num_examples,
-        "versions": {"stvr": stvr.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {"stvr": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }

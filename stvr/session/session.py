@@ -205,6 +205,12 @@ class Session:
         """The looks at a span of a video in any store with the head's features."""
         return self.looks(StoredClips(store, span, self.reads.flow, self.spec.endpoints, self.reads.boxes))
 
+    def stored(self, span: Span) -> StoredClips:
+        """A span of a video in the session's store, as a source. ValueError for a session without one."""
+        if self.store is None:
+            raise ValueError("the session has no store. Open it with one.")
+        return StoredClips(self.store, span, self.reads.flow, self.spec.endpoints, self.reads.boxes)
+
     def fresh_looks(self, source: Source) -> Iterator[Any]:
         state = None
         for features in source.features(CLIPS_AT_ONCE):

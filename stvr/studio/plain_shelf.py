@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stvr.session import Session
 from stvr.structures import ClipSpec, Query, Span
-from stvr.studio.shelf import Answer, Answered, Cancelled, Report, ShelfVideo, TrackedExample, asked_with
+from stvr.studio.shelf import Answered, Cancelled, Report, ShelfVideo, TrackedExample, asked_with
 from stvr.video_names import names_of
 
 
@@ -45,12 +45,12 @@ class PlainShelf:
             del found[top:]
         return found, failed
 
-    def ask(self, video: ShelfVideo, wanted: Query, tell: Callable[[float], None]) -> list[Answer]:
+    def ask(self, video: ShelfVideo, wanted: Query, tell: Callable[[float], None]) -> list[Answered]:
         """The answers in one video. tell: is given the share of it that is done."""
         reference = self.session.video(video.path)
         facts, clip = reference.facts, self.clip
         source = reference.clips(Span(facts.video, 0, facts.num_clips))
         tubelets = self.session.tubelets(wanted, source, lambda done, clips: tell(done / max(clips, 1)))
         offset, last = facts.offset_seconds, facts.duration_seconds
-        return [Answer(video.name, video.path, each, offset + clip.seconds_at(each.span.start),
+        return [Answered(video.name, video.path, each, offset + clip.seconds_at(each.span.start),
                        offset + min(clip.seconds_at(each.span.stop), last), each.score) for each in tubelets]

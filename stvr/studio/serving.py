@@ -10,9 +10,11 @@ from tempfile import TemporaryDirectory
 
 import uvicorn
 
+from stvr.library import Library
 from stvr.session import Session
 from stvr.studio.app import Studio, build_app
 from stvr.studio.catalogue import inside
+from stvr.studio.indexed_shelf import IndexedShelf
 from stvr.studio.plain_shelf import PlainShelf
 from stvr.studio.safety import Guard, is_loopback
 from stvr.studio.shelf import Shelf
@@ -23,12 +25,17 @@ PATIENCE = 15.0  # seconds
 MOST_HEADER_BYTES = 16 << 10
 
 
-def open_folder(folder: Path, videos: Sequence[Path], session: Session, tell: Callable[[str], None]) -> PlainShelf:
+def open_folder(folder: Path, videos: Sequence[Path], session: Session, tell: Callable[[str], None]) -> Shelf:
     """A library without an index. tell: is given a line on files that links lead out of the folder."""
     kept, outside = inside(folder, videos)
     if outside:
         tell(f"{len(outside)} videos are left out, links that lead out of {folder}, {outside[0].name} first")
     return PlainShelf(folder.resolve().name, session, kept)
+
+
+def open_index(folder: Path, head: Path | str | None, weights: Path | str | None, device: str) -> Shelf:
+    """A library that was indexed."""
+    return IndexedShelf(folder.resolve().name, Library.open(folder, head=head, weights=weights, device=device))
 
 
 @contextmanager

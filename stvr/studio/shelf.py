@@ -55,31 +55,12 @@ class ShelfVideo:
     doubt: str = ""
 
 
-class Answered(Protocol):
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
     """One answer: a tubelet of a video, from `begin` to `end` seconds of its container's clock.
 
     false_alarm: how often so high a score comes about by chance, where that is known.
     """
-
-    @property
-    def video(self) -> str: ...
-    @property
-    def path(self) -> Path: ...
-    @property
-    def tubelet(self) -> Tubelet: ...
-    @property
-    def begin(self) -> float: ...
-    @property
-    def end(self) -> float: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def false_alarm(self) -> float | None: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """The plain form of `Answered`."""
 
     video: str
     path: Path
