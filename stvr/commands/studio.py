@@ -12,7 +12,9 @@ from stvr.commands import Device, Weights, usable, video_files
 
 
 def studio(
-    library: Annotated[Path, typer.Argument(help="An index of `stvr index`, or a folder of videos.", show_default=False)],
+    library: Annotated[
+        Path, typer.Argument(help="An index of `stvr index`, or a folder of videos.", show_default=False)
+    ],
     host: Annotated[
         str, typer.Option(help="The address to listen on; beyond this machine only with --token.")
     ] = "127.0.0.1",

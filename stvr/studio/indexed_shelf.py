@@ -8,14 +8,14 @@ from pathlib import Path
 from stvr.library import Hit, Library
 from stvr.library.library import LibraryQuery
 from stvr.structures import ClipSpec, Query
-from stvr.studio.shelf import Answered, Cancelled, Report, ShelfVideo, TrackedExample, query_along
+from stvr.studio.shelf import Answered, Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
 
 
 class IndexedShelf:
     """As `Shelf` says, of a `Library`."""
 
     def __init__(self, title: str, library: Library) -> None:
-        self.title, self.library = title, library
+        self.title, self.library, self.query = title, library, PooledOnce(self.pooled)
         self.videos = tuple(ShelfVideo(each.name, Path(each.path), each.seconds, each.doubt) for each in library.videos)
 
     @property
@@ -42,7 +42,7 @@ class IndexedShelf:
             raise Cancelled
         return answered(hits), failed
 
-    def query(self, example: TrackedExample) -> Query:
+    def pooled(self, example: TrackedExample) -> Query:
         """One example, for the head and for the index."""
         library, query = self.library, query_along(self.library.session, example)
         if library.describing is library.session:

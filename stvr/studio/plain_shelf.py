@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stvr.session import Session
 from stvr.structures import ClipSpec, Query, Span
-from stvr.studio.shelf import Answered, Cancelled, Report, ShelfVideo, TrackedExample, asked_with
+from stvr.studio.shelf import Answered, Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
 from stvr.video_names import names_of
 
 
@@ -16,6 +16,7 @@ class PlainShelf:
 
     def __init__(self, title: str, session: Session, videos: Sequence[Path]) -> None:
         self.title, self.session = title, session
+        self.query = PooledOnce(lambda example: query_along(session, example))
         self.videos = tuple(ShelfVideo(name, path) for name, path in names_of(list(videos)).items())
 
     @property
@@ -27,7 +28,8 @@ class PlainShelf:
         cancelled: Callable[[], bool],
     ) -> tuple[list[Answered], dict[str, str]]:
         """As `Shelf.search` says."""
-        wanted = asked_with(self.session, like, unlike)
+        asked, others = ([self.query(each) for each in some] for some in (like, unlike))
+        wanted = (asked[0] if len(asked) == 1 else self.session.together(*asked)).minus(*others)
         found, failed, total = list[Answered](), dict[str, str](), len(self.videos)
 
         def tell(done: float) -> None:

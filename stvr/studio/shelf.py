@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +17,7 @@ from stvr.session.examples import QUERY_SECONDS, query_box, query_span
 from stvr.structures import ClipSpec, Features, Query, Span, Tubelet
 
 CLIPS_AT_ONCE = 8
+KEPT_QUERIES = 64
 LIKED_SECONDS = 2.0  # of an answer that becomes an example: the middle of it
 
 Box = tuple[float, float, float, float]  # xyxy in [0, 1] of the picture as displayed
@@ -98,10 +101,22 @@ class Shelf(Protocol):
         """
 
 
-def asked_with(session: Session, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample]) -> Query:
-    """One query of all examples of what is meant and of what is not."""
-    asked, others = ([query_along(session, each) for each in some] for some in (like, unlike))
-    return (asked[0] if len(asked) == 1 else session.together(*asked)).minus(*others)
+class PooledOnce:
+    """Queries by their examples: the latest are kept, so that a search that is refined begins at matching."""
+
+    def __init__(self, pool: Callable[[TrackedExample], Query]) -> None:
+        self._pool, self._kept, self._lock = pool, OrderedDict[TrackedExample, Query](), Lock()
+
+    def __call__(self, example: TrackedExample) -> Query:
+        with self._lock:
+            query = self._kept.get(example)
+        if query is None:
+            query = self._pool(example)
+            with self._lock:
+                self._kept[example] = query
+                while len(self._kept) > KEPT_QUERIES:
+                    self._kept.popitem(last=False)
+        return query
 
 
 def query_along(session: Session, example: TrackedExample) -> Query:

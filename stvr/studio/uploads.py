@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import subprocess
 import sys
@@ -98,9 +99,10 @@ def check_file(path: Path, shown: str, seconds: float = CHECK_SECONDS) -> None:
     """Decodes the beginning in a process of its own, so that what breaks or holds up a decoder does no harm here."""
     if is_text(path) or not path.stat().st_size:
         raise Refused(415, f"{shown} is {'a text' if path.stat().st_size else 'empty'}, not a video.")
-    command = [sys.executable, "-m", "stvr.studio.first_look", str(path)]
+    command = [sys.executable, "-P", "-m", "stvr.studio.first_look", str(path)]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(command, env=here, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         reason = f"{shown} could not be decoded within {seconds:g} s. Convert it, to H.264 for example."
         raise Refused(415, reason) from None
