@@ -142,6 +142,7 @@ def test_a_cvat_file_of_what_is_liked_is_read_back(page, library, tmp_path):
     path = tmp_path / coming.value.suggested_filename
     coming.value.save_as(path)
     page.keyboard.press("Escape")
+    page.wait_for_selector("dialog[open]", state="detached")
     (found,) = import_file(path, "cvat", videos=sorted(library.glob("*.mp4")))
     desk = page.evaluate("fetch('/api/desks/' + location.hash.slice(6)).then((each) => each.json())")
     answer = desk["search"]["answers"][0]
@@ -255,6 +256,7 @@ def test_no_serious_fault_of_access(browser, studio, theme):
                   if each["impact"] in ("serious", "critical")]
         assert not faults
         page.keyboard.press("Escape")
+        page.wait_for_selector("dialog[open]", state="detached")
     context.close()
 
 

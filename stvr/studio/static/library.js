@@ -62,7 +62,10 @@ function line(video) {
   const more = Object.assign(document.createElement("span"), { className: "note", textContent: facts.filter(Boolean).join(" · ") });
   button.append(picture, name, more);
   button.title = video.doubt || video.name;
-  button.addEventListener("click", () => open(video.id).catch(blame));
+  button.addEventListener("click", async () => {
+    await open(video.id).catch(blame);
+    element("stage").scrollIntoView({ block: "nearest" });
+  });
   item.append(button);
   return item;
 }

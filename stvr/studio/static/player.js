@@ -76,7 +76,8 @@ async function fetchOne(at, step) {
     return;
   }
   still.src = fresh;
-  await still.decode().catch(() => {});
+  // a page that is not being drawn may never say that it has decoded
+  await Promise.race([still.decode().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 300))]);
   if (address) URL.revokeObjectURL(address);
   address = fresh;
   still.hidden = false;

@@ -26,6 +26,10 @@ async function start() {
   startTheme();
   element("fault").querySelector("button").addEventListener("click", () => (element("fault").hidden = true));
   element("help").addEventListener("click", showKeys);
+  element("to-library").addEventListener("click", () => {
+    element("library").scrollIntoView();
+    element("filter").focus({ preventScroll: true });
+  });
   startKeys();
   startDrawing();
   startAnswers();
@@ -79,6 +83,7 @@ function paintTime(part) {
     element("video-name").textContent = film.name;
     element("facts").textContent = `${film.width} × ${film.height} · ${film.rate.toFixed(film.rate % 1 ? 2 : 0)} frames a second · ${film.codec}${film.doubt ? ` · doubtful: ${film.doubt}` : ""}`;
     element("no-video").hidden = true;
+    document.body.dataset.open = "true";
   }
   scrub.value = seconds;
   scrub.setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(film.last)}`);
