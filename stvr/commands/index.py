@@ -31,7 +31,11 @@ def index(
         typer.Option(help="A trained head that will be asked: its features are extracted.", show_default=False),
     ] = None,
     weights: Weights = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the videos; actors with ray.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share the videos; actors with ray.",
+                     show_default="1, on a GPU as many as cores"),
+    ] = None,
     engine: Annotated[str, typer.Option(help="local, or ray for the cluster at RAY_ADDRESS.")] = "local",
     device: Device = "cpu",
 ) -> None:

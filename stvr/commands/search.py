@@ -43,7 +43,19 @@ def search(
         str, typer.Option(help="How many windows of the library are looked at, those that the index finds most alike; "
                                "all for everything.")
     ] = "32",
+    false_alarms: Annotated[
+        float | None, typer.Option(help="Say nothing that would be found this often did the library not hold it, .05 "
+                                        "say.", show_default=False)
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Search once more, with those of the best answers that find the query when "
+                                           "they are asked back.")
+    ] = False,
     folder: Annotated[str | None, typer.Option(help="Only videos that lie in it.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="The name of a video that is not asked, such as the query's own; again "
+                                            "for others.", show_default=False)
+    ] = None,
     between: Annotated[str | None, typer.Option(help="T0,T1: only what shares these seconds of its video.")] = None,
     region: Annotated[
         str | None, typer.Option(help="X1,Y1,X2,Y2: only what has its middle there, in pixels or in [0, 1].")
@@ -78,7 +90,8 @@ def search(
             between=None if seconds is None else (seconds[0], seconds[1]),
             region=None if place is None else (place[0], place[1], place[2], place[3]),
             report=lambda done, total, found: tell(done, total, {"best": found[0].score} if found else {}),
-            on_failure=lambda name, error: failed.__setitem__(name, str(error)),
+            on_failure=lambda name, error: failed.__setitem__(name, str(error)), without=without or (),
+            false_alarms=false_alarms, again=again,
         )  # fmt: skip
     lines, videos = library.lines(hits), len({hit.video for hit in hits})
     if out is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -10,29 +9,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from stvr.backbones.weights.named import as_noted
 from stvr.extract.extractor import Recipe
 from stvr.extract.flow import flow_of
 from stvr.extract.job import ENGINES, alone, check_named, extract, settle
 from stvr.extract.pace import Pace, Step, shown
 from stvr.extract.todo import Todo
-from stvr.heads.checkpoint import Checkpoint, load_head, save_head, weights_beside
+from stvr.extract.workers import usual_workers
+from stvr.heads.checkpoint import load_head, weights_beside
 from stvr.heads.nearest import NearestHead
-from stvr.heads.ready import READY, ready_head
-from stvr.heads.usual import shipped_usual
-from stvr.library.composition import DEFAULT, Composition
-from stvr.library.described_videos import described, file_of, waited_for
+from stvr.library.begun import (
+    STORE,
+    Tell,
+    check_backend,
+    chosen_composition,
+    features_wanted,
+    keep_head,
+    store_of,
+)
+from stvr.library.composition import Composition
+from stvr.library.described_videos import described, file_of, is_described, waited_for
 from stvr.library.describing import BLOCK, LENGTH, STRIDE
-from stvr.library.faiss import LEAST_ROWS, imported
+from stvr.library.faiss import LEAST_ROWS
 from stvr.library.gathering import digest_of, gather
-from stvr.library.index import HEAD, Index, is_index, read_notes
-from stvr.library.sources import Named, address, named, read_sources
+from stvr.library.index import HEAD, Index, read_notes
+from stvr.library.sources import address, named, read_sources
 from stvr.library.work import DescribeRecipe
 from stvr.session.session import backbone_of
-from stvr.store import FeatureSpec, FeatureStore, is_store
-
-STORE = "features.zarr"  # in the folder of an index, unless another is named
-
-Tell = Callable[[str], None]
+from stvr.store import FeatureStore, is_store
 
 
 @dataclass(slots=True)
@@ -62,7 +66,7 @@ def build_index(
     weights: Path | str | None = None,
     store: Path | str | None = None,
     composition: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     engine: str = "local",
     device: str = "cpu",
     report: Callable[[Step], None] | None = None,
@@ -73,15 +77,16 @@ def build_index(
     sources: video files, folders of them, lists of files (.txt), "s3://bucket/prefix"; or one feature store, whose
     videos are described as they are. head: whose features are extracted; None: those of `nearest`, which needs no
     training, or those of the store. store: where features are kept, None: in the index. composition: see Composition;
-    kept with the index, and it may be changed later, but for its regions. weights, workers, engine, device: as for
-    `stvr.extract.job.extract`. report: told of progress, which is else shown on standard error. tell: given a line on
-    what is left out.
+    kept with the index, and it may be changed later, but for its regions. weights, engine, device: as for
+    `stvr.extract.job.extract`. workers: None is one, for a GPU as many as cores. report: told of progress, which is
+    else shown on standard error. tell: given a line on what is left out.
     A second run adds what is new and drops what is gone. Rows are the same, bit for bit, however many described them.
     Raises FileNotFoundError, LookupError or ValueError, in one line, for what does not fit together.
     """
     folder = Path(out).absolute()
     tell = tell or (lambda line: print(f"stvr: {line}", file=sys.stderr))
     check_named("engine", engine, ENGINES)
+    workers = workers or usual_workers(device, engine)
     chosen = chosen_composition(folder, composition)
     check_backend(chosen)
     given = read_sources(sources, tell)
@@ -91,8 +96,9 @@ def build_index(
     loaded, spec = features_wanted(folder, place, head)
     result = Built()
     if files:
-        backbone = backbone_of(spec, weights_beside(loaded, weights) if loaded else weights, device,
-                               FeatureStore.open(place) if is_store(place) else None)  # fmt: skip
+        kept = FeatureStore.open(place) if is_store(place) else None
+        given_or_noted = weights_beside(loaded, weights) if loaded else as_noted(weights, spec.weights)
+        backbone = backbone_of(spec, given_or_noted, device, kept)
         extracted = extract(
             files, place, backbone, spec.clip, flow=flow_of(spec, None, device), flip=spec.flipped,
             colour_order=spec.colour_order, resize=spec.resize, compress=spec.compress, workers=workers, engine=engine,
@@ -124,80 +130,6 @@ def remove_videos(out: Path | str, names: Iterable[str]) -> None:
     finish(folder, FeatureStore.open(index.store), index.composition, Built())
 
 
-def chosen_composition(folder: Path, given: str | None) -> Composition:
-    """What is given, else what the index has. ValueError for other regions than it has: these are described already."""
-    there = Composition.of(read_notes(folder)["composition"]) if is_index(folder) else None
-    chosen = Composition.of(given) if given is not None else there or Composition.of(DEFAULT)
-    if there and there.regions != chosen.regions:
-        raise ValueError(f"{folder} has described {'+'.join(there.regions)}, not {'+'.join(chosen.regions)}. Give "
-                         "another --out, or leave --composition out.")
-    return chosen
-
-
-def store_of(folder: Path, given: Named, store: Path | str | None) -> Path | str:
-    """Where the features are. ValueError where several places are named, or another than the index has."""
-    places = list(dict.fromkeys([*given.stores, *([str(store)] if store else [])]))
-    if len(places) > 1 or (given.stores and given.files):
-        raise ValueError("an index describes the videos of one store. Name one store alone, or video files and the "
-                         f"--store that they are extracted into; got {', '.join(places)}"
-                         f"{' and video files' if given.files else ''}.")
-    wanted = places[0] if places else None
-    if wanted and "://" not in wanted:
-        wanted = os.path.abspath(wanted)
-    if not is_index(folder):
-        return wanted or folder / STORE
-    kept = read_notes(folder)["store"]
-    there = kept if "://" in kept else str(folder / kept)
-    if wanted and wanted != there:
-        raise ValueError(f"the index {folder} describes the videos of {there}, not of {wanted}. Give another --out, or "
-                         "leave --store out.")
-    return there
-
-
-def features_wanted(
-    folder: Path, place: Path | str, head: Path | str | None
-) -> tuple[Checkpoint | None, FeatureSpec]:
-    """The features that are to be in the store: as it was begun, else those of the head."""
-    loaded = None
-    if head is not None and (str(head) not in READY or Path(head).exists()):
-        loaded = load_head(head)
-    if is_store(place):
-        spec = FeatureStore.open(place).spec
-        if loaded and (different := loaded.spec.differences(
-            spec.only(loaded.spec.endpoints) if {*loaded.spec.endpoints} <= {*spec.endpoints} else spec,
-            {"flipped", "compress", "flow"},
-        )):  # fmt: skip
-            raise ValueError(f"{head} reads other features than {place} holds: {'; '.join(different)}. Give another "
-                             "--store.")
-        return loaded, spec
-    loaded = loaded or ready_head()
-    return loaded, loaded.spec
-
-
-def keep_head(folder: Path, place: Path | str, tell: Tell) -> None:
-    """Writes the head that describes, unless there is one: with the statistics that ship, or the store's own."""
-    if (folder / HEAD).is_file():
-        return
-    if not is_store(place):
-        raise ValueError(f"no video could be extracted, so there is nothing to describe in {folder}.")
-    store, usual = FeatureStore.open(place), None
-    if shipped_usual(ready_spec(store)) is None:
-        usual = store
-        tell(f"no statistics ship for features of {store.spec.weights!r}; those of {store} say what is usual")
-    made = ready_head(store.spec, usual)
-    folder.mkdir(parents=True, exist_ok=True)
-    noted = {**made.provenance, "statistics": "shipped" if usual is None else "measured"}
-    with waited_for(folder, "head"):
-        if not (folder / HEAD).is_file():
-            save_head(folder / HEAD, made.head, made.options, made.spec, noted)
-
-
-def ready_spec(store: FeatureStore) -> FeatureSpec:
-    """The endpoints with places in them."""
-    spec = store.spec
-    return spec.only([each.endpoint for each in spec.maps if each.stride < spec.clip.image_size] or spec.endpoints)
-
-
 def gone(earlier: Mapping[str, Mapping[str, Any]], store: FeatureStore, folder: Path) -> dict[str, str]:
     """Videos that were described and are no more -> why. Objects in buckets are not looked for."""
     there, found = {*store.videos()}, dict[str, str]()
@@ -223,24 +155,17 @@ def describe(
 ) -> None:  # fmt: skip
     """Describes the videos that are not described yet, or were so differently."""
     made_by = digest_of([(folder / HEAD).read_bytes().hex(), chosen.regions, LENGTH, STRIDE, BLOCK])
-    there = described(folder)
-    result.kept = [name for name in names if name in there and there[name]["made_by"] == made_by
-                   and there[name]["digest"] == store.info(name).get("digest", "")]  # fmt: skip
-    known = {*result.kept}
+    known = {name for name in names
+             if is_described(file_of(folder, name), made_by, store.info(name).get("digest", ""))}  # fmt: skip
     todo = Todo({name: Path(addresses.get(name, name)) for name in names if name not in known})
     recipe = DescribeRecipe(str(store.path), str(folder), chosen.regions, dict(addresses), made_by)
     work = cast(Recipe, recipe)  # the same parts, for the same engines
     events = alone(work, todo) if engine == "local" and workers == 1 else ENGINES[engine](work, todo, workers)
     with closing(events), nullcontext(report) if report else shown() as show:
         outcome = settle(events, todo, Pace(todo.paths), show)
-    result.added = outcome.done
+    result.added, others = outcome.done, {*outcome.skipped}
+    result.kept = [name for name in names if name in known or name in others]
     result.failed = {**result.failed, **outcome.failed}
-
-
-def check_backend(chosen: Composition) -> None:
-    """LookupError where faiss is asked for and is not here."""
-    if chosen.backend == "faiss":
-        imported()
 
 
 def finish(folder: Path, store: FeatureStore, chosen: Composition, result: Built) -> None:

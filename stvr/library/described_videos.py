@@ -26,6 +26,12 @@ def described(folder: Path) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in sorted(found, key=lambda each: str(each["name"]))}
 
 
+def is_described(file: Path, made_by: str, digest: str) -> bool:
+    """Whether the rows of a video are there, made so of that file."""
+    notes = notes_of(file) if file.is_file() else {}
+    return (notes.get("made_by"), notes.get("digest")) == (made_by, digest)
+
+
 @contextmanager
 def claimed(folder: Path, video: str) -> Iterator[None]:
     """Nobody else describes the video meanwhile. Claimed, a ValueError, when somebody does."""

@@ -17,7 +17,8 @@ from stvr.structures import ClipSpec, Span, Tubelet
 @dataclass(frozen=True, slots=True)
 class Filters:
     """folder: videos that lie in it or below. between: seconds on a video's clock that an answer shares. region:
-    x1, y1, x2, y2 in pixels, or all in [0, 1] as shares of the picture: where the middle of an answer lies.
+    x1, y1, x2, y2 in pixels, or all in [0, 1] as shares of the picture: where the middle of an answer lies. without:
+    names of videos that are left out.
 
     None lets everything through. ValueError for what can hold nothing.
     """
@@ -25,6 +26,7 @@ class Filters:
     folder: str | None = None
     between: tuple[float, float] | None = None
     region: tuple[float, float, float, float] | None = None
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.between is not None and not self.between[0] < self.between[1]:
@@ -41,6 +43,7 @@ class Filters:
         inside = np.array([self.folder is None or lies_in(each, self.folder) for each in every], bool)
         if self.folder is not None and not inside.any():
             raise LookupError(f"no video of the index lies in {self.folder}. Leave the folder out, or name another.")
+        inside &= np.array([each.name not in self.without for each in every], bool)
         return inside & np.array([self.overlaps(each, 0.0, each.seconds) for each in every], bool)
 
     def rows(self, rows: Rows, videos: Sequence[IndexedVideo], clip: ClipSpec) -> NDArray[np.bool_]:

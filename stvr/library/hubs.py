@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stvr.library.exact import threads
 
-BACKGROUND = 2_048  # rows that stand for all that may be asked, spread evenly over the index
+BACKGROUND = 1_024  # rows that stand for all that may be asked, spread evenly over the index
 NEAREST = 16  # of them whose similarity is averaged
 SHARE = 0.5  # of that mean that is taken off; docs/library.md has what others find
 PART = 2_048  # rows that are compared at one time

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from stvr.library.building import Built, build_index, remove_videos
+from stvr.library.feedback import BEST, finds_back, middle_of
 from stvr.library.filters import Filters
 from stvr.library.hits import Hit, as_lines
 from stvr.library.index import Index, IndexedVideo
-from stvr.library.search import SearchReport, chosen_stretches, localise
+from stvr.library.search import SearchReport, check_rate, chosen_stretches, localise, score_rows
 from stvr.session import Example, Session
 from stvr.session.session import KEPT_BYTES
-from stvr.structures import Query
+from stvr.structures import Features, Query, Span
 
 TOP, WINDOWS = 20, 32
 
@@ -134,6 +135,9 @@ class Library:
         report: SearchReport | None = None,
         cancelled: Callable[[], bool] | None = None,
         on_failure: Callable[[str, Exception], None] | None = None,
+        without: Sequence[str] = (),
+        false_alarms: float | None = None,
+        again: bool = False,
     ) -> list[Hit]:
         """The tubelets of the library that do what the query shows, best first, at most `top` (None: all).
 
@@ -142,15 +146,54 @@ class Library:
         at, those that the index finds most alike; None looks at everything, which answers as `stvr locate` does over
         all videos. folder, between, region: see Filters. report(done, there are, best hits so far) is told after every
         stretch of windows; cancelled() is asked before each, and ends the search with what it has.
-        on_failure(name, error) is told of a video that cannot be read; without it the error is raised.
+        on_failure(name, error) is told of a video that cannot be read; without it the error is raised. without: names
+        of videos that are not asked, such as the query's own.
+        false_alarms: answers nothing that would be found this often, in [0, 1], did the library not hold it: each hit
+        says its own rate, known where the index has at least 20 videos. again: the best answers that find the query
+        when they are asked back become examples, and the library is searched once more with them.
         """
         asked = self.together(*([query] if isinstance(query, Query) else query)).minus(*negatives)
-        filters = Filters(folder, between, region)
-        others = [self.vectors(each) for each in asked.negatives]
-        chosen = chosen_stretches(self.index, self.vectors(asked).mean(0), torch.cat(others) if others else None,
-                                  windows, filters)  # fmt: skip
-        return localise(self.index, self.session, asked, chosen, filters, top=top, report=report, cancelled=cancelled,
-                        on_failure=on_failure)  # fmt: skip
+        filters = Filters(folder, between, region, tuple(without))
+
+        def once(query: Query) -> list[Hit]:
+            others = [self.vectors(each) for each in query.negatives]
+            scored = score_rows(self.index, self.vectors(query).mean(0), torch.cat(others) if others else None, windows,
+                                filters)  # fmt: skip
+            if false_alarms is not None:
+                check_rate(scored, false_alarms)
+            chosen = chosen_stretches(scored, windows, filters)
+            return localise(scored, self.session, query, chosen, filters, top=top,
+                            most_false_alarms=1.0 if false_alarms is None else false_alarms, report=report,
+                            cancelled=cancelled, on_failure=on_failure)  # fmt: skip
+
+        hits = once(asked)
+        found = self.confirmed(asked, hits) if again and not (cancelled and cancelled()) else []
+        return once(self.refined(asked, found)) if found else hits
+
+    def example(self, hit: Hit) -> Query:
+        """An answer as an example of its own: what is in the middle of its tubelet."""
+        tubelet = middle_of(hit.tubelet)
+        query = self.session.pooled(tubelet, self.features(self.session, tubelet.span))
+        if self.describing is self.session:
+            return query
+        vectors = self.index.describe_each(
+            self.describing.pooled(tubelet, self.features(self.describing, tubelet.span)))  # fmt: skip
+        return LibraryQuery(query.tubelets, query.regions, vectors=vectors)
+
+    def features(self, session: Session, span: Span) -> Features:
+        (features,) = session.stored(span).features(len(span))
+        return features
+
+    def refined(self, query: Query, right: Sequence[Hit] = (), wrong: Sequence[Hit] = ()) -> Query:
+        """The query with answers that a user calls right as further examples, and wrong ones as what is not meant."""
+        better = self.together(query, *map(self.example, right))
+        return better.minus(*map(self.example, wrong))
+
+    def confirmed(self, query: Query, hits: Sequence[Hit], best: int = BEST) -> list[Hit]:
+        """Of the first `best` answers those that, asked back, find the query before any other video of the library."""
+        own, asked = [tubelet.span.video for tubelet in query.tubelets], self.vectors(query)
+        return [hit for hit in hits[:best] if hit.video not in own
+                and finds_back(self.index, self.vectors(self.example(hit))[0], asked, [hit.video, *own])]
 
     def lines(self, hits: Sequence[Hit]) -> list[dict[str, Any]]:
         """Hits as JSON objects: seconds, boxes in pixels, a score in [0, 1], as `stvr locate` writes them."""

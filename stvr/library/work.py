@@ -12,7 +12,7 @@ from stvr.extract.todo import Outcome
 from stvr.heads.checkpoint import load_head
 from stvr.heads.nearest import NearestHead
 from stvr.library.described import write_described
-from stvr.library.described_videos import claimed, file_of
+from stvr.library.described_videos import claimed, file_of, is_described
 from stvr.library.describing import Describer
 from stvr.library.index import HEAD
 from stvr.store import Claimed, FeatureStore
@@ -52,11 +52,14 @@ class DescribeWorker:
         folder = Path(self.recipe.folder)
         try:
             with claimed(folder, video):
-                clips = self.store.num_clips(video)
-                rows = self.describer(self.store, video, self.notes(video))
-                write_described(file_of(folder, video), rows)
-                yield Progress(clips, clips, clips)
-            yield Outcome(computed=clips)
+                clips, notes = self.store.num_clips(video), self.notes(video)
+                if there := is_described(file_of(folder, video), notes["made_by"], notes["digest"]):  # by another run
+                    outcome = Outcome(reused=clips, skipped=there)
+                else:
+                    write_described(file_of(folder, video), self.describer(self.store, video, notes))
+                    outcome = Outcome(computed=clips)
+                yield Progress(outcome.computed, clips, clips)
+            yield outcome
         except Claimed as error:
             yield Outcome(failed=str(error), claimed=True)
         except (ValueError, LookupError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import av
 import pytest
 import torch
 from patterned import ACTOR, OTHER, SPEC, iou
@@ -204,7 +205,7 @@ def test_where_there_is_no_index_it_says_how_to_make_one(stvr, tmp_path):
     assert (ended.status, "Run `stvr index VIDEOS --out" in ended.err) == (2, True)
 
 
-def test_videos_may_be_added_and_taken_out(films, backbone, films_spec, tmp_path):
+def test_videos_may_be_added_and_taken_out(stvr, films, backbone, films_spec, tmp_path):
     """A library that grew answers as one that was made at once."""
     silent = {"report": lambda step: None, "tell": lambda line: None}
     for place, files in (("grown", films[:2]), ("whole", films)):
@@ -225,6 +226,14 @@ def test_videos_may_be_added_and_taken_out(films, backbone, films_spec, tmp_path
     assert {video for video, *_ in ours} == {each.stem for each in films}
     left = grown.search(grown.query(films[1], (20, 10, 80, 90), 1.5), windows=None)
     assert {hit.path for hit in left} == {str(each.resolve()) for each in films[1:]}
+    drawn = stvr("search", tmp_path / "grown", "--query", films[1], "--box", "20,10,80,90", "--at", 1.5, "--out",
+                 tmp_path / "drawn", "--render")  # fmt: skip
+    assert drawn.status == 0, drawn.err
+    assert "tubelets in 2 of 2 videos" in drawn.out
+    assert {each.name for each in (tmp_path / "drawn").iterdir()} == {
+        "tubelets.jsonl", *(f"{each.stem}_tubelets.mp4" for each in films[1:])}  # fmt: skip
+    with av.open(str(tmp_path / "drawn" / f"{films[1].stem}_tubelets.mp4")) as rendered:
+        assert sum(1 for _ in rendered.decode(video=0)) == 4 * 24
 
 
 def test_another_head_is_asked_by_way_of_the_same_index(library, patterned_index, tmp_path):
