@@ -114,6 +114,7 @@ def take(page: Page, address: str, place: Path, box: list[float]) -> None:
         page.wait_for_selector("dialog[open]", state="detached")
     gone = "train_0001 is not at hand: its file was moved or taken away."
     page.route("**/still*", lambda route: route.fulfill(status=404, body=gone))
+    page.wait_for_timeout(300)
     page.keyboard.press("End")
     page.wait_for_selector("#fault:not([hidden])")
     page.screenshot(path=f"{place}_fault.png")

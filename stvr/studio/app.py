@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -43,6 +44,7 @@ class Studio:
     stills: Stills = field(default_factory=Stills)
     desks: Desks = field(default_factory=Desks)
     searches: Searches = field(init=False)
+    exporting: Lock = field(default_factory=Lock)  # one export at a time
 
     def __post_init__(self) -> None:
         self.catalogue, self.searches = Catalogue(self.shelf.videos), Searches(self.shelf)
@@ -174,7 +176,12 @@ def desks(studio: Studio) -> APIRouter:
     ) -> Response:
         here = studio.desks[desk]
         answers = [each for each in here.answers() if not liked or here.mark_of(each)]
-        done = export_answers(answers, form, clip, studio.stills, label.strip() or None)
+        if not studio.exporting.acquire(blocking=False):
+            raise Busy("another export is being written. Try again when it is done.")
+        try:
+            done = export_answers(answers, form, clip, studio.stills, label.strip() or None)
+        finally:
+            studio.exporting.release()
         notes = "; ".join(done.notes).encode("ascii", "replace").decode()
         return Response(done.content, media_type="application/octet-stream", headers={
             "Content-Disposition": f'attachment; filename="{done.name}"', "X-Notes": " ".join(notes.split())})

@@ -16,7 +16,8 @@ from stvr.video.frame_times import frame_times
 from stvr.video.pictures import Picture, frames, upright
 
 AHEAD = 48  # frames: so far on, decoding goes on where it stood; beyond, it seeks
-OPEN_VIDEOS = 8  # decoders
+OPEN_DECODERS = 8
+KNOWN_FILMS = 256  # whose time stamps are kept
 KEPT_BYTES = 64 << 20  # of JPEGs
 HAIR = 1e-6  # seconds
 
@@ -83,11 +84,16 @@ class Film:
         self.close()
         return shown
 
+    def rest(self) -> None:
+        """Lets go of the decoder, not of what is known, unless it is at work."""
+        if self._frames is not None and self._lock.acquire(blocking=False):
+            self.close()
+            self._lock.release()
+
     def close(self) -> None:
-        """Lets go of the decoder, not of what is known."""
         if self._frames is not None:
             self._frames.close()  # type: ignore[attr-defined]
-        self._frames, self._index = None, -1
+        self._frames, self._index, self._picture = None, -1, None
 
 
 class Stills:
@@ -101,16 +107,15 @@ class Stills:
         """VideoError for a file that is not a video."""
         with self._lock:
             film = self._films.get(path)
-            if film is not None:
-                self._films.move_to_end(path)
-                return film
-        film = Film(path)
+        film = film or Film(path)
         with self._lock:
             film = self._films.setdefault(path, film)
-            gone = [self._films.popitem(last=False)[1] for _ in range(len(self._films) - OPEN_VIDEOS)]
-        for each in gone:
-            with each._lock:
-                each.close()
+            self._films.move_to_end(path)
+            unused = list(self._films.values())[:-OPEN_DECODERS]
+            for _ in range(len(self._films) - KNOWN_FILMS):
+                self._films.popitem(last=False)
+        for each in unused:
+            each.rest()
         return film
 
     def still(self, path: Path, seconds: float, step: int = 0, height: int = 720) -> Still:

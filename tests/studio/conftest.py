@@ -47,7 +47,8 @@ def session(library: Path, asked: Path) -> Session:
     """One that asks nearest, whose features are stored, those of the video that is asked with as well."""
     store = library.parent / "store"
     clip = ClipSpec(image_size=96)
-    extract([*sorted(library.glob("*.mp4")), asked], store, load_backbone(runtime="auto"), clip, report=lambda step: None)
+    videos = [*sorted(library.glob("*.mp4")), asked]
+    extract(videos, store, load_backbone(runtime="auto"), clip, report=lambda step: None)
     return Session.open(store=store, statistics=store, device="cpu")
 
 

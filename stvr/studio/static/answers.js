@@ -80,7 +80,8 @@ export async function choose(number, playing = isPlaying()) {
     change({ chosen: number });
     loopChosen();
     if (playing) play();
-    element("answers").children[number]?.scrollIntoView({ block: "nearest" });
+    if (innerWidth >= 1100) element("answers").children[number]?.scrollIntoView({ block: "nearest" });
+    else element("stage").scrollIntoView({ block: "nearest" });
     tell(`Answer ${number + 1}: ${answer.name}, from ${clock(answer.begin)} to ${clock(answer.end)}.`);
   } catch (error) {
     blame(error);

@@ -4,6 +4,7 @@ import { upload } from "./api.js";
 import { open } from "./player.js";
 import { blame, change, clock, element, onChange, state, tell } from "./state.js";
 
+const MOST = 500; // in the list at once
 let mostBytes = Infinity;
 
 export function startLibrary(library) {
@@ -43,10 +44,10 @@ async function take(file) {
 function paint() {
   const part = element("filter").value.trim().toLowerCase();
   const shown = state.videos.filter((each) => each.name.toLowerCase().includes(part));
-  element("videos").replaceChildren(...shown.map(line));
+  element("videos").replaceChildren(...shown.slice(0, MOST).map(line));
   const nothing = element("no-videos");
-  nothing.hidden = shown.length > 0;
-  nothing.textContent = state.videos.length ? `No video is called like “${part}”.` : "The library is empty. Upload a video.";
+  nothing.hidden = shown.length > 0 && shown.length <= MOST;
+  nothing.textContent = shown.length ? `${shown.length - MOST} more; filter by name.` : state.videos.length ? `No video is called like “${part}”.` : "The library is empty. Upload a video.";
 }
 
 function line(video) {
