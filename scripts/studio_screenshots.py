@@ -50,7 +50,7 @@ def main() -> None:
 
 def make_library(folder: Path) -> None:
     """A world of eight videos, their features, and the index of them."""
-    write_world(folder / "world", size="tiny", num_train_videos=8, num_test_videos=1, image_size=240, seconds=(4, 4))
+    write_world(folder / "world", size="tiny", num_train_videos=8, num_test_videos=1, image_size=240, actors=(1, 1))
     if not (folder / "index" / "index.json").is_file():
         videos = sorted((folder / "world" / "videos").glob("train*.mp4"))
         extract(videos, folder / "features", load_backbone(runtime="auto"), ClipSpec(image_size=160))

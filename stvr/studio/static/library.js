@@ -65,7 +65,7 @@ function line(video) {
   button.title = video.doubt || video.name;
   button.addEventListener("click", async () => {
     await open(video.id).catch(blame);
-    element("stage").scrollIntoView({ block: "nearest" });
+    if (innerWidth < 1100) element("stage").scrollIntoView({ block: "nearest" });
   });
   item.append(button);
   return item;
