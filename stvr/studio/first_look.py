@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import sys
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -27,8 +27,11 @@ def look(path: Path, most_pixels: int = MOST_PIXELS, most_seconds: float = MOST_
 
 
 def main() -> int:
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(ImportError, ValueError):  # not every system has such limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         reason = look(Path(sys.argv[1]))
     except (VideoError, MemoryError) as error:

@@ -18,7 +18,7 @@ export async function take(path, options = {}) {
   }
   if (response.ok) return response;
   const line = (await response.text()).slice(0, 400);
-  throw new Fault(response.status, line.charAt(0).toUpperCase() + line.slice(1), Number(response.headers.get("Retry-After")));
+  throw new Fault(response.status, line.replace(/^[a-z]+(?= )/, (word) => word[0].toUpperCase() + word.slice(1)), Number(response.headers.get("Retry-After")));
 }
 
 export async function ask(path, method = "GET", body = undefined) {

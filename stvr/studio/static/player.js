@@ -16,7 +16,11 @@ export let loop = null; // {begin, end} to stay within, or null
 export async function open(video, at = null) {
   pause();
   const turn = ++opening;
-  const opened = await ask(`videos/${video}`);
+  const late = setTimeout(() => (element("loading").hidden = false), 400);
+  const opened = await ask(`videos/${video}`).finally(() => {
+    clearTimeout(late);
+    element("loading").hidden = true;
+  });
   if (turn !== opening) return;
   loop = null;
   film.removeAttribute("src");
