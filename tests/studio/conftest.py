@@ -14,12 +14,7 @@ from stvr.backbones import load_backbone
 from stvr.extract.job import extract
 from stvr.session import Session
 from stvr.structures import ClipSpec
-
-pytest.importorskip("fastapi", reason="needs fastapi, which is not installed: pip install 'stvr[studio]'")
-pytest.importorskip("uvicorn", reason="needs uvicorn, which is not installed: pip install 'stvr[studio]'")
-
 from stvr.studio.plain_shelf import PlainShelf
-from stvr.studio.serving import served
 
 UPLOAD_BYTES = 1 << 20
 
@@ -60,6 +55,8 @@ def shelf(library: Path, session: Session) -> PlainShelf:
 @contextmanager
 def running(shelf: PlainShelf, **options: object) -> Iterator[str]:
     """The address of a studio that runs in a thread."""
+    from stvr.studio.serving import served
+
     with served(shelf, most_upload_bytes=UPLOAD_BYTES, **options) as (server, address, listening):
         thread = Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

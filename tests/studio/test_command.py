@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
+
+pytest.importorskip("fastapi", reason="needs fastapi, which is not installed: pip install 'stvr[studio]'")
+httpx = pytest.importorskip("httpx", reason="needs httpx, which is not installed")
 
 
 @pytest.mark.parametrize(("words", "told"), [

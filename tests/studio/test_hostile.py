@@ -16,13 +16,15 @@ from pathlib import Path
 from threading import Lock
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from stvr.studio.first_look import look
 from stvr.studio.plain_shelf import PlainShelf
 from stvr.studio.searches import AT_ONCE
-from stvr.studio.serving import open_folder, served
+
+pytest.importorskip("fastapi", reason="needs fastapi, which is not installed: pip install 'stvr[studio]'")
+httpx = pytest.importorskip("httpx", reason="needs httpx, which is not installed")
+serving = pytest.importorskip("stvr.studio.serving")
 
 BOX = [0.1, 0.2, 0.4, 0.7]
 
@@ -96,7 +98,7 @@ def test_links_that_lead_out_of_the_library_are_left_out_and_counted(library, se
     (folder / "beside.mp4").symlink_to(folder / "in.mp4")
     lines: list[str] = []
     every = [folder / "in.mp4", folder / "out.mp4", folder / "again" / "secret.mp4", folder / "beside.mp4"]
-    shelf = open_folder(folder, every, session, lines.append)
+    shelf = serving.open_folder(folder, every, session, lines.append)
     assert [each.name for each in shelf.videos] == ["in", "beside"]
     assert len(lines) == 1
     assert lines[0].startswith("2 videos are left out")
@@ -330,7 +332,7 @@ def test_of_two_hundred_searches_a_few_run_and_the_others_are_told_when_to_try_a
 
 
 def test_beyond_this_machine_it_takes_a_token(shelf, run_studio):
-    with pytest.raises(ValueError, match="token"), served(shelf, host="0.0.0.0"):
+    with pytest.raises(ValueError, match="token"), serving.served(shelf, host="0.0.0.0"):
         pass
     with run_studio(shelf, host="0.0.0.0", token="right") as address:
         port = urlsplit(address).port
@@ -350,6 +352,6 @@ def test_beyond_this_machine_it_takes_a_token(shelf, run_studio):
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(shelf, studio):
-    with pytest.raises(ValueError, match="port") as told, served(shelf, port=urlsplit(studio).port):
+    with pytest.raises(ValueError, match="port") as told, serving.served(shelf, port=urlsplit(studio).port):
         pass
     assert "\n" not in str(told.value)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from stvr.render.exporters import import_file
 from stvr.studio.plain_shelf import PlainShelf
 
+pytest.importorskip("fastapi", reason="needs fastapi, which is not installed: pip install 'stvr[studio]'")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which is not installed")
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

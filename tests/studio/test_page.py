@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from moving import HEIGHT, WIDTH, place
 
 from stvr.render.exporters import IMPORTS, import_file
 from stvr.studio.exports import FORMATS
+
+pytest.importorskip("fastapi", reason="needs fastapi, which is not installed: pip install 'stvr[studio]'")
+httpx = pytest.importorskip("httpx", reason="needs httpx, which is not installed")
 
 
 @pytest.fixture(scope="module")

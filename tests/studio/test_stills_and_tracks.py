@@ -11,6 +11,7 @@ from moving import HEIGHT, WIDTH, even, picture, place, uneven, write_moving
 
 from stvr.studio.stills import Film, Stills
 from stvr.studio.tracking import follow, track_box
+from stvr.video.pictures import frame_at
 
 
 def share(box):
@@ -89,3 +90,15 @@ def test_a_second_at_the_end_of_a_video_is_cut_short(tmp_path):
     track = track_box(film, 1.2, tuple(share(place("striped", 1.2))))
     assert track.places[0][0] >= 0.7 - 1 / 24
     assert track.places[-1][0] < 1.25
+
+
+ODD = ["decord_video_0.mov", "decord_video_90.mov", "decord_video_180.mov", "torchcodec_h265_video.mp4"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_videos_show_what_a_fresh_decoder_shows(shared, name):
+    path = shared / "data" / "videos" / "odd" / name
+    film = Film(path)
+    for share in (0.9, 0.1, 0.5, 0.51, 0.0):
+        at = film.first + share * (film.last - film.first)
+        assert np.array_equal(film.picture(film.index_at(at)), frame_at(path, at))
