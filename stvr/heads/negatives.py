@@ -10,8 +10,6 @@ from torch import Tensor
 from stvr.heads.head import Localizer
 from stvr.structures import LABEL_SAME, Detections, Query
 
-MOST = 1 - 1e-6  # a score of 1 leaves room for no other
-
 
 def ask_with_negatives(head: Localizer, look: Any, query: Query) -> list[Detections]:
     """What `head.ask` finds, and each box of the query's action scored against the negative that it is most like.
@@ -34,12 +32,13 @@ def ask_with_negatives(head: Localizer, look: Any, query: Query) -> list[Detecti
 
 
 def less(scores: Tensor, against: Tensor) -> Tensor:
-    """Scores as the query's action and as what is not meant, each against all else -> those of the first of three.
+    """Scores as the query's action, less where `against`, those as what is not meant, are higher.
 
-    That is o / (1 + o + n) of the odds o and n: never more than the score, and one half at most where both are alike.
+    There the log odds fall by as much again as those of `against` are higher. What is more like the query keeps its
+    score: examples of both mostly share the scene, and so their likeness says little.
     """
-    scores, against = scores.clamp(max=MOST), against.clamp(max=MOST)
-    return scores * (1 - against) / (1 - against * scores)
+    for_it, other = scores.square() * (1 - against), (1 - scores).square() * against
+    return torch.where(against > scores, for_it / (for_it + other).clamp_min(1e-30), scores)
 
 
 def best_first(clip: Detections, scores: Tensor) -> Detections:

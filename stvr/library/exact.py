@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -28,19 +29,25 @@ def exact_scores(
     if first % BLOCK:
         raise ValueError(f"a part of an index begins at a multiple of {BLOCK} rows, not at {first}.")
     asked = vector.detach().cpu().float().reshape(-1, vector.shape[-1]).contiguous()
-    found = np.empty((len(asked), last - first), np.float32)
+    found, halves = np.empty((len(asked), last - first), np.float32), as_tensor(vectors)
 
     def block(start: int) -> None:
         room = torch.empty(PART, vectors.shape[1])
         for begin in range(start, min(start + BLOCK, last), PART):
             end = min(begin + PART, start + BLOCK, last)
-            part = room[: end - begin]
-            part.copy_(torch.from_numpy(np.asarray(vectors[begin:end])))
+            part = room[: end - begin].copy_(halves[begin:end])
             for row, each in zip(found, asked, strict=True):
                 row[begin - first : end - first] = torch.mv(part, each).numpy() - bias[begin:end]
 
     list(threads().map(block, range(first, last, BLOCK)))
     return found[0] if vector.ndim == 1 else found
+
+
+def as_tensor(array: NDArray[np.float16]) -> Tensor:
+    """The same memory, which may be that of a file opened for reading: torch warns of it, and nobody writes here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(array)
 
 
 @cache

@@ -50,7 +50,7 @@ class IndexedVideo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """N rows in the order of the index's videos, then of their starts; memory-mapped, never written back.
+    """N rows in the order of the index's videos, then of their starts; memory-mapped.
 
     video (N,) int32: a place in `Index.videos`. start, stop (N,) int32: clips [start, stop). box (N, 4) float32 xyxy in
     [0, 1]. kind (N,) uint8: a place in KINDS. bias (N,) float32: what is taken off its scores. vector (N, D) float16.
@@ -73,9 +73,9 @@ class Rows:
 
 
 def mapped(path: Path) -> NDArray[Any]:
-    """An array, memory-mapped; what is written to it never reaches the file."""
+    """An array, memory-mapped, to be read alone."""
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="c")
+        array: NDArray[Any] = np.load(path, mmap_mode="r")
     except ValueError:  # nothing is in it: there is no mapping of nothing
         return np.asarray(np.load(path))
     return array

@@ -19,7 +19,7 @@ HERE = Path("here")  # always under one name, because an index notes where its f
 
 
 def begun() -> int:
-    """A process that builds an index of the store."""
+    """A process that builds an index of the store, or of the films there are beside it."""
     process = os.fork()
     if process:
         return process
@@ -27,7 +27,8 @@ def begun() -> int:
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.chdir(HERE)
-    build_index(["store"], "index", composition=COMPOSITION, report=lambda step: None)
+    sources, store = (["films"], "store") if Path("films").is_dir() else (["store"], None)
+    build_index(sources, "index", store=store, composition=COMPOSITION, report=lambda step: None)
     os._exit(0)
 
 
@@ -36,27 +37,28 @@ def ended_whole(process: int) -> bool:
 
 
 def reached() -> list[int]:
-    """How many are described, how many folders of rows there are, how many are in the index (-1: there is none)."""
-    notes, index = HERE / "index" / "index.json", HERE / "index"
-    return [len([*index.glob("videos/*.safetensors")]), len([*index.glob("rows-*")]),
-            len(json.loads(notes.read_text())["videos"]) if notes.is_file() else -1]  # fmt: skip
+    """How many are extracted, described, how many folders of rows there are, how many are in the index (-1: none)."""
+    patterns = ("store/.complete/*", "index/videos/*.safetensors", "index/rows-*")
+    counts, notes = [len(list(HERE.glob(pattern))) for pattern in patterns], HERE / "index" / "index.json"
+    return [*counts, len(json.loads(notes.read_text())["videos"]) if notes.is_file() else -1]
 
 
 def content() -> dict[str, str]:
     return {name: hashlib.sha256(each).hexdigest() for name, each in files_below(HERE).items()}
 
 
-def main(store: Path, kills: int) -> None:
+def main(library: Path, kills: int) -> None:
     """Prints the content after an undisturbed build, what was reached at each kill, and the content after each build
     that lived, which may have been killed several times: it is then begun anew until there were enough kills."""
-    shutil.copytree(store, HERE / "store")
+    shutil.copytree(library, HERE)
     started = time.monotonic()
     if not ended_whole(begun()):
         sys.exit("the undisturbed build failed")
     took, whole = time.monotonic() - started, content()
     draw, states, lived = random.Random(4), list[list[int]](), list[dict[str, str]]()
     while len(states) < kills:
-        shutil.rmtree(HERE / "index")
+        shutil.rmtree(HERE)
+        shutil.copytree(library, HERE)
         while True:
             process = begun()
             if len(states) < kills:  # after the last kill it is let be
@@ -71,6 +73,7 @@ def main(store: Path, kills: int) -> None:
 
 
 if __name__ == "__main__":
+    import stvr.backbones
     import stvr.library  # noqa: F401
 
     main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -215,7 +215,6 @@ def test_further_examples_and_negatives_are_asked_on_the_command_line(stvr, untr
     query = session.together(*examples).minus(session.query(films[1], (10, 10, 50, 60), 1.0))
     lines = (tmp_path / "tubelets.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == list(session.ask(query, films[1]).to_json())
-    assert session.ask(query, films[1]).tubelets[0].score < session.ask(examples[0], films[1]).tubelets[0].score
     for words, says in ((["--query", films[2]], "got 2 --query, 1 --box, 1 --at and 0 --span"),
                         (["--span", "1,2", "--span", "1,2"], "1 --at and 2 --span"),
                         (other[:4], "got 1 --negative, 1 --negative-box, 0 --negative-at")):  # fmt: skip

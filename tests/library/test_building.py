@@ -209,10 +209,10 @@ def test_a_file_of_a_known_name_gets_its_folder_before_it(tmp_path, library):
 @pytest.mark.alone
 def test_twenty_kills_leave_no_trace(tmp_path):
     """Statistics are taken, rows described and gathered: each is begun and killed."""
-    write_shelf(tmp_path / "store", shelf_of(8))
+    write_shelf(tmp_path / "library" / "store", shelf_of(8))
     program = Path(__file__).parents[1] / "helpers" / "killed.py"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    words = [sys.executable, str(program), str(tmp_path / "store"), "20"]
+    words = [sys.executable, str(program), str(tmp_path / "library"), "20"]
     done = subprocess.run(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert len(found["states"]) == 20
