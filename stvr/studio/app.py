@@ -151,7 +151,7 @@ def desks(studio: Studio) -> APIRouter:
         if not wanted.refine:
             here.judged = []
         here.examples = examples
-        here.search = studio.searches.start(here.like(clip), here.unlike(clip), wanted.top)
+        here.search = studio.searches.start(here.like(clip), here.disliked(), wanted.top)
         return studio.search_json(desk)
 
     @router.get("/desks/{desk}/search")

@@ -11,10 +11,8 @@ from typing import Any
 
 from stvr.structures import ClipSpec
 from stvr.studio.searches import Search
-from stvr.studio.shelf import Answered, TrackedExample, example_of
-from stvr.tubelets import tube_iou
+from stvr.studio.shelf import Answered, TrackedExample, example_of, same
 
-SAME = 0.5  # tube IoU from which two answers of one video are the same one
 MOST_DESKS = 64
 
 
@@ -49,8 +47,8 @@ class Desk:
         """The examples, and what was liked."""
         return [*self.examples, *(example_of(each, clip) for each, liked in self.judged if liked)]
 
-    def unlike(self, clip: ClipSpec) -> list[TrackedExample]:
-        return [example_of(each, clip) for each, liked in self.judged if not liked]
+    def disliked(self) -> list[Answered]:
+        return [each for each, liked in self.judged if not liked]
 
 
 class Desks:
@@ -77,8 +75,3 @@ class Desks:
                 raise LookupError("this session is not there any more. Begin a new one.")
             self._desks.move_to_end(key)
             return self._desks[key]
-
-
-def same(one: Answered, other: Answered) -> bool:
-    """Whether two answers, of one search or of two, show the same."""
-    return one.path == other.path and tube_iou(one.tubelet, other.tubelet) >= SAME

@@ -15,9 +15,11 @@ import torch
 from stvr.session import Session
 from stvr.session.examples import QUERY_SECONDS, query_box, query_span
 from stvr.structures import ClipSpec, Features, Query, Span, Tubelet
+from stvr.tubelets import tube_iou
 
 CLIPS_AT_ONCE = 8
 KEPT_QUERIES = 64
+SAME = 0.5  # tube IoU from which two answers of one video are the same one
 LIKED_SECONDS = 2.0  # of an answer that becomes an example: the middle of it
 
 Box = tuple[float, float, float, float]  # xyxy in [0, 1] of the picture as displayed
@@ -143,6 +145,11 @@ def example_of(answer: Answered, clip: ClipSpec) -> TrackedExample:
     at = (answer.begin + answer.end) / 2
     half = LIKED_SECONDS / 2
     return TrackedExample(answer.path, at, track, max(answer.begin, at - half), min(answer.end, at + half))
+
+
+def same(one: Answered, other: Answered) -> bool:
+    """Whether two answers, of one search or of two, show the same."""
+    return one.path == other.path and tube_iou(one.tubelet, other.tubelet) >= SAME
 
 
 def as_box(edges: Sequence[float]) -> Box:

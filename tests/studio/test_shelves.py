@@ -46,13 +46,23 @@ def test_an_index_that_looks_at_everything_answers_as_the_folder(shelf, indexed,
 
 
 @pytest.mark.parametrize("kind", ["plain", "indexed"])
-def test_what_was_disliked_falls_below_what_was_not(shelf, indexed, example, kind):
+def test_what_was_disliked_falls_and_nothing_rises(shelf, indexed, example, kind):
     asked = {"plain": shelf, "indexed": indexed}[kind]
-    before, answers = found(asked, [example])
-    after, _ = found(asked, [example], [example_of(answers[0], asked.clip)])
-    assert before[0][0] == "striped_part2"
-    assert after[-1][0] == "striped_part2"
-    assert after[0][0] != "striped_part2"
+    _, before = found(asked, [example])
+    _, after = found(asked, [example], [example_of(before[0], asked.clip)])
+    scores = {(each.video, each.begin): each.score for each in after}
+    assert before[0].video == "striped_part2"
+    assert scores["striped_part2", before[0].begin] < before[0].score
+    assert all(scores[each.video, each.begin] <= each.score for each in before if (each.video, each.begin) in scores)
+
+
+def test_what_was_disliked_stands_last_whatever_it_scores(shelf, example):
+    _, before = found(shelf, [example])
+    search = Searches(shelf).start([example], before[:1], 20)
+    assert search.ended.wait(60)
+    assert (search.answers[-1].video, search.answers[-1].begin) == (before[0].video, before[0].begin)
+    rest = [each.score for each in search.answers[:-1]]
+    assert rest == sorted(rest, reverse=True)
 
 
 def test_a_video_that_cannot_be_read_is_told_and_the_others_are_asked(session, shelf, example, tmp_path):
