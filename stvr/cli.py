@@ -25,6 +25,7 @@ from stvr.commands import (
     score,
     search,
     store,
+    studio,
     synth,
     train,
     verify,
@@ -50,6 +51,7 @@ app.command()(watch.watch)
 app.command()(index.index)
 app.command()(search.search)
 app.command()(predict.predict)
+app.command()(studio.studio)
 app.add_typer(score.app, name="score")
 app.command()(export.export)
 app.command("import")(import_.import_)

@@ -12,6 +12,10 @@ from av.stream import Disposition
 
 OnError = Callable[[Exception], None]
 
+ELSEWHERE = {"concat", "dash", "hls", "imf", "rtsp", "sdp", "webm_dash_manifest"}  # lists that lead to other files
+FORMATS = ",".join(sorted({name for names in av.formats_available for name in names.split(",")} - ELSEWHERE))
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+
 av.logging.set_level(None)  # any other level calls Python from decoder threads, and closing a file can deadlock
 
 
@@ -25,9 +29,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     if not path.is_file():
         raise VideoError(f"{path} does not exist." if not path.exists() else f"{path} is a folder, not a video file.")
     try:
-        with av.open(
-            str(path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file"}
-        ) as container:
+        with av.open(str(path.absolute()), metadata_errors="replace", options=dict(OPTIONS)) as container:
             yield container, best_stream(container, path)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path} cannot be read as a video: {error.strerror}.") from error

@@ -1,0 +1,56 @@
+"""A library that was indexed: the index says which windows are looked at, so that a search of many videos is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stvr.library import Hit, Library
+from stvr.library.library import LibraryQuery
+from stvr.structures import ClipSpec, Query
+from stvr.studio.shelf import Answered, Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
+
+
+class IndexedShelf:
+    """As `Shelf` says, of a `Library`."""
+
+    def __init__(self, title: str, library: Library) -> None:
+        self.title, self.library, self.query = title, library, PooledOnce(self.pooled)
+        self.videos = tuple(ShelfVideo(each.name, Path(each.path), each.seconds, each.doubt) for each in library.videos)
+
+    @property
+    def clip(self) -> ClipSpec:
+        return self.library.session.spec.clip
+
+    def search(
+        self, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample], top: int, report: Report,
+        cancelled: Callable[[], bool],
+    ) -> tuple[list[Answered], dict[str, str]]:
+        """As `Shelf.search` says."""
+        failed = dict[str, str]()
+
+        def tell(done: int, total: int, hits: Sequence[Hit]) -> None:
+            report(done, total, answered(hits))
+            if cancelled():
+                raise Cancelled
+
+        hits = self.library.search(
+            [self.query(each) for each in like], [self.query(each) for each in unlike], top=top, report=tell,
+            cancelled=cancelled, on_failure=lambda name, error: failed.__setitem__(name, str(error)),
+        )  # fmt: skip
+        if cancelled():
+            raise Cancelled
+        return answered(hits), failed
+
+    def pooled(self, example: TrackedExample) -> Query:
+        """One example, for the head and for the index."""
+        library, query = self.library, query_along(self.library.session, example)
+        if library.describing is library.session:
+            return query
+        vectors = library.index.describe_each(query_along(library.describing, example))
+        return LibraryQuery(query.tubelets, query.regions, vectors=vectors)
+
+
+def answered(hits: Sequence[Hit]) -> list[Answered]:
+    return [Answered(hit.video, Path(hit.path), hit.tubelet, hit.begin, hit.end, hit.score, hit.false_alarm)
+            for hit in hits]  # fmt: skip
