@@ -97,14 +97,13 @@ def build_index(
     result = Built()
     if files:
         kept = FeatureStore.open(place) if is_store(place) else None
-        given_or_noted = weights_beside(loaded, weights) if loaded else as_noted(weights, spec.weights)
-        backbone = backbone_of(spec, given_or_noted, device, kept)
-        extracted = extract(
+        chosen_weights = weights_beside(loaded, weights) if loaded else as_noted(weights, spec.weights)
+        backbone = backbone_of(spec, chosen_weights, device, kept)
+        result.failed = extract(
             files, place, backbone, spec.clip, flow=flow_of(spec, None, device), flip=spec.flipped,
             colour_order=spec.colour_order, resize=spec.resize, compress=spec.compress, workers=workers, engine=engine,
             report=report,
-        )  # fmt: skip
-        result.failed, result.doubtful = extracted.failed, extracted.doubtful
+        ).failed  # fmt: skip
     keep_head(folder, place, tell)
     opened = FeatureStore.open(place)
     drop(folder, gone(earlier, opened, folder), tell, result)
@@ -153,18 +152,22 @@ def describe(
     folder: Path, store: FeatureStore, names: Sequence[str], addresses: Mapping[str, str], chosen: Composition,
     workers: int, engine: str, report: Callable[[Step], None] | None, result: Built,
 ) -> None:  # fmt: skip
-    """Describes the videos that are not described yet, or were so differently."""
+    """Describes the videos that are not described yet, and all that were described differently."""
     made_by = digest_of([(folder / HEAD).read_bytes().hex(), chosen.regions, LENGTH, STRIDE, BLOCK])
+    earlier = described(folder)
     known = {name for name in names
              if is_described(file_of(folder, name), made_by, store.info(name).get("digest", ""))}  # fmt: skip
-    todo = Todo({name: Path(addresses.get(name, name)) for name in names if name not in known})
-    recipe = DescribeRecipe(str(store.path), str(folder), chosen.regions, dict(addresses), made_by)
+    others = [name for name, each in earlier.items() if each["made_by"] != made_by and name not in names]
+    places = {**{name: str(each["path"]) for name, each in earlier.items()}, **addresses}
+    todo = Todo({name: Path(places.get(name) or name) for name in (*names, *others) if name not in known})
+    recipe = DescribeRecipe(str(store.path), str(folder), chosen.regions, places, made_by)
     work = cast(Recipe, recipe)  # the same parts, for the same engines
-    events = alone(work, todo) if engine == "local" and workers == 1 else ENGINES[engine](work, todo, workers)
+    is_alone = not todo or (engine == "local" and workers == 1)
+    events = alone(work, todo) if is_alone else ENGINES[engine](work, todo, workers)
     with closing(events), nullcontext(report) if report else shown() as show:
         outcome = settle(events, todo, Pace(todo.paths), show)
-    result.added, others = outcome.done, {*outcome.skipped}
-    result.kept = [name for name in names if name in known or name in others]
+    result.added, skipped = outcome.done, {*outcome.skipped}
+    result.kept = [name for name in names if name in known or name in skipped]
     result.failed = {**result.failed, **outcome.failed}
 
 

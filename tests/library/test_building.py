@@ -195,6 +195,17 @@ def test_a_file_that_is_no_video_is_reported_and_the_rest_is_there(tmp_path, lib
     assert report.num_videos == 3
 
 
+def test_what_was_described_otherwise_is_described_anew_whoever_is_named(tmp_path, library):
+    place = copied(library, tmp_path / "here")
+    first, second, *_ = sorted((place / "films").rglob("*.mp4"))
+    built([first], place / "index", store=place / "features.zarr", composition="grid,flat")
+    (place / "index" / "index.json").unlink()  # as if it had been killed before it was first written
+    report = built([second], place / "index", store=place / "features.zarr", composition="windows,flat")
+    index = Index.open(place / "index")
+    assert sorted(report.added) == [first.stem, second.stem]
+    assert [(each.num_rows, each.path) for each in index.videos] == [(3, str(first)), (3, str(second))]  # not 30
+
+
 def test_a_file_of_a_known_name_gets_its_folder_before_it(tmp_path, library):
     place = copied(library, tmp_path / "here")
     first = min((place / "films").rglob("*.mp4"))
