@@ -109,9 +109,11 @@ class LiveSource:
                             for clip in clips:
                                 self._put(clip)
                                 clock.goes_on(end)
-                                wait, alive = self.first_wait, time.monotonic()
+                                wait = self.first_wait
                     finally:
                         self._put(End)
+                        if end.seconds:  # not before: who asks may be slow, and that is no silence of the source
+                            alive = time.monotonic()
             except VideoError as error:
                 if not clock.parts or not is_address(self.name):
                     raise

@@ -123,6 +123,15 @@ def test_an_address_that_falls_silent_is_opened_again(film, monkeypatch):
     assert "opening it again" in said[0]
 
 
+def test_who_asks_slowly_does_not_make_a_source_silent(film):
+    """Longer than the patience passes until the last clips are taken."""
+    with http_stream(as_ts(film), as_ts(film)) as address, LiveSource(address, READ, [].append, 0.3, 0.05) as live:
+        counts = []
+        for part in live.parts():
+            counts.append(sum(1 for clip in part.clips if not time.sleep(0.8 * (clip.number == 9))))
+    assert counts == [14, 14]
+
+
 def test_a_recording_on_a_server_ends_where_it_ends(film):
     with http_stream(as_ts(film), as_ts(film), sized=True) as address:
         parts, said = read(address)
