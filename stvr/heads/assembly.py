@@ -71,7 +71,7 @@ class MatchingOptions(HeadOptions):
     nms_iou: float = 0.6
     classes: Literal["three", "binary"] = "three"  # the program's; binary is the paper's text
     vote_iou: float | None = Field(default=None, ge=0, le=1)  # None: an answer is the box that suppression left
-    box_of: Literal["class", "any"] = "class"  # whether each class refines boxes in its own way
+    box_of: Literal["class", "any"] = "class"  # whether each class refines boxes in its own way, as in the program
     box_loss: Literal["huber", "giou"] = "huber"
     tightness: bool = False  # whether a score says how well the box fits, too
 
@@ -99,7 +99,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "width": 64, "proposal_width": 96, "proposal_context": 3, "proposal_summary": 32,
             "proposal_positive_from": 0.5, "attention_width": 64, "tail_width": 64, "tail_units": 2,
             "tail_norm": "group", "contrast": "rms", "fuse": "compare", "add_truth": True, "embedding_width": 64,
-            "nms_iou": 0.4, "sample_size": 12,
+            "nms_iou": 0.4, "sample_size": 12, "box_of": "any", "vote_iou": 0.5,
         },
     },
 }  # fmt: skip

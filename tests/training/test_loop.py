@@ -136,8 +136,8 @@ def test_every_propagation_trains_from_one_store_by_one_flag(pairs, tmp_path):
         first[name] = logged(run)[0]["total"]
         scores = evaluate(run, store, pairs, split="train")
         assert scores["evaluated"] == "6 of 6 pairs"
-    assert len(first) == 5
-    assert len(set(first.values())) == 5  # each of them does something else
+    assert len(first) == 7
+    assert len(set(first.values())) == 7  # each of them does something else
 
 
 def test_a_mirrored_view_comes_with_mirrored_boxes(tmp_path):
