@@ -8,10 +8,14 @@
 # each training. To name in the environment:
 #
 #     SIZE=small (tiny: an hour) ROWS= (all of them; warp_lstm,progressive) SEEDS=3
-#     OPTIONS= (more of benchmarks/bench_world_table.py's, which --help lists)
+#     OPTIONS= (more of benchmarks/bench_world_table.py's, which --help lists; --full: --device cuda --processes 12)
 set -euo pipefail
 size=${SIZE:-small}
-if [ "${1:-}" = --full ]; then size=full; shift; fi
+if [ "${1:-}" = --full ]; then
+    size=full
+    OPTIONS=${OPTIONS:---device cuda --processes 12}
+    shift
+fi
 if [ $# -ne 1 ]; then
     echo "usage: $0 [--full] WORK" >&2
     exit 2

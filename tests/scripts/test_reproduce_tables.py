@@ -125,7 +125,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.mark.slow
 def test_the_table_of_the_world_is_made_from_nothing_and_goes_on_where_it_stopped(tmp_path):
     (tmp_path / "smaller.py").write_text(SMALLER)
-    given = {"PYTHON": f"{sys.executable} {tmp_path / 'smaller.py'}", "SIZE": "tiny", "SEEDS": 1}
+    given = {"PYTHON": f"{sys.executable} {tmp_path / 'smaller.py'}", "SIZE": "tiny", "SEEDS": 1,
+             "OPTIONS": "--worlds plain"}  # fmt: skip
     words = ["reproduce_action_world.sh", tmp_path / "work"]
     ended = run_script(*words, **given, ROWS="nearest")
     assert ended.returncode == 0, ended.stderr
