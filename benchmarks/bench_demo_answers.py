@@ -3,8 +3,8 @@
     python benchmarks/bench_demo_answers.py DEMO [--size tiny] [--seeds 10] [--work FOLDER]
 
 For every seed a world like the demo's is made anew. The first of its pairs of an unseen action is asked, from the video
-files, as `stvr locate` asks: a second of the query's actor in the middle of its tubelet. Right is a tube IoU of 0.5 with
-what the reference holds of it.
+files, as `stvr locate` asks: a second of the query's actor in the middle of its tubelet. Right is a tube IoU of 0.5
+with what the reference holds of it.
 """
 
 from __future__ import annotations
