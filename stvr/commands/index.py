@@ -37,6 +37,7 @@ def index(
                      show_default="1, on a GPU as many as cores"),
     ] = None,
     engine: Annotated[str, typer.Option(help="local, or ray for the cluster at RAY_ADDRESS.")] = "local",
+    retry: Annotated[bool, typer.Option("--retry", help="Try files again that an earlier run found broken.")] = False,
     device: Device = "cpu",
 ) -> None:
     """Describe a library of videos, so that it can be asked with `stvr search`. Stopped, it goes on where it was.
@@ -47,7 +48,7 @@ def index(
 
     built = build_index(
         library, out, head=checkpoint, weights=weights, store=store, composition=composition, workers=workers,
-        engine=engine, device=usable(device),
+        engine=engine, device=usable(device), retry=retry,
     )  # fmt: skip
     left_out = f"{built.still_seconds:.0f} s that stand still and {built.blank_seconds:.0f} s that are blank left out"
     done(out, f"{built.num_videos} videos of {built.seconds:.0f} s in {built.num_rows} rows ({len(built.added)} new, "

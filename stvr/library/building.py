@@ -69,6 +69,7 @@ def build_index(
     workers: int | None = None,
     engine: str = "local",
     device: str = "cpu",
+    retry: bool = False,
     report: Callable[[Step], None] | None = None,
     tell: Tell | None = None,
 ) -> Built:
@@ -77,7 +78,7 @@ def build_index(
     sources: video files, folders of them, lists of files (.txt), "s3://bucket/prefix"; or one feature store, whose
     videos are described as they are. head: whose features are extracted; None: those of `nearest`, which needs no
     training, or those of the store. store: where features are kept, None: in the index. composition: see Composition;
-    kept with the index, and it may be changed later, but for its regions. weights, engine, device: as for
+    kept with the index, and it may be changed later, but for its regions. weights, engine, device, retry: as for
     `stvr.extract.job.extract`. workers: None is one, for a GPU as many as cores. report: told of progress, which is
     else shown on standard error. tell: given a line on what is left out.
     A second run adds what is new and drops what is gone. Rows are the same, bit for bit, however many described them.
@@ -102,7 +103,7 @@ def build_index(
         result.failed = extract(
             files, place, backbone, spec.clip, flow=flow_of(spec, None, device), flip=spec.flipped,
             colour_order=spec.colour_order, resize=spec.resize, compress=spec.compress, workers=workers, engine=engine,
-            report=report,
+            retry=retry, report=report,
         ).failed  # fmt: skip
     keep_head(folder, place, tell)
     opened = FeatureStore.open(place)

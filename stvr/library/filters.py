@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from stvr.library.index import IndexedVideo, Rows
 from stvr.structures import ClipSpec, Span, Tubelet
 
+SHOWN = 5  # names of a library that a message shows
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """folder: videos that lie in it or below. between: seconds on a video's clock that an answer shares. region:
     x1, y1, x2, y2 in pixels, or all in [0, 1] as shares of the picture: where the middle of an answer lies. without:
-    names of videos that are left out.
+    names or paths of videos that are left out.
 
     None lets everything through. ValueError for what can hold nothing.
     """
@@ -39,11 +41,15 @@ class Filters:
                                  "X1,Y1,X2,Y2 with X1 < X2 and Y1 < Y2.")
 
     def videos(self, every: Sequence[IndexedVideo]) -> NDArray[np.bool_]:
-        """Those that may hold an answer. LookupError where none lies in the folder."""
+        """Those that may hold an answer. LookupError where none lies in the folder, or one to leave out is not there."""
         inside = np.array([self.folder is None or lies_in(each, self.folder) for each in every], bool)
         if self.folder is not None and not inside.any():
             raise LookupError(f"no video of the index lies in {self.folder}. Leave the folder out, or name another.")
-        inside &= np.array([each.name not in self.without for each in every], bool)
+        for name in self.without:
+            named = np.array([is_called(each, name) for each in every], bool)
+            if not named.any():
+                raise LookupError(f"there is no {name} in the index to leave out. Its names are {some_names(every)}.")
+            inside &= ~named
         return inside & np.array([self.overlaps(each, 0.0, each.seconds) for each in every], bool)
 
     def rows(self, rows: Rows, videos: Sequence[IndexedVideo], clip: ClipSpec) -> NDArray[np.bool_]:
@@ -95,3 +101,17 @@ def lies_in(video: IndexedVideo, folder: str) -> bool:
         return True
     path = Path(video.path)
     return path.is_absolute() and path.resolve().is_relative_to(Path(folder).resolve())
+
+
+def is_called(video: IndexedVideo, name: str) -> bool:
+    """By its name, or by where its file lies."""
+    if name in (video.name, video.path):
+        return True
+    path = Path(video.path)
+    return path.is_absolute() and path.resolve() == Path(name).resolve()
+
+
+def some_names(videos: Sequence[IndexedVideo]) -> str:
+    """The first few, to show what names look like."""
+    more = f" and {len(videos) - SHOWN} more (`stvr info`)" if len(videos) > SHOWN else ""
+    return ", ".join(each.name for each in videos[:SHOWN]) + more

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -223,7 +224,9 @@ def read_notes(folder: Path | str) -> dict[str, Any]:
     """What is noted of an index. FileNotFoundError where there is none, ValueError for one of another release."""
     path = Path(folder) / NOTES
     if not path.is_file():
-        raise FileNotFoundError(f"there is no index at {folder}. Run `stvr index VIDEOS --out {folder}` first.")
+        made = f"stvr index {quote(str(folder))} --out INDEX" if Path(folder).is_dir() else (
+            f"stvr index VIDEOS --out {quote(str(folder))}")  # fmt: skip
+        raise FileNotFoundError(f"there is no index at {folder}. Run `{made}` first.")
     try:
         notes = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stvr.library.building import Built, build_index, remove_videos
 from stvr.library.feedback import BEST, finds_back, middle_of
-from stvr.library.filters import Filters
+from stvr.library.filters import Filters, some_names
 from stvr.library.hits import Hit, as_lines
 from stvr.library.index import Index, IndexedVideo
 from stvr.library.search import SearchReport, check_rate, chosen_stretches, localise, score_rows
@@ -94,7 +94,13 @@ class Library:
     def query(
         self, video: Path | str, box: Sequence[float], at: float, span: tuple[float, float] | None = None
     ) -> Query:
-        """One example: a video of the library by its name, or any file. As `Session.query`."""
+        """One example: a video of the library by its name, or any file. As `Session.query`.
+
+        LookupError for what is neither.
+        """
+        store = self.session.store
+        if not Path(video).exists() and (store is None or str(video) not in store):
+            raise LookupError(f"{video} is neither a file nor in the index. Its names are {some_names(self.videos)}.")
         query = self.session.query(video, box, at, span)
         if self.describing is self.session:
             return query

@@ -28,8 +28,10 @@ def videos_in(folder: Path, tell: Callable[[str], None]) -> list[Path]:
         else:
             found.append(path)
     if others:
-        names = ", ".join(f"{count} {name}" for name, count in sorted(others.items()))
-        tell(f"{folder}: {sum(others.values())} files are left out, which are not named like videos: {names}")
+        names = ", ".join(f"{many} {name}" for name, many in sorted(others.items()))
+        count = sum(others.values())
+        what = "1 file is left out, which is" if count == 1 else f"{count} files are left out, which are"
+        tell(f"{folder}: {what} not named like {'a video' if count == 1 else 'videos'}: {names}")
     return found
 
 

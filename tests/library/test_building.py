@@ -167,7 +167,7 @@ def test_files_of_a_folder_are_extracted_and_described(tmp_path, library):
     report = build_index([place / "films"], place / "index", store=place / "features.zarr", report=quiet,
                          tell=told.append)  # fmt: skip
     assert len(report.added) == 3
-    assert any("1 files are left out" in line for line in told)
+    assert any("1 file is left out" in line for line in told)
     index = Index.open(place / "index")
     assert all(Path(each.path).is_file() for each in index.videos)
     gone = Path(index.videos[1].path)
@@ -193,6 +193,10 @@ def test_a_file_that_is_no_video_is_reported_and_the_rest_is_there(tmp_path, lib
     report = built([place / "films"], place / "index", store=place / "features.zarr")
     assert "cannot be read as a video" in report.failed["bad"]
     assert report.num_videos == 3
+    found = report.failed["bad"]
+    later, tried = (built([place / "films"], place / "index", store=place / "features.zarr", retry=retry).failed["bad"]
+                    for retry in (False, True))  # fmt: skip
+    assert (later, tried) == (f"{found} An earlier run found this; --retry tries again.", found)
 
 
 def test_what_was_described_otherwise_is_described_anew_whoever_is_named(tmp_path, library):

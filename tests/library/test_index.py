@@ -131,6 +131,9 @@ def test_other_features_are_refused_with_the_reason(tmp_path, vectors):
 def test_what_is_no_index_is_said_to_be_none(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no index at"):
         Index.open(tmp_path / "nothing")
+    (tmp_path / "My Videos").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"Run `stvr index '.*/My Videos' --out INDEX` first"):
+        Index.open(tmp_path / "My Videos")
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(ValueError, match="is garbled"):
         Index.open(tmp_path)

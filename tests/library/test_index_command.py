@@ -93,3 +93,7 @@ def test_videos_of_a_bucket_are_indexed_where_they_lie(tmp_path, films, url, stv
     assert [(each.name, each.path) for each in Index.open(tmp_path / "index").videos] == [
         ("first", f"{root}/films/first.mp4")]
     assert "(0 new, 0 dropped" in stvr("index", f"{root}/films", "--out", tmp_path / "index").out
+
+
+def test_a_command_that_tells_to_retry_has_that_option(stvr):
+    assert "--retry" in stvr("index", "--help").out

@@ -203,7 +203,7 @@ def test_a_fault_is_one_line(stvr, patterned_index, words, says):
 
 def test_where_there_is_no_index_it_says_how_to_make_one(stvr, tmp_path):
     ended = stvr("search", tmp_path, "--query", "q", "--box", "0,0,1,1", "--at", 1)
-    assert (ended.status, "Run `stvr index VIDEOS --out" in ended.err) == (2, True)
+    assert (ended.status, "Run `stvr index " in ended.err) == (2, True)
 
 
 def test_videos_may_be_added_and_taken_out(stvr, films, backbone, films_spec, tmp_path):
@@ -255,3 +255,20 @@ def test_another_head_is_asked_by_way_of_the_same_index(library, patterned_index
     assert [hit.score for hit in hits if hit.video == "q"] == [each.score for each in expected]
     with pytest.raises(ValueError, match="was not pooled by the head 'nearest'"):
         other.search(session.query("q", **ASKED))
+
+
+def test_a_name_that_the_library_does_not_know_is_refused_with_those_that_it_does(stvr, patterned_index, tmp_path):
+    asked = ["--box", "40,30,100,80", "--at", 1.0]
+    told = stvr("search", patterned_index, "--query", "Q", *asked)
+    assert told.status == 2 and told.err.count("\n") == 1
+    assert "Q is neither a file nor in the index. Its names are long, none, other, q, same and 1 more" in told.err
+    told = stvr("search", patterned_index, "--query", "q", *asked, "--without", "Q")
+    assert told.status == 2 and told.err.count("\n") == 1
+    assert "there is no Q in the index to leave out. Its names are long, none," in told.err
+
+
+def test_a_video_is_left_out_by_its_name_or_by_its_path(library):
+    paths = [video.path for video in library.videos if video.name == "q"]
+    by_name, by_path = (library.search(query_of(library), top=None, without=each) for each in (["q"], paths))
+    assert flat(by_name) == flat(by_path)
+    assert by_name and "q" not in {hit.video for hit in by_path}

@@ -66,6 +66,8 @@ class Found:
 
 def read_found(path: Path) -> list[Found]:
     """Reads tubelets.jsonl. ValueError, which names the line, for one that is not a tubelet."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Name the tubelets.jsonl in it.")
     found = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
