@@ -38,6 +38,6 @@ def test_a_list_of_files_is_no_video(tmp_path: Path, kind: str, suffix: str):
 def test_a_list_that_comes_through_a_pipe_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str):
     write_film(tmp_path / "other.ts", 24)
     monkeypatch.chdir(tmp_path)  # from where its names are counted
-    with fifo(tmp_path / "pipe", text.encode()) as pipe, pytest.raises(VideoError, match="as a video"):
-        with opened_live(pipe):
-            pytest.fail("the list was followed")
+    with fifo(tmp_path / "pipe", text.encode()) as pipe, pytest.raises(VideoError, match="as a video"), \
+            opened_live(pipe):  # fmt: skip
+        pytest.fail("the list was followed")
