@@ -197,7 +197,10 @@ class Index:
 
 
 def best_of(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The places of the highest of scores (N,), at most `count`, best first; of equals the first. -inf is none, nor is NaN."""
+    """The places of the highest of scores (N,), at most `count`, best first; of equals the first.
+
+    -inf is none, nor is NaN.
+    """
     scores = np.where(np.isnan(scores), -np.inf, scores)
     count = min(count, len(scores))
     if not count:
