@@ -36,7 +36,10 @@ def shipped_spec(context: str = "video") -> FeatureSpec:
 
 
 def measured_usual(library: FeatureStore, endpoints: Sequence[str]) -> Usual:
-    """Of the videos of a store, each with the same weight however long it is. ValueError where it has none."""
+    """Of the videos of a store, each with the same weight however long it is.
+
+    ValueError where it has none, or features that are no numbers.
+    """
     videos = library.videos()[:VIDEOS_OF_A_LIBRARY]
     if not videos:
         raise ValueError(f"{library} has no videos to take statistics of. Extract some first, or name another store "
@@ -46,6 +49,9 @@ def measured_usual(library: FeatureStore, endpoints: Sequence[str]) -> Usual:
     for video in videos:
         for endpoint, maps in spread(library, video, endpoints).items():
             cells = over_steps(maps, steps[endpoint]).flatten(0, -2).double()
+            if not cells.isfinite().all():
+                raise ValueError(f"{library}: features of {video} are no numbers. Run `stvr verify` on it, and extract "
+                                 "the video again.")
             moments[endpoint].append(torch.stack([cells.mean(0), cells.square().mean(0)]))
     return {endpoint: mean_and_deviation(torch.stack(each)) for endpoint, each in moments.items()}
 

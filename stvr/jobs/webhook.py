@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from stvr.version import __version__
 
@@ -31,12 +31,22 @@ class Sent:
     reason: str = ""
 
 
+class Staying(HTTPRedirectHandler):
+    """Follows nothing: what is led elsewhere would come there as a GET, without the event."""
+
+    def redirect_request(self, *led: object) -> None:
+        return None
+
+
+OPENER = build_opener(Staying)
+
+
 class Webhook:
     """POSTs events as JSON to an http or https address, in order, in a thread of its own. ValueError for another."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS, first_wait: float = FIRST_WAIT) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or not url.isascii():
             raise ValueError(f"wanted the address of a webhook, http://HOST/PATH or https://HOST/PATH, got {url!r}.")
         self.url, self.timeout, self.first_wait = url, timeout, first_wait
         self.counts = Sent()
@@ -85,11 +95,11 @@ class Webhook:
     def _sent(self, event: bytes) -> bool:
         headers = {"Content-Type": "application/json", "User-Agent": f"stvr/{__version__}"}
         try:
-            with urlopen(Request(self.url, event, headers, method="POST"), timeout=self.timeout) as answer:
+            with OPENER.open(Request(self.url, event, headers, method="POST"), timeout=self.timeout) as answer:
                 answer.read(1)
             return True
         except HTTPError as error:
             self.counts.reason = f"HTTP {error.code}"
-        except (OSError, HTTPException) as error:  # URLError and time-outs among them
+        except (OSError, HTTPException, UnicodeError) as error:  # URLError and time-outs among them
             self.counts.reason = str(getattr(error, "reason", error)) or type(error).__name__
         return False

@@ -17,6 +17,7 @@ from stvr.files import whole
 
 WINDOW, TUBE = 0, 1
 KINDS = ("window", "tube")
+NOTED = {"name": str, "path": str, "made_by": str, "num_rows": int}
 FIELDS = ("start", "stop", "box", "kind", "vector")
 
 
@@ -51,21 +52,33 @@ def write_described(path: Path, rows: Described) -> None:
 def read_described(path: Path) -> Described:
     """ValueError for a file that is not one."""
     with _opened(path) as file:
-        return Described(**{name: file.get_tensor(name) for name in FIELDS}, notes=_notes(file))
+        if not {*FIELDS} <= {*file.keys()}:
+            raise damaged(path, f"it lacks {', '.join(sorted({*FIELDS} - {*file.keys()}))}")
+        return Described(**{name: file.get_tensor(name) for name in FIELDS}, notes=_notes(path, file))
 
 
 def notes_of(path: Path) -> dict[str, Any]:
     """The notes alone."""
     with _opened(path) as file:
-        return _notes(file)
+        return _notes(path, file)
 
 
 def _opened(path: Path) -> Any:
     try:
         return safe_open(path, framework="numpy")
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}. Delete it, and run `stvr index` again.") from None
+        raise damaged(path, str(error)) from None
 
 
-def _notes(file: Any) -> dict[str, Any]:
-    return dict(json.loads((file.metadata() or {}).get("stvr", "{}")))
+def _notes(path: Path, file: Any) -> dict[str, Any]:
+    try:
+        notes = json.loads((file.metadata() or {}).get("stvr", ""))
+    except ValueError:
+        notes = None
+    if not isinstance(notes, dict) or not all(isinstance(notes.get(name), kind) for name, kind in NOTED.items()):
+        raise damaged(path, "it does not say whose rows these are")
+    return notes
+
+
+def damaged(path: Path, why: str) -> ValueError:
+    return ValueError(f"{path} is damaged: {why}. Delete it, and run `stvr index` again.")

@@ -83,10 +83,16 @@ class Describer:
 
     @torch.inference_mode()
     def __call__(self, store: FeatureStore, video: str, notes: Mapping[str, Any] | None = None) -> Described:
-        """All rows of a video. notes: are kept with them, and so is how many clips are still, and how many blank."""
+        """All rows of a video. notes: are kept with them, and so is how many clips are still, and how many blank.
+
+        ValueError for features that are no numbers.
+        """
         rows, still, blank = list[Row](), 0, 0
         with one_thread():
             for block in self.blocks(store, video):
+                if not block.raw.isfinite().all():
+                    raise ValueError(f"{store}: features of {video} are no numbers. Run `stvr verify` on it, and "
+                                     "extract the video again.")
                 rows += self.rows(block)
                 still += int((~block.moves)[: block.own].sum())
                 blank += int((block.moves & ~block.seen)[: block.own].sum())

@@ -35,8 +35,10 @@ def gather(folder: Path, spec: Mapping[str, Any], store: str, composition: Compo
     notes = list(described(folder).values())
     files = [file_of(folder, each["name"]) for each in notes]
     name = ROWS + digest_of([str(composition), *notes])
-    if not (folder / name).is_dir():
-        write_rows(folder / name, files, [each["num_rows"] for each in notes], composition, usual)
+    counts = [each["num_rows"] for each in notes]
+    if not are_whole(folder / name, sum(counts)):
+        shutil.rmtree(folder / name, ignore_errors=True)
+        write_rows(folder / name, files, counts, composition, usual)
     videos = [indexed(each) for each in notes]
     write_json(folder / NOTES, {
         "format": FORMAT, "stvr": __version__, "composition": str(composition), "spec": spec, "store": store,
@@ -45,6 +47,14 @@ def gather(folder: Path, spec: Mapping[str, Any], store: str, composition: Compo
     for other in folder.glob(f"{ROWS}*"):
         if other.name != name:
             shutil.rmtree(other)
+
+
+def are_whole(place: Path, count: int) -> bool:
+    """Whether so many rows can be read there."""
+    try:
+        return len(Rows.at(place)) == count
+    except (OSError, ValueError):
+        return False
 
 
 def indexed(notes: Mapping[str, Any]) -> IndexedVideo:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from stvr.structures import Features, FeatureSpec, Query, Tubelet
 
 FORMAT = 1
 NOTES, HEAD = "index.json", "head.safetensors"  # in its folder
+NOTED = {"composition": str, "spec": dict, "store": str, "rows": str, "videos": list}
 FAISS = "rows.faiss"  # in the folder of its rows
 
 
@@ -67,19 +69,28 @@ class Rows:
 
     @classmethod
     def at(cls, folder: Path) -> Rows:
-        return cls(**{name: mapped(folder / f"{name}.npy") for name in cls.__dataclass_fields__})
+        """FileNotFoundError where they are not there, ValueError where they are not whole."""
+        rows = cls(**{name: mapped(folder / f"{name}.npy") for name in cls.__dataclass_fields__})
+        if len({len(getattr(rows, name)) for name in cls.__dataclass_fields__}) > 1:
+            raise damaged(folder)
+        return rows
 
     def __len__(self) -> int:
         return len(self.video)
 
 
 def mapped(path: Path) -> NDArray[Any]:
-    """An array, memory-mapped, to be read alone."""
+    """An array, memory-mapped, to be read alone. ValueError for a file that is cut short or is none."""
     try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r")
-    except ValueError:  # nothing is in it: there is no mapping of nothing
-        return np.asarray(np.load(path))
-    return array
+        return np.asanyarray(np.load(path, mmap_mode="r"))
+    except (ValueError, EOFError):
+        with suppress(ValueError, EOFError):  # nothing is in it: there is no mapping of nothing
+            return np.asarray(np.load(path))
+        raise damaged(path) from None
+
+
+def damaged(path: Path) -> ValueError:
+    return ValueError(f"{path} is damaged. Run `stvr index` again, which writes it anew.")
 
 
 class Index:
@@ -97,6 +108,8 @@ class Index:
         self.store: Path | str = notes["store"] if "://" in notes["store"] else folder / notes["store"]
         self.videos = tuple(IndexedVideo(**each) for each in notes["videos"])
         self.rows = Rows.at(folder / notes["rows"])
+        if len(self.rows) and not 0 <= self.rows.video.min() <= self.rows.video.max() < len(self.videos):
+            raise damaged(folder / NOTES)
 
     @classmethod
     def open(cls, folder: Path | str, spec: FeatureSpec | None = None) -> Index:
@@ -185,7 +198,11 @@ class Index:
 
 
 def best_of(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The places of the highest of scores (N,), at most `count`, best first; of equals the first. -inf is none."""
+    """The places of the highest of scores (N,), at most `count`, best first; of equals the first.
+
+    -inf is none, nor is NaN.
+    """
+    scores = np.where(np.isnan(scores), -np.inf, scores)
     count = min(count, len(scores))
     if not count:
         return np.empty(0, np.int64)
@@ -215,9 +232,11 @@ def opened(folder: Path) -> Index:
         notes = read_notes(folder)
         try:
             return Index(folder, notes)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             if read_notes(folder)["rows"] == notes["rows"]:
-                raise
+                raise damaged(Path(error.filename or folder)) from None
+        except (KeyError, TypeError, AttributeError):
+            raise garbled(folder / NOTES) from None
 
 
 def read_notes(folder: Path | str) -> dict[str, Any]:
@@ -230,10 +249,18 @@ def read_notes(folder: Path | str) -> dict[str, Any]:
     try:
         notes = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise ValueError(f"{path} is garbled. Delete it, then run `stvr index` again.") from None
+        raise garbled(path) from None
+    if not isinstance(notes, dict):
+        raise garbled(path)
     if notes.get("format") != FORMAT:
         raise ValueError(f"{folder} is no index of format {FORMAT}, its format is {notes.get('format')}. Make it anew.")
-    return dict(notes)
+    if not all(isinstance(notes.get(name), kind) for name, kind in NOTED.items()):
+        raise garbled(path)
+    return notes
+
+
+def garbled(path: Path) -> ValueError:
+    return ValueError(f"{path} is garbled. Delete it, then run `stvr index` again.")
 
 
 def videos_as_json(videos: Sequence[IndexedVideo]) -> list[dict[str, Any]]:

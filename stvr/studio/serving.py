@@ -15,6 +15,7 @@ from stvr.session import Session
 from stvr.studio.app import Studio, build_app
 from stvr.studio.catalogue import inside
 from stvr.studio.indexed_shelf import IndexedShelf
+from stvr.studio.patient import patient
 from stvr.studio.plain_shelf import PlainShelf
 from stvr.studio.safety import Guard, is_loopback
 from stvr.studio.shelf import Shelf
@@ -45,8 +46,8 @@ def served(
 ) -> Iterator[tuple[uvicorn.Server, str, socket.socket]]:
     """The server, the address of its page, and the socket it is to run with. port: 0 takes any that is free.
 
-    patience: seconds that the next part of a body may take. ValueError for a host or a port that cannot be had, and for
-    a host beyond this machine without a token.
+    patience: seconds that a request's headers may take, and the next part of its body. ValueError for a host or a port
+    that cannot be had, and for a host beyond this machine without a token.
     """
     if token is None and not is_loopback(host):
         raise ValueError(f"{host} can be reached from other machines, which needs a token. Give --token, or --host "
@@ -56,8 +57,8 @@ def served(
         app = Guard(build_app(studio), host, token, patience)
         server = uvicorn.Server(uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, lifespan="off", ws="none",
-            limit_concurrency=MOST_CONNECTIONS, h11_max_incomplete_event_size=MOST_HEADER_BYTES, http="h11",
-            timeout_graceful_shutdown=2,
+            limit_concurrency=MOST_CONNECTIONS, h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+            http=patient(patience), timeout_graceful_shutdown=2,
         ))  # fmt: skip
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")

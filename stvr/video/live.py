@@ -20,11 +20,12 @@ from stvr.video.clock import USUAL_INTERVAL
 from stvr.video.decode import cut_into_clips
 from stvr.video.display import Display
 from stvr.video.live_clock import LiveClock
-from stvr.video.packets import VideoError, best_stream, decoded, packets, stamp_of
+from stvr.video.packets import FORMATS, OPTIONS, VideoError, best_stream, decoded, packets, stamp_of
 from stvr.video.reading import Clip
 
 ADDRESS = re.compile(r"(https?|rtsps?)://", re.IGNORECASE)
 PROTOCOLS = "http,https,httpproxy,rtsp,rtp,udp,tcp,tls,crypto"  # never a file that a stream names
+LISTS = ("hls", "dash", "rtsp")  # formats of addresses, whose parts come from addresses as well
 OPEN_SECONDS, SILENT_SECONDS = 15.0, 15.0  # that an address may take to answer, and to send something
 PIPE = "-"
 
@@ -72,7 +73,7 @@ def opened_live(name: str) -> Iterator[tuple[Any, Any]]:
     """The container and its best video stream. VideoError, one line, for what is no video or cannot be reached."""
     try:
         if is_address(name):
-            options = {"protocol_whitelist": PROTOCOLS}
+            options = {"protocol_whitelist": PROTOCOLS, "format_whitelist": ",".join((FORMATS, *LISTS))}
             if name.lower().startswith("rtsp"):
                 options |= {"rtsp_transport": "tcp"}
             else:
@@ -81,7 +82,7 @@ def opened_live(name: str) -> Iterator[tuple[Any, Any]]:
                          timeout=(OPEN_SECONDS, SILENT_SECONDS)) as container:  # fmt: skip
                 yield container, best_stream(container, Path(name))
         else:
-            with piped(name) as file, av.open(file, metadata_errors="replace") as container:
+            with piped(name) as file, av.open(file, options=dict(OPTIONS), metadata_errors="replace") as container:
                 yield container, best_stream(container, Path(name))
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{said(name)} cannot be read as a video: {error.strerror or error}.") from error

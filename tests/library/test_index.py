@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -137,6 +138,58 @@ def test_what_is_no_index_is_said_to_be_none(tmp_path):
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(ValueError, match="is garbled"):
         Index.open(tmp_path)
+
+
+GARBLED = {
+    "a list": lambda notes: [1], "without a spec": lambda notes: notes.pop("spec") and notes,
+    "a spec of nothing": lambda notes: notes | {"spec": {}}, "rows of no name": lambda notes: notes | {"rows": 3},
+    "videos of another kind": lambda notes: notes | {"videos": [{"name": "a"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", GARBLED)
+def test_notes_that_are_json_and_nothing_more_are_garbled(tmp_path, vectors, how):
+    write_made(tmp_path, vectors)
+    path = tmp_path / "index.json"
+    path.write_text(json.dumps(GARBLED[how](json.loads(path.read_text()))))
+    with pytest.raises(ValueError, match=r"index.json is garbled. Delete it"):
+        Index.open(tmp_path)
+
+
+def test_notes_of_fewer_videos_than_there_are_rows_of_are_damaged(tmp_path, vectors):
+    write_made(tmp_path, vectors)
+    path = tmp_path / "index.json"
+    notes = json.loads(path.read_text())
+    path.write_text(json.dumps(notes | {"videos": notes["videos"][:-1]}))
+    with pytest.raises(ValueError, match=r"index.json is damaged"):
+        Index.open(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [0, 20, 200])  # of a header of 128 bytes and the numbers
+def test_rows_that_were_cut_short_are_damaged_and_gathering_writes_them_anew(tmp_path, vectors, kept):
+    index = write_made(tmp_path, vectors)
+    whole, file = np.array(index.rows.vector), tmp_path / index.notes["rows"] / "vector.npy"
+    file.write_bytes(file.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"vector.npy is damaged. Run `stvr index` again"):
+        Index.open(tmp_path)
+    assert_array_equal(write_made(tmp_path, vectors).rows.vector, whole)
+
+
+def test_rows_that_are_not_there_or_too_few_are_damaged(tmp_path, vectors):
+    index = write_made(tmp_path, vectors)
+    rows = tmp_path / index.notes["rows"]
+    np.save(rows / "bias.npy", np.zeros(1, np.float32))
+    with pytest.raises(ValueError, match=f"{rows.name} is damaged"):
+        Index.open(tmp_path)
+    (rows / "bias.npy").unlink()
+    with pytest.raises(ValueError, match=r"bias.npy is damaged"):
+        Index.open(tmp_path)
+
+
+def test_what_is_no_number_is_never_the_best():
+    scores = np.array([0.1, np.nan, 0.4, -np.inf, np.nan, 0.2], np.float32)
+    assert best_of(scores, 2).tolist() == [2, 5]
+    assert best_of(scores, 6).tolist() == [2, 5, 0]
 
 
 @pytest.fixture(scope="module")

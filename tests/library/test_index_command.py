@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from shelf import lively, shelf_of, write_shelf
 
 from stvr.library import Index
@@ -77,6 +78,30 @@ def test_an_index_that_was_cut_off_is_told_from_one_that_is_not_there(tmp_path, 
     (tmp_path / "index" / "videos" / "half.safetensors").unlink()
     assert "(1 new" in stvr("index", shelf, "--out", tmp_path / "index").out
     assert len(Index.open(tmp_path / "index").videos) == 4
+
+
+@pytest.mark.parametrize("notes", [None, {"stvr": "{}"}, {"stvr": "[]"}, {"stvr": "{"}])
+def test_described_videos_of_another_program_are_told_by_their_file(tmp_path, shelf, stvr, notes):
+    stvr("index", shelf, "--out", tmp_path / "index")
+    save_file({"a": np.zeros(3)}, tmp_path / "index" / "videos" / "half.safetensors", metadata=notes)
+    result = stvr("index", shelf, "--out", tmp_path / "index")
+    assert result.status == 2
+    assert "half.safetensors is damaged: it does not say whose rows these are. Delete it" in result.err
+
+
+def test_features_that_are_no_numbers_are_reported_and_the_rest_is_there(tmp_path, stvr):
+    write_shelf(tmp_path / "store", shelf_of(3))
+    words = ("index", tmp_path / "store", "--out", tmp_path / "index", "--composition", "windows,whiten,nnn,flat")
+    assert stvr(*words).status == 0
+    hole = lively(12, 7)
+    hole[5, 3, 3, 2] = np.nan
+    write_shelf(tmp_path / "store", {"hole": hole})
+    result = stvr(*words)
+    assert result.status == 1
+    assert "features of hole are no numbers. Run `stvr verify`" in result.err
+    assert np.isfinite(Index.open(tmp_path / "index").rows.vector).all()
+    result = stvr(*words[:3], tmp_path / "another", *words[4:])  # whose statistics would be none
+    assert (result.status, "features of hole are no numbers" in result.err) == (2, True)
 
 
 def test_videos_of_a_bucket_are_indexed_where_they_lie(tmp_path, films, url, stvr):

@@ -276,6 +276,30 @@ def test_idle_connections_do_not_stop_it(studio, client):
             wire.close()
 
 
+def test_connections_whose_headers_never_end_give_their_places_back(studio, client):
+    """As many as there may be at all: while they are waited for, nobody else is let in."""
+    parts = urlsplit(studio)
+    slow = [socket.create_connection((parts.hostname, parts.port)) for _ in range(serving.MOST_CONNECTIONS)]
+    try:
+        for number, wire in enumerate(slow):
+            wire.sendall(b"GET / HTTP/1.1\r\nHost:" if number % 2 else b"")
+        slow[1].settimeout(20)
+        assert slow[1].recv(1) == b""  # after the two seconds that this studio waits
+        slow[-2].settimeout(20)
+        assert slow[-2].recv(1) == b""
+        assert client.get("/api/library").status_code == 200
+    finally:
+        for wire in slow:
+            wire.close()
+
+
+def test_one_connection_may_ask_again_after_a_while(studio):
+    with httpx.Client(base_url=studio) as client:
+        for _ in range(3):
+            assert client.get("/").status_code == 200
+            time.sleep(1)
+
+
 def test_unknown_things_are_not_there(client):
     desk = client.post("/api/desks").json()["desk"]
     refused(client.get("/api/desks/nobody"), 404)

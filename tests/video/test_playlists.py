@@ -7,8 +7,10 @@ from pathlib import Path
 import av
 import pytest
 from film import write_film
+from streamed import fifo
 
 from stvr.video.decode import VideoError, probe
+from stvr.video.live import opened_live
 
 LISTS = {
     "concat": "ffconcat version 1.0\nfile other.ts\n",
@@ -28,3 +30,14 @@ def test_a_list_of_files_is_no_video(tmp_path: Path, kind: str, suffix: str):
             assert container.streams.video[0].width == 64  # the decoder alone would follow it
     with pytest.raises(VideoError, match="cannot be read as a video"):
         probe(path)
+
+
+@pytest.mark.parametrize("text", [
+    *LISTS.values(), "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 33\n",
+])  # fmt: skip
+def test_a_list_that_comes_through_a_pipe_leads_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str):
+    write_film(tmp_path / "other.ts", 24)
+    monkeypatch.chdir(tmp_path)  # from where its names are counted
+    with fifo(tmp_path / "pipe", text.encode()) as pipe, pytest.raises(VideoError, match="as a video"), \
+            opened_live(pipe):  # fmt: skip
+        pytest.fail("the list was followed")
