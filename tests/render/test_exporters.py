@@ -295,5 +295,5 @@ def test_the_commands_bring_tubelets_there_and_back(stvr, tmp_path: Path):
 
 
 def test_a_folder_of_answers_is_refused_with_what_to_name(tmp_path: Path):
-    with pytest.raises(OSError, match="is a folder. Name the tubelets.jsonl in it."):
+    with pytest.raises(OSError, match=r"is a folder\. Name the tubelets\.jsonl in it\."):
         read_found(tmp_path)
