@@ -53,8 +53,8 @@ def search(
     ] = False,
     folder: Annotated[str | None, typer.Option(help="Only videos that lie in it.")] = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="The name of a video that is not asked, such as the query's own; again "
-                                            "for others.", show_default=False)
+        list[str] | None, typer.Option(help="The name or path of a video that is not asked, such as the query's own; "
+                                            "again for others.", show_default=False)
     ] = None,
     between: Annotated[str | None, typer.Option(help="T0,T1: only what shares these seconds of its video.")] = None,
     region: Annotated[

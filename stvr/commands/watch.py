@@ -96,8 +96,8 @@ def watch(
     if query is None and (save is not None or not saved):
         raise ValueError("there is nothing to look for. Give --query, --box and --at, or --saved FILE.")
     if source is not None and not is_live(source) and not Path(source).is_file():
-        raise FileNotFoundError(f"{source} {'is a folder' if Path(source).exists() else 'does not exist'}. Name a video "
-                                "file, a pipe, - for standard input, or an address.")
+        why = "is a folder" if Path(source).exists() else "does not exist"
+        raise FileNotFoundError(f"{source} {why}. Name a video file, a pipe, - for standard input, or an address.")
     posting = None if webhook is None else Webhook(webhook)
     session = Session.open(
         checkpoint, weights=weights, flow_weights=flow_weights, store=store, statistics=statistics,

@@ -41,7 +41,7 @@ class Filters:
                                  "X1,Y1,X2,Y2 with X1 < X2 and Y1 < Y2.")
 
     def videos(self, every: Sequence[IndexedVideo]) -> NDArray[np.bool_]:
-        """Those that may hold an answer. LookupError where none lies in the folder, or one to leave out is not there."""
+        """Those that may hold an answer. LookupError where the folder or a name holds none."""
         inside = np.array([self.folder is None or lies_in(each, self.folder) for each in every], bool)
         if self.folder is not None and not inside.any():
             raise LookupError(f"no video of the index lies in {self.folder}. Leave the folder out, or name another.")

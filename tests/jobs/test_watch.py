@@ -361,6 +361,13 @@ def test_a_fault_is_one_line_and_status_2(stvr, untrained, films, tmp_path, comm
     assert says in told[0]
 
 
+@pytest.mark.parametrize(("name", "says"), [("nowhere.mp4", "does not exist"), ("", "is a folder")])
+def test_a_source_that_is_no_file_is_refused_before_anything_is_opened(stvr, tmp_path, name, says):
+    ended = stvr("watch", tmp_path / name, "--saved", tmp_path / "unread.safetensors")
+    assert (ended.status, len(ended.err.splitlines())) == (2, 1), ended.err
+    assert f"{tmp_path / name} {says}. Name a video file, a pipe" in ended.err
+
+
 class Hook:
     """A webhook on this machine: what it got, and the answers that it gives one after the other."""
 

@@ -260,10 +260,10 @@ def test_another_head_is_asked_by_way_of_the_same_index(library, patterned_index
 def test_a_name_that_the_library_does_not_know_is_refused_with_those_that_it_does(stvr, patterned_index, tmp_path):
     asked = ["--box", "40,30,100,80", "--at", 1.0]
     told = stvr("search", patterned_index, "--query", "Q", *asked)
-    assert told.status == 2 and told.err.count("\n") == 1
+    assert (told.status, told.err.count("\n")) == (2, 1)
     assert "Q is neither a file nor in the index. Its names are long, none, other, q, same and 1 more" in told.err
     told = stvr("search", patterned_index, "--query", "q", *asked, "--without", "Q")
-    assert told.status == 2 and told.err.count("\n") == 1
+    assert (told.status, told.err.count("\n")) == (2, 1)
     assert "there is no Q in the index to leave out. Its names are long, none," in told.err
 
 
@@ -271,4 +271,5 @@ def test_a_video_is_left_out_by_its_name_or_by_its_path(library):
     paths = [video.path for video in library.videos if video.name == "q"]
     by_name, by_path = (library.search(query_of(library), top=None, without=each) for each in (["q"], paths))
     assert flat(by_name) == flat(by_path)
-    assert by_name and "q" not in {hit.video for hit in by_path}
+    assert by_name
+    assert "q" not in {hit.video for hit in by_path}

@@ -292,3 +292,8 @@ def test_the_commands_bring_tubelets_there_and_back(stvr, tmp_path: Path):
         ended = stvr(*words)
         assert ended.status == 2
         assert ended.err.count("\n") == 1
+
+
+def test_a_folder_of_answers_is_refused_with_what_to_name(tmp_path: Path):
+    with pytest.raises(OSError, match=r"is a folder\. Name the tubelets\.jsonl in it\."):
+        read_found(tmp_path)
