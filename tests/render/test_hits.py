@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from dataclasses import replace
@@ -103,6 +104,21 @@ def test_an_edit_list_read_back_is_the_hits_one_after_another(fps: float, drop: 
         assert record_in == at
         at = record_out
     assert place == len(starts) - 1
+
+
+def test_a_name_with_a_line_break_adds_no_event_to_an_edit_list(tmp_path):
+    hostile = found("a\n002  AX       V     C        00:00:00:00.mp4", 0, 0.9, "wave\n* LOC: x")
+    (path,) = written("edl", tmp_path / "a.edl", [hostile], Wishes(fps=25))
+    lines = path.read_text().splitlines()
+    assert [line[:5] for line in lines if line] == ["TITLE", "FCM: ", "001  ", "* FRO", "* LOC"]
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d"])
+def test_no_cell_of_a_spreadsheet_begins_as_a_formula_does(tmp_path, begin):
+    (path,) = written("csv", tmp_path / "a.csv", [found("v.mp4", 0, 0.9, f"{begin}1+1")], Wishes(fps=25))
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["label"] == f"'{begin}1+1"
 
 
 def test_an_edit_list_of_more_than_it_can_number_keeps_the_best_and_says_so(tmp_path):

@@ -31,16 +31,21 @@ def write_edit_lists(hits: Sequence[Hit], out: Path, wishes: Wishes) -> list[Pat
 def edit_list(hits: Sequence[Hit], wishes: Wishes) -> str:
     """Of the hits of one video: source in and out, record in and out, ends exclusive; the clip's name and a marker."""
     count, file = counting(hits[0].found.reference, wishes), Path(hits[0].found.reference).name
-    lines = [f"TITLE: {hits[0].name}", f"FCM: {'DROP FRAME' if count.drop else 'NON-DROP FRAME'}", ""]
+    lines = [f"TITLE: {on_one_line(hits[0].name)}", f"FCM: {'DROP FRAME' if count.drop else 'NON-DROP FRAME'}", ""]
     at = frame_at_clock(BEGIN_HOUR, count.rate, count.drop)
     for event, hit in enumerate(hits, start=1):
         start, stop = count.frames(hit)
         codes = [timecode(frame, count.rate, count.drop) for frame in (start, stop, at, at + stop - start)]
-        note = " ".join(f"{hit.title}, {box_words(hit)}".split())
-        lines += [f"{event:03d}  {REEL:<8} V     C        {' '.join(codes)}", f"* FROM CLIP NAME: {file}",
+        note = on_one_line(f"{hit.title}, {box_words(hit)}")
+        lines += [f"{event:03d}  {REEL:<8} V     C        {' '.join(codes)}", f"* FROM CLIP NAME: {on_one_line(file)}",
                   f"* LOC: {codes[2]} GREEN   {hit.number}: {note}", ""]  # fmt: skip
         at += stop - start
     return "\n".join(lines)
+
+
+def on_one_line(text: str) -> str:
+    """What a line of an edit list may hold: a file's name with a line break in it would be an event of its own."""
+    return " ".join(text.split())
 
 
 def box_words(hit: Hit) -> str:

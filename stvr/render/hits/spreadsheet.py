@@ -14,7 +14,7 @@ from stvr.render.hits.hit import Hit, Wishes, clock
 COLUMNS = ("number", "video", "label", "person", "score", "start", "stop", "start_seconds", "stop_seconds",
            "length_seconds", "x1", "y1", "x2", "y2", "width", "height", "file")  # fmt: skip
 MARK = "\ufeff"  # by which Excel knows UTF-8
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a cell that is computed begins with
+FORMULA = (*"=+-@\t\r\n", *"\uff1d\uff0b\uff0d\uff20")  # a cell that is computed begins so; the last are full-width
 
 
 def write_spreadsheet(hits: Sequence[Hit], out: Path, wishes: Wishes) -> list[Path]:
