@@ -15,6 +15,7 @@ from stvr.extract.job import extract
 from stvr.heads import build_head
 from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import HEAD_FILE, save_head
+from stvr.library import build_index
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec
 from stvr.world.synthetic import write_world
@@ -27,7 +28,7 @@ BLOCKS = [(page.name, block) for page in PAGES
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """What the texts speak of: q.mp4, ref.mp4, features.zarr and a run, of a head that was never trained."""
+    """What the texts speak of: q.mp4, ref.mp4, features.zarr, a run of a head that was never trained, and a library."""
     place = tmp_path_factory.mktemp("written")
     write_world(place / "world", size="tiny", workers=1, num_train_videos=1, num_test_videos=1, image_size=320)
     for name, video in zip(("q.mp4", "ref.mp4"), sorted((place / "world" / "videos").glob("*.mp4")), strict=True):
@@ -38,6 +39,12 @@ def place(tmp_path_factory) -> Path:
     (place / "run").mkdir()
     torch.manual_seed(1)
     save_head(place / "run" / HEAD_FILE, build_head(options, spec), options, spec, {"step": 0})
+    for name, video in {"videos/kitchen/pan": "ref", "videos/holiday": "ref", "more/later": "q"}.items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(place / f"{video}.mp4", place / f"{name}.mp4")
+    extract([place / "videos/kitchen/pan.mp4", place / "videos/holiday.mp4"], place / "shelf.zarr", load_backbone(),
+            ClipSpec(image_size=64), report=lambda step: None)  # fmt: skip
+    build_index([place / "videos"], place / "library", store=place / "shelf.zarr")
     return place
 
 

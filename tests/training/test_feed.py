@@ -231,6 +231,6 @@ def test_no_reader_outlives_training(how):
         os.killpg(training.pid, how)  # as a terminal does
     else:
         training.send_signal(how)
-    _, told = training.communicate(timeout=30)
+    _, told = training.communicate(timeout=120)
     assert gone(readers)
     assert "Process ForkServerProcess" not in told
