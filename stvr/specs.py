@@ -170,6 +170,11 @@ class FeatureSpec:
         lines = [f"{name} is {mine!r}, not {theirs!r}" for name, mine, theirs in pairs if mine != theirs]
         return lines + self._differences_of_maps(other)
 
+    def unmet_by(self, kept: FeatureSpec, besides: Collection[str] = ("flipped", "compress", "flow")) -> list[str]:
+        """`differences` from what is kept at the endpoints that this has; empty where it holds all that this wants."""
+        same = kept.only(self.endpoints) if {*self.endpoints} <= {*kept.endpoints} else kept
+        return self.differences(same, besides)
+
     def _differences_of_maps(self, other: FeatureSpec) -> list[str]:
         """Map by map, whatever their order."""
         mine, theirs = self._made(), other._made()

@@ -87,9 +87,7 @@ def check_features(loaded: Checkpoint, store: FeatureStore) -> None:
     reads = replace(reads, endpoints=wanted)
     if store.spec.backbone == loaded.spec.backbone:
         reads.check(store.spec, name)  # in its own words where an endpoint is missing
-    kept_spec = store.spec.only(wanted) if {*wanted} <= {*store.spec.endpoints} else store.spec
-    different = loaded.spec.differences(kept_spec, {"flipped", "compress"} | (set() if reads.flow else {"flow"}))
-    if different:
+    if different := loaded.spec.unmet_by(store.spec, {"flipped", "compress"} | (set() if reads.flow else {"flow"})):
         raise ValueError(f"the head was trained on other features than the store holds: {'; '.join(different)}. "
                          "Extract again as the head wants them, or train on this store.")
     if (kept := store.spec.compress) != (learned := loaded.spec.compress):

@@ -32,9 +32,7 @@ def ready_head(
     spec = spec.only(NEAREST.reads(chosen).chosen(spec))
     NEAREST.reads(chosen).check(spec, chosen.name)
     if statistics is not None:
-        known = statistics.spec
-        kept = known.only(spec.endpoints) if {*spec.endpoints} <= {*known.endpoints} else known
-        if different := spec.differences(kept, {"flipped", "compress", "flow"}):
+        if different := spec.unmet_by(statistics.spec):
             raise ValueError(f"{statistics} holds other features than are asked: {'; '.join(different)}. "
                              "Name a store with the same ones with --statistics.")
         usual = measured_usual(statistics, spec.endpoints)
@@ -52,8 +50,7 @@ def ready_head(
 def proposer_of(trained: Checkpoint, spec: FeatureSpec) -> Proposer:
     """ValueError where it was trained on features that those of `spec` are not among."""
     wanted = trained.spec.endpoints
-    kept = spec.only(wanted) if {*wanted} <= {*spec.endpoints} else spec
-    if different := trained.spec.differences(kept, {"flipped", "compress", "flow"}):
+    if different := trained.spec.unmet_by(spec):
         raise ValueError(f"{trained.path} was trained on other features than are asked: {'; '.join(different)}. "
                          "Name a head that was trained on such ones.")
     return Proposer(trained.head, wanted, HEADS[trained.options.name].reads(trained.options))

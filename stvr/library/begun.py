@@ -13,7 +13,7 @@ from stvr.library.composition import DEFAULT, Composition
 from stvr.library.described_videos import waited_for
 from stvr.library.faiss import imported
 from stvr.library.index import HEAD, is_index, read_notes
-from stvr.library.sources import Named
+from stvr.library.inputs import Named
 from stvr.store import FeatureSpec, FeatureStore, is_store
 
 STORE = "features.zarr"  # in the folder of an index, unless another is named
@@ -59,10 +59,7 @@ def features_wanted(
         loaded = load_head(head)
     if is_store(place):
         spec = FeatureStore.open(place).spec
-        if loaded and (different := loaded.spec.differences(
-            spec.only(loaded.spec.endpoints) if {*loaded.spec.endpoints} <= {*spec.endpoints} else spec,
-            {"flipped", "compress", "flow"},
-        )):  # fmt: skip
+        if loaded and (different := loaded.spec.unmet_by(spec)):
             raise ValueError(f"{head} reads other features than {place} holds: {'; '.join(different)}. Give another "
                              "--store.")
         return loaded, spec

@@ -139,8 +139,7 @@ class Index:
 
     def check(self, spec: FeatureSpec) -> None:
         """ValueError, in one line, where the index describes other features than those of `spec`."""
-        kept = self.spec.only(spec.endpoints) if {*spec.endpoints} <= {*self.spec.endpoints} else self.spec
-        if different := spec.differences(kept, {"flipped", "compress", "flow"}):
+        if different := spec.unmet_by(self.spec):
             raise ValueError(f"{self.folder} is an index of other features than are asked: {'; '.join(different)}. "
                              "Ask with the head that it was made for, or index the videos anew with another --out.")
 
