@@ -26,7 +26,7 @@ from circumstances import circumstances
 from many_trainings import Job, command, side_by_side
 from real_clips import RealClip, manifest_rows, read_clips
 from real_folds import NUM_FOLDS, folds_of, is_action, write_pairs_of
-from real_questions import best_iou, by_the_head, judged, query_of
+from real_questions import localisation
 from real_table_page import page
 from table_rows import AS_THE_PAPER, BASELINE, ROWS, Row
 
@@ -163,7 +163,7 @@ def trained_and_asked(
     drawn = {name: {label: [round(float(value), 5) for value in values] for label, values in by_label.items()}
              for name, by_label in bootstrap(both, 0.5, seed=fold).items()}  # fmt: skip
     clips = read_clips(manifest, store)
-    asked, seconds = first_answers(session, clips, {pair.label for pair in pairs}, fold)
+    asked, seconds = first_answers(session, clips, fold)
     return {
         "fold": fold, "seed": seed, "train_seconds": trained, "question_seconds": seconds, "pairs": len(pairs),
         "per_label": scored["frame_map"]["per_label"], "shuffled": (scored["shuffled_query"] or {}).get("per_label"),
@@ -174,25 +174,12 @@ def trained_and_asked(
 
 
 @torch.inference_mode()
-def first_answers(
-    session: Session, clips: Sequence[RealClip], labels: set[str], fold: int
-) -> tuple[dict[str, dict[str, float]], float]:
+def first_answers(session: Session, clips: Sequence[RealClip], fold: int) -> tuple[dict[str, dict[str, float]], float]:
     """By query, what `judged` says of it; and the seconds that a question of one kept reference takes."""
-    wanted, asked, seconds, count = set(folds_of(clips)[fold]), {}, 0.0, 0
-    for one in clips:
-        if one.label not in wanted or not is_action(one):
-            continue
-        query, answers = query_of(session, one.example), []
-        for other in clips:
-            if other.group == one.group:
-                continue
-            begun = time.perf_counter()
-            found = by_the_head(session, query, other.name)
-            if asked:
-                seconds, count = seconds + time.perf_counter() - begun, count + 1
-            answers += [(each, other, best_iou(each, other)) for each in found]
-        asked[one.name] = judged(one, clips, answers)
-    return asked, seconds / max(count, 1)
+    wanted = set(folds_of(clips)[fold])
+    asking = [one for one in clips if one.label in wanted and is_action(one)]
+    outcomes, seconds = localisation(session, clips, asking=asking)
+    return {each.clip.name: each.figures for each in outcomes}, seconds
 
 
 def write(

@@ -91,11 +91,14 @@ def the_whole_picture(session: Session, query: Query, video: str) -> list[Tubele
 
 
 def localisation(
-    session: Session, clips: Sequence[RealClip], answer: Answers = by_the_head
+    session: Session, clips: Sequence[RealClip], answer: Answers = by_the_head, asking: Sequence[RealClip] | None = None
 ) -> tuple[list[Outcome], float]:
-    """Each query asked of every video of another group; and the seconds that a question of one kept reference takes."""
+    """Each query asked of every video of another group; and the seconds that a question of one kept reference takes.
+
+    asking: whose queries; None is all that have a partner.
+    """
     outcomes, seconds, asked = [], 0.0, 0
-    asking = askers(clips)
+    asking = askers(clips) if asking is None else asking
     for number, one in enumerate(asking):
         print(f"{number}/{len(asking)} {one.name}", file=sys.stderr, flush=True)
         query, answers = query_of(session, one.example), []
