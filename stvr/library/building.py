@@ -33,7 +33,7 @@ from stvr.library.describing import BLOCK, LENGTH, STRIDE
 from stvr.library.faiss import LEAST_ROWS
 from stvr.library.gathering import digest_of, gather
 from stvr.library.index import HEAD, Index, read_notes
-from stvr.library.sources import address, named, read_sources
+from stvr.library.inputs import address, named, read_sources
 from stvr.library.work import DescribeRecipe
 from stvr.session.session import backbone_of
 from stvr.store import FeatureStore, is_store

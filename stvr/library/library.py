@@ -114,10 +114,8 @@ class Library:
 
     def together(self, *queries: Query) -> Query:
         """Several examples of one action as one query."""
-        if len(queries) == 1:
-            return queries[0]
         joined = self.session.together(*queries)
-        if self.describing is self.session:
+        if len(queries) == 1 or self.describing is self.session:
             return joined
         vectors = torch.cat([self.vectors(each) for each in queries])
         return LibraryQuery(joined.tubelets, joined.regions, joined.negatives, vectors)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stvr.files import write_text
+from stvr.render.hits.counting import counting
 from stvr.render.hits.hit import Hit, Wishes, by_file
-from stvr.render.hits.rates import counting
 from stvr.render.hits.timecode import frame_at_clock, timecode
 
 MOST_EVENTS = 999  # that the form can number

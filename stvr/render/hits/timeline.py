@@ -8,8 +8,8 @@ from typing import Any
 
 from stvr.files import write_text
 from stvr.render.exporters.at_hand import file_of
+from stvr.render.hits.counting import Counting, counting
 from stvr.render.hits.hit import Hit, Wishes, in_time
-from stvr.render.hits.rates import Counting, counting
 
 
 def write_timeline(hits: Sequence[Hit], out: Path, wishes: Wishes) -> list[Path]:
