@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stvr.backbones import Backbone, load_backbone
 from stvr.config import fill
@@ -23,7 +24,7 @@ from stvr.heads.negatives import ask_with_negatives
 from stvr.heads.proposal_sources import Sources
 from stvr.heads.ready import READY, ready_head
 from stvr.session.answer import Answer
-from stvr.session.examples import Example, query_box, query_span
+from stvr.session.examples import Example, Facts, query_box, query_span
 from stvr.session.looks import Gathering, KeptLooks
 from stvr.session.sources import Eyes, LiveClips, Source, StoredClips, StoredVideo, VideoFile, stored_name
 from stvr.store import FeatureSpec, FeatureStore
@@ -126,20 +127,30 @@ class Session:
         box: x1, y1, x2, y2 in pixels of the video as displayed, or all in [0, 1] as shares of it. at: seconds. span:
         from when to when the actor does it, a second around `at` by default; the box stands still over it.
         """
+        return self.query_along(video, lambda facts, clips: query_box(box, facts).expand(len(clips), 4), at, span)
+
+    def query_along(
+        self, video: Path | str, boxes: Callable[[Facts, Span], Tensor], at: float,
+        span: tuple[float, float] | None = None,
+    ) -> Query:  # fmt: skip
+        """The same of a box that may move. boxes(what is known of the video, clips): one a clip, (T, 4) in [0, 1]."""
         source = self.video(video)
         facts = source.facts
-        clips, edges = query_span(self.spec.clip, facts, at, span), query_box(box, facts)
+        clips = query_span(self.spec.clip, facts, at, span)
+        edges = boxes(facts, clips)
         parts = [part.maps for part in source.clips(clips).features(CLIPS_AT_ONCE)]
         if not parts:
             begin = facts.offset_seconds + self.spec.clip.seconds_at(clips.start)
             raise ValueError(f"{facts.path} cannot be decoded from {begin:.2f} s on. Give a query that lies before.")
         features = Features({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
         count = len(features)  # fewer clips than asked for where the stream ends early
-        tubelet = Tubelet(Span(clips.video, clips.start, clips.start + count), edges.expand(count, 4))
+        tubelet = Tubelet(Span(clips.video, clips.start, clips.start + count), edges[:count])
         return self.pooled(tubelet, features)
 
     def together(self, *queries: Query) -> Query:
         """Several examples of one action as one query. What is not meant is said with `Query.minus`."""
+        if len(queries) == 1:
+            return queries[0]
         return Query(tuple(tubelet for query in queries for tubelet in query.tubelets),
                      together([query.regions for query in queries]),
                      tuple(negative for query in queries for negative in query.negatives))
@@ -147,7 +158,7 @@ class Session:
     def query_of(self, examples: Sequence[Example], negatives: Sequence[Example] = ()) -> Query:
         """One query of all examples of what is meant and of what is not."""
         asked, others = ([self.query(*each) for each in some] for some in (examples, negatives))
-        return (asked[0] if len(asked) == 1 else self.together(*asked)).minus(*others)
+        return self.together(*asked).minus(*others)
 
     @torch.inference_mode()
     def pooled(self, tubelet: Tubelet, features: Features) -> Query:
@@ -203,13 +214,14 @@ class Session:
 
     def looks_at(self, store: FeatureStore, span: Span) -> Iterator[Any]:
         """The looks at a span of a video in any store with the head's features."""
-        return self.looks(StoredClips(store, span, self.reads.flow, self.spec.endpoints, self.reads.boxes))
+        return self.looks(self.stored(span, store))
 
-    def stored(self, span: Span) -> StoredClips:
-        """A span of a video in the session's store, as a source. ValueError for a session without one."""
-        if self.store is None:
+    def stored(self, span: Span, store: FeatureStore | None = None) -> StoredClips:
+        """A span of a video in a store, the session's own if none is named; ValueError for a session without one."""
+        store = store or self.store
+        if store is None:
             raise ValueError("the session has no store. Open it with one.")
-        return StoredClips(self.store, span, self.reads.flow, self.spec.endpoints, self.reads.boxes)
+        return StoredClips(store, span, self.reads.flow, self.spec.endpoints, self.reads.boxes)
 
     def fresh_looks(self, source: Source) -> Iterator[Any]:
         state = None

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+from stvr.library import Hit
 from stvr.structures import ClipSpec
 from stvr.studio.searches import Search
-from stvr.studio.shelf import Answered, TrackedExample, example_of, same
+from stvr.studio.shelf import TrackedExample, example_of, same
 
 MOST_DESKS = 64
 
@@ -24,13 +25,13 @@ class Desk:
     view: dict[str, Any] = field(default_factory=dict)
     examples: list[TrackedExample] = field(default_factory=list)
     search: Search | None = None
-    judged: list[tuple[Answered, bool]] = field(default_factory=list)
+    judged: list[tuple[Hit, bool]] = field(default_factory=list)
 
-    def answers(self) -> Sequence[Answered]:
+    def answers(self) -> Sequence[Hit]:
         """Best first; of a search that runs, those found so far."""
         return () if self.search is None else self.search.answers
 
-    def mark_of(self, answer: Answered) -> bool | None:
+    def mark_of(self, answer: Hit) -> bool | None:
         """Whether it was liked; None where nobody said."""
         return next((liked for judged, liked in self.judged if same(judged, answer)), None)
 
@@ -47,7 +48,7 @@ class Desk:
         """The examples, and what was liked."""
         return [*self.examples, *(example_of(each, clip) for each, liked in self.judged if liked)]
 
-    def disliked(self) -> list[Answered]:
+    def disliked(self) -> list[Hit]:
         return [each for each, liked in self.judged if not liked]
 
 

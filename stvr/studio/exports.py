@@ -10,12 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from stvr.library import Hit
 from stvr.render.exporters import EXPORTS, Account, export_file
 from stvr.render.exporters.records import from_json
 from stvr.render.video import render_tubelets
 from stvr.session import Answer as Located
 from stvr.structures import ClipSpec
-from stvr.studio.shelf import Answered
 from stvr.studio.stills import Stills
 
 FORMATS = ("tubelets", *EXPORTS, "video")
@@ -32,7 +32,7 @@ class Exported(NamedTuple):
 
 
 def export_answers(
-    answers: Sequence[Answered], form: str, clip: ClipSpec, stills: Stills, label: str | None = None
+    answers: Sequence[Hit], form: str, clip: ClipSpec, stills: Stills, label: str | None = None
 ) -> Exported:
     """The answers in one of FORMATS: "tubelets" is what `stvr locate` writes, "video" has them drawn in, an mp4 each.
 
@@ -53,23 +53,25 @@ def export_answers(
         several = len({answer.path for answer in answers}) > 1
         out = Path(folder) / (f"answers-{form}" if several else f"answers{SUFFIXES[form]}")
         paths = export_file([from_json(line) for line in lines], form, out, label=label or None, account=account,
-                            videos=sorted({answer.path for answer in answers}))
+                            videos=sorted({Path(answer.path) for answer in answers}))
         return as_one(paths, f"answers-{form}", SUFFIXES[form])._replace(notes=account.lines())
 
 
-def located(answer: Answered, clip: ClipSpec, stills: Stills) -> Located:
+def located(answer: Hit, clip: ClipSpec, stills: Stills) -> Located:
     """The answer as `stvr locate` has it."""
-    info = stills.film(answer.path).info
-    return Located(answer.path, clip, info.width, info.height, float(info.duration),
+    path = Path(answer.path)
+    info = stills.film(path).info
+    return Located(path, clip, info.width, info.height, float(info.duration),
                    [answer.tubelet], float(info.offset), info.doubt())  # fmt: skip
 
 
-def rendered(answers: Sequence[Answered], clip: ClipSpec, folder: Path) -> list[Path]:
+def rendered(answers: Sequence[Hit], clip: ClipSpec, folder: Path) -> list[Path]:
     """An mp4 for each video, with its answers drawn in."""
     paths = []
     for number, (video, path) in enumerate(dict.fromkeys((each.video, each.path) for each in answers), 1):
         tubelets = [each.tubelet for each in answers if each.path == path]
-        paths.append(render_tubelets(path, tubelets, folder / f"{number:02d}_{video.replace('/', '_')}.mp4", clip))
+        drawn = folder / f"{number:02d}_{video.replace('/', '_')}.mp4"
+        paths.append(render_tubelets(Path(path), tubelets, drawn, clip))
     return paths
 
 

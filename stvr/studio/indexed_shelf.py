@@ -8,7 +8,7 @@ from pathlib import Path
 from stvr.library import Hit, Library
 from stvr.library.library import LibraryQuery
 from stvr.structures import ClipSpec, Query
-from stvr.studio.shelf import Answered, Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
+from stvr.studio.shelf import Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
 
 
 class IndexedShelf:
@@ -25,12 +25,12 @@ class IndexedShelf:
     def search(
         self, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample], top: int, report: Report,
         cancelled: Callable[[], bool],
-    ) -> tuple[list[Answered], dict[str, str]]:
+    ) -> tuple[list[Hit], dict[str, str]]:
         """As `Shelf.search` says."""
         failed = dict[str, str]()
 
         def tell(done: int, total: int, hits: Sequence[Hit]) -> None:
-            report(done, total, answered(hits))
+            report(done, total, hits)
             if cancelled():
                 raise Cancelled
 
@@ -40,7 +40,7 @@ class IndexedShelf:
         )  # fmt: skip
         if cancelled():
             raise Cancelled
-        return answered(hits), failed
+        return hits, failed
 
     def pooled(self, example: TrackedExample) -> Query:
         """One example, for the head and for the index."""
@@ -50,7 +50,3 @@ class IndexedShelf:
         vectors = library.index.describe_each(query_along(library.describing, example))
         return LibraryQuery(query.tubelets, query.regions, vectors=vectors)
 
-
-def answered(hits: Sequence[Hit]) -> list[Answered]:
-    return [Answered(hit.video, Path(hit.path), hit.tubelet, hit.begin, hit.end, hit.score, hit.false_alarm)
-            for hit in hits]  # fmt: skip

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stvr.library import Hit
 from stvr.session import Session
 from stvr.structures import ClipSpec, Query, Span
-from stvr.studio.shelf import Answered, Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
+from stvr.studio.shelf import Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
 from stvr.video_names import names_of
 
 
@@ -26,11 +27,11 @@ class PlainShelf:
     def search(
         self, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample], top: int, report: Report,
         cancelled: Callable[[], bool],
-    ) -> tuple[list[Answered], dict[str, str]]:
+    ) -> tuple[list[Hit], dict[str, str]]:
         """As `Shelf.search` says."""
         asked, others = ([self.query(each) for each in some] for some in (like, unlike))
-        wanted = (asked[0] if len(asked) == 1 else self.session.together(*asked)).minus(*others)
-        found, failed, total = list[Answered](), dict[str, str](), len(self.videos)
+        wanted = self.session.together(*asked).minus(*others)
+        found, failed, total = list[Hit](), dict[str, str](), len(self.videos)
 
         def tell(done: float) -> None:
             if cancelled():
@@ -47,12 +48,12 @@ class PlainShelf:
             del found[top:]
         return found, failed
 
-    def ask(self, video: ShelfVideo, wanted: Query, tell: Callable[[float], None]) -> list[Answered]:
+    def ask(self, video: ShelfVideo, wanted: Query, tell: Callable[[float], None]) -> list[Hit]:
         """The answers in one video. tell: is given the share of it that is done."""
         reference = self.session.video(video.path)
         facts, clip = reference.facts, self.clip
         source = reference.clips(Span(facts.video, 0, facts.num_clips))
         tubelets = self.session.tubelets(wanted, source, lambda done, clips: tell(done / max(clips, 1)))
         offset, last = facts.offset_seconds, facts.duration_seconds
-        return [Answered(video.name, video.path, each, offset + clip.seconds_at(each.span.start),
-                       offset + min(clip.seconds_at(each.span.stop), last), each.score) for each in tubelets]
+        return [Hit(video.name, str(video.path), each, offset + clip.seconds_at(each.span.start),
+                    offset + min(clip.seconds_at(each.span.stop), last), each.score) for each in tubelets]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Event, Lock, Thread
 
-from stvr.studio.shelf import Answered, Cancelled, Shelf, TrackedExample, example_of, same
+from stvr.library import Hit
+from stvr.studio.shelf import Cancelled, Shelf, TrackedExample, example_of, same
 
 AT_ONCE = 2
 
@@ -21,11 +22,11 @@ class Search:
     score. failed: why videos could not be asked, by name.
     """
 
-    def __init__(self, disliked: Sequence[Answered] = ()) -> None:
+    def __init__(self, disliked: Sequence[Hit] = ()) -> None:
         self._disliked = disliked
         self.state, self.error = "running", ""
         self.done, self.total = 0.0, 1.0
-        self.answers: Sequence[Answered] = ()
+        self.answers: Sequence[Hit] = ()
         self.failed: dict[str, str] = {}
         self.ended, self._given_up = Event(), Event()
 
@@ -48,11 +49,11 @@ class Search:
         finally:
             self.ended.set()
 
-    def _report(self, done: float, total: float, answers: Sequence[Answered]) -> None:
+    def _report(self, done: float, total: float, answers: Sequence[Hit]) -> None:
         self.done, self.total = done, total
         self.answers = self._ranked(answers)
 
-    def _ranked(self, answers: Sequence[Answered]) -> Sequence[Answered]:
+    def _ranked(self, answers: Sequence[Hit]) -> Sequence[Hit]:
         return sorted(answers, key=lambda each: any(same(each, other) for other in self._disliked))
 
 
@@ -64,7 +65,7 @@ class Searches:
         self._running: set[Search] = set()
         self._lock = Lock()
 
-    def start(self, like: Sequence[TrackedExample], disliked: Sequence[Answered], top: int) -> Search:
+    def start(self, like: Sequence[TrackedExample], disliked: Sequence[Hit], top: int) -> Search:
         """A search that has begun. Busy when as many run as may; it is not kept waiting.
 
         disliked: answers that show what is not meant.

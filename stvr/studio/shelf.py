@@ -12,12 +12,12 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from stvr.library import Hit
 from stvr.session import Session
-from stvr.session.examples import QUERY_SECONDS, query_box, query_span
-from stvr.structures import ClipSpec, Features, Query, Span, Tubelet
+from stvr.session.examples import QUERY_SECONDS, Facts, query_box
+from stvr.structures import ClipSpec, Query, Span
 from stvr.tubelets import tube_iou
 
-CLIPS_AT_ONCE = 8
 KEPT_QUERIES = 64
 SAME = 0.5  # tube IoU from which two answers of one video are the same one
 LIKED_SECONDS = 2.0  # of an answer that becomes an example: the middle of it
@@ -60,23 +60,7 @@ class ShelfVideo:
     doubt: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Answered:
-    """One answer: a tubelet of a video, from `begin` to `end` seconds of its container's clock.
-
-    false_alarm: how often so high a score comes about by chance, where that is known.
-    """
-
-    video: str
-    path: Path
-    tubelet: Tubelet
-    begin: float
-    end: float
-    score: float
-    false_alarm: float | None = None
-
-
-Report = Callable[[float, float, Sequence[Answered]], None]  # done, total, the answers so far, best first
+Report = Callable[[float, float, Sequence[Hit]], None]  # done, total, the answers so far, best first
 
 
 class Cancelled(Exception):
@@ -96,7 +80,7 @@ class Shelf(Protocol):
     def search(
         self, like: Sequence[TrackedExample], unlike: Sequence[TrackedExample], top: int, report: Report,
         cancelled: Callable[[], bool],
-    ) -> tuple[list[Answered], dict[str, str]]:
+    ) -> tuple[list[Hit], dict[str, str]]:
         """The best `top` answers, best first, and by name why videos could not be asked. Cancelled when given up.
 
         unlike: what is shown in them lowers what does the same. ValueError, one line, for an example that does not fit.
@@ -123,31 +107,27 @@ class PooledOnce:
 
 def query_along(session: Session, example: TrackedExample) -> Query:
     """The example, its box moving along its track, pooled once; a second around `at` where it has no span."""
-    source = session.video(example.path)
-    facts, clip = source.facts, session.spec.clip
-    for _, box in example.track:
-        query_box(box, facts)
-    span = query_span(clip, facts, example.at, example.span)
-    parts = [part.maps for part in source.clips(span).features(CLIPS_AT_ONCE)]
-    if not parts:
-        raise ValueError(f"{facts.path.name} cannot be decoded around {example.at:.2f} s. Box something before that.")
-    features = Features({name: torch.cat([part[name] for part in parts]) for name in parts[0]})
-    span = Span(span.video, span.start, span.start + len(features))  # fewer where the stream ends early
-    middles = [facts.offset_seconds + clip.middle_of(number) for number in range(span.start, span.stop)]
-    return session.pooled(Tubelet(span, example.boxes_at(middles)), features)
+
+    def boxes(facts: Facts, clips: Span) -> torch.Tensor:
+        for _, box in example.track:
+            query_box(box, facts)
+        middles = [session.spec.clip.middle_of(number) for number in range(clips.start, clips.stop)]
+        return example.boxes_at([facts.offset_seconds + each for each in middles])
+
+    return session.query_along(example.path, boxes, example.at, example.span)
 
 
-def example_of(answer: Answered, clip: ClipSpec) -> TrackedExample:
+def example_of(answer: Hit, clip: ClipSpec) -> TrackedExample:
     """An answer as an example: the middle seconds of its tubelet, as they are boxed."""
     span, offset = answer.tubelet.span, answer.begin - clip.seconds_at(answer.tubelet.span.start)
     middles = [offset + clip.middle_of(number) for number in range(span.start, span.stop)]
     track = tuple((at, as_box(box)) for at, box in zip(middles, answer.tubelet.boxes.tolist(), strict=True))
     at = (answer.begin + answer.end) / 2
     half = LIKED_SECONDS / 2
-    return TrackedExample(answer.path, at, track, max(answer.begin, at - half), min(answer.end, at + half))
+    return TrackedExample(Path(answer.path), at, track, max(answer.begin, at - half), min(answer.end, at + half))
 
 
-def same(one: Answered, other: Answered) -> bool:
+def same(one: Hit, other: Hit) -> bool:
     """Whether two answers, of one search or of two, show the same."""
     return one.path == other.path and tube_iou(one.tubelet, other.tubelet) >= SAME
 

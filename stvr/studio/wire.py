@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stvr.library import Hit
 from stvr.structures import ClipSpec
 from stvr.studio.catalogue import Catalogue, Entry
 from stvr.studio.desks import Desk
 from stvr.studio.searches import Search
-from stvr.studio.shelf import Answered, TrackedExample, as_box
+from stvr.studio.shelf import TrackedExample, as_box
 from stvr.studio.stills import Film
 
 MOST_EXAMPLES = 16
@@ -93,12 +95,12 @@ def film_json(entry: Entry, film: Film, played: bool) -> dict[str, Any]:
             "doubt": info.doubt()}  # fmt: skip
 
 
-def answer_json(number: int, answer: Answered, desk: Desk, catalogue: Catalogue, clip: ClipSpec) -> dict[str, Any]:
+def answer_json(number: int, answer: Hit, desk: Desk, catalogue: Catalogue, clip: ClipSpec) -> dict[str, Any]:
     """number: from 0. boxes: in the middle of each clip; between these they move on straight lines."""
     span = answer.tubelet.span
     offset, mark = answer.begin - clip.seconds_at(span.start), desk.mark_of(answer)
     return {
-        "number": number, "video": catalogue.id_of(answer.path), "name": answer.video, "begin": answer.begin,
+        "number": number, "video": catalogue.id_of(Path(answer.path)), "name": answer.video, "begin": answer.begin,
         "end": answer.end, "score": round(answer.score, 6), "false_alarm": answer.false_alarm,
         "mark": {None: "none", True: "up", False: "down"}[mark],
         "boxes": [{"seconds": offset + clip.middle_of(each), "box": [round(edge, 5) for edge in box]}
