@@ -42,21 +42,17 @@ def export(
 
     AVA keeps one box a second, MOT no labels; the other formats for tools lose nothing and can be imported again.
     """
-    from stvr.render.exporters import EXPORTS, Account, best_of, export_file, read_found
+    from stvr.render.exporters import Account, best_of, read_found
     from stvr.render.exporters.at_hand import by_name
-    from stvr.render.hits import HITS, Wishes, hits_of
+    from stvr.render.hits import Wishes
+    from stvr.render.taken_home import FORMATS, write_answers
 
-    if form not in (*EXPORTS, *HITS):
-        raise ValueError(f"there is no format {form!r}. Choose one of {', '.join((*EXPORTS, *HITS))}.")
+    if form not in FORMATS:  # before anything is read
+        raise ValueError(f"there is no format {form!r}. Choose one of {', '.join(FORMATS)}.")
     found, account = best_of(read_found(tubelets), best), Account()
     files = video_files([videos]) if videos else []
-    if form in HITS:
-        if not found:
-            raise ValueError("there are no tubelets to export.")
-        wishes = Wishes(fps, by_name(files), drop_frame, around, account)
-        paths = HITS[form](hits_of(found, label), out, wishes)
-    else:
-        paths = export_file(found, form, out, label=label, fps=fps, videos=files, account=account)
+    wishes = Wishes(fps, by_name(files), drop_frame, around, account)
+    paths = write_answers(found, form, out, wishes, label=label, videos=files)
     left_out = sum(each.count for each in account.left_out if each.what == "tubelets")
     done(paths[0] if len(paths) == 1 else out, f"{len(found) - left_out} tubelets as {form}")
     tell(account.lines(), account.gone, accept_missing)

@@ -11,16 +11,23 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from stvr.library import Hit
-from stvr.render.exporters import EXPORTS, Account, export_file
+from stvr.render.exporters import Account
+from stvr.render.exporters.at_hand import by_name
 from stvr.render.exporters.records import from_json
+from stvr.render.hits import Wishes
+from stvr.render.taken_home import FORMATS as WRITTEN
+from stvr.render.taken_home import write_answers
 from stvr.render.video import render_tubelets
 from stvr.session import Answer as Located
 from stvr.structures import ClipSpec
 from stvr.studio.stills import Stills
 
-FORMATS = ("tubelets", *EXPORTS, "video")
+LINKED = {"html"}  # its links to the videos hold where it was written, which is nowhere that stays
+FORMATS = ("tubelets", *(form for form in WRITTEN if form not in LINKED), "video")
 SUFFIXES = {"ava": ".csv", "ava-detections": ".csv", "coco-video": ".json", "cvat": ".xml", "mot": ".txt",
-            "fiftyone": ".json", "webvtt": ".vtt"}  # fmt: skip
+            "fiftyone": ".json", "webvtt": ".vtt", "csv": ".csv", "chapters": ".vtt", "edl": ".edl", "otio": ".otio",
+            "contact-sheet": ".png", "clips": ".mp4"}  # fmt: skip
+A_FILE_EACH = {"cvat", "mot", "webvtt", "chapters", "edl"}  # of several videos; the others are one file, or clips
 
 
 class Exported(NamedTuple):
@@ -50,10 +57,11 @@ def export_answers(
         if form == "video":
             return as_one(rendered(answers, clip, Path(folder)), "answers")
         account = Account()
-        several = len({answer.path for answer in answers}) > 1
-        out = Path(folder) / (f"answers-{form}" if several else f"answers{SUFFIXES[form]}")
-        paths = export_file([from_json(line) for line in lines], form, out, label=label or None, account=account,
-                            videos=sorted({Path(answer.path) for answer in answers}))
+        videos = sorted({Path(answer.path) for answer in answers})
+        in_folder = form == "clips" or (form in A_FILE_EACH and len(videos) > 1)
+        out = Path(folder) / (f"answers-{form}" if in_folder else f"answers{SUFFIXES[form]}")
+        paths = write_answers([from_json(line) for line in lines], form, out,
+                              Wishes(videos=by_name(videos), account=account), label=label or None, videos=videos)
         return as_one(paths, f"answers-{form}", SUFFIXES[form])._replace(notes=account.lines())
 
 

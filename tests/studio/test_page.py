@@ -95,6 +95,10 @@ def test_every_format_is_written_and_those_that_can_be_are_read_back(client, des
         assert {line["label"] for line in lines} == {"7"}
     elif form == "video":
         assert sorted(path.suffix for path in paths) == [".mp4"] * len({each["name"] for each in found})
+    elif form == "csv":
+        assert len(paths[0].read_text(encoding="utf-8-sig").splitlines()) == 1 + len(found)
+    elif form == "clips":
+        assert [path.suffix for path in paths] == [".mp4"] * len(found)
     elif form in IMPORTS:
         videos = sorted(library.glob("*.mp4"))
         read = [each for path in paths if path.suffix != ".ini"

@@ -5,7 +5,8 @@ import { element, state } from "./state.js";
 
 const NAMES = {
   tubelets: "tubelets.jsonl, as stvr locate", ava: "AVA (CSV)", "ava-detections": "AVA detections (CSV)", "coco-video": "COCO video (JSON)",
-  cvat: "CVAT for video (XML)", mot: "MOT Challenge (text)", fiftyone: "FiftyOne (JSON)", webvtt: "WebVTT", video: "Video with the boxes drawn in (mp4)",
+  cvat: "CVAT for video (XML)", mot: "MOT Challenge (text)", fiftyone: "FiftyOne (JSON)", webvtt: "WebVTT", csv: "Spreadsheet (CSV)", chapters: "Chapters (WebVTT)", edl: "Edit list (EDL)", otio: "Timeline (OTIO)",
+  "contact-sheet": "Contact sheet (PNG)", clips: "Short cuts (mp4)", video: "Video with the boxes drawn in (mp4)",
 };
 
 export function startExport(formats) {
