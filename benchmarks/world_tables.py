@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from over_seeds import Mean, curves_svg
 from table_rows import BASELINE
 
+PLAINEST = "none"  # the row without a memory, with which the curves of the others are compared
+
 IOUS = ("0.3", "0.5", "0.7")
 LINKER = "online"  # of `stvr locate`, for the video-mAP
 PROTOCOL = "debiased"
+FEWEST = 10  # pairs of a bin that is shown
 MODEL_PROBE = "true boxes, the model's match score"
 TITLES = {"speed": ("frame-mAP at IoU 0.5 over speed", "cells a clip"),
           "occlusion": ("frame-mAP at IoU 0.5 over how long an actor is hidden", "seconds")}  # fmt: skip
 
 Runs = Sequence[Mapping[str, Any]]
 Found = Mapping[str, Mapping[str, Runs]]
+Bins = Mapping[float, tuple[float, float]]  # by where a bin begins, the mean of its values and frame-mAP in percent
+Curve = list[tuple[float, Mean]]
 
 
 def page(about: Mapping[str, str], costs: Mapping[str, Any], found: Found, rows: Sequence[str]) -> str:
@@ -32,8 +38,9 @@ def page(about: Mapping[str, str], costs: Mapping[str, Any], found: Found, rows:
     if dials:
         parts += ["", "## Over speed and occlusion", "", "A world of its own, in which both dials are turned.", "",
                   *table(dials, {}, rows, PROTOCOL)]
-        for dial in TITLES:
-            parts += ["", *dial_table(dials, dial)]
+        for dial, (title, unit) in TITLES.items():
+            parts += ["", *dial_table(f"{title}, {unit}", dial_curves(dials, dial)),
+                      "", *dial_table(f"The same, above {PLAINEST}'s of the same seed", above(dials, dial))]
     return "\n".join([*parts, ""])
 
 
@@ -97,27 +104,42 @@ def probe_table(found: Mapping[str, Runs]) -> list[str]:
     return lines
 
 
-def dial_curves(found: Mapping[str, Runs], dial: str) -> dict[str, list[tuple[float, Mean]]]:
+def by_bin(run: Mapping[str, Any], dial: str) -> Bins:
+    return {each["from"]: (each["mean"], 100 * each["mAP"])
+            for each in (run[PROTOCOL]["by_dial"] or {}).get(dial, [])
+            if each["mAP"] is not None and each["pairs"] >= FEWEST}  # fmt: skip
+
+
+def curve(runs: Sequence[Bins]) -> Curve:
+    """Of every bin that all runs have the mean of its values, and the mean over the runs."""
+    bins = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
+    return [(mean(run[each][0] for run in runs), Mean.of([run[each][1] for run in runs])) for each in bins]
+
+
+def dial_curves(found: Mapping[str, Runs], dial: str) -> dict[str, Curve]:
     """By row: of every bin the mean of its values, and frame-mAP over the seeds."""
-    curves = {}
-    for name, runs in found.items():
-        bins: dict[float, list[tuple[float, float]]] = {}
-        for run in runs:
-            for each in (run[PROTOCOL]["by_dial"] or {}).get(dial, []):
-                if each["mAP"] is not None:
-                    bins.setdefault(each["from"], []).append((each["mean"], 100 * each["mAP"]))
-        curves[name] = [(sum(x for x, _ in values) / len(values), Mean.of([y for _, y in values]))
-                        for _, values in sorted(bins.items())]  # fmt: skip
-    return {name: line for name, line in curves.items() if line}
+    return drawn({name: [by_bin(run, dial) for run in runs] for name, runs in found.items()})
 
 
-def dial_table(found: Mapping[str, Runs], dial: str) -> list[str]:
-    curves = dial_curves(found, dial)
+def above(found: Mapping[str, Runs], dial: str) -> dict[str, Curve]:
+    """By row, how much more than that of the row without a memory: seed by seed, whose pairs are the same."""
+    base = {run["seed"]: by_bin(run, dial) for run in found.get(PLAINEST, [])}
+    return drawn({
+        name: [{each: (x, y - base[run["seed"]][each][1]) for each, (x, y) in by_bin(run, dial).items()
+                if each in base[run["seed"]]} for run in runs if run["seed"] in base]
+        for name, runs in found.items() if name != PLAINEST
+    })  # fmt: skip
+
+
+def drawn(runs: Mapping[str, Sequence[Bins]]) -> dict[str, Curve]:
+    return {name: line for name, each in runs.items() if (line := curve(each))}
+
+
+def dial_table(title: str, curves: Mapping[str, Curve]) -> list[str]:
     if not curves:
         return []
-    title, unit = TITLES[dial]
     longest = max(curves.values(), key=len)
-    lines = [f"{title}; columns are the mean of a bin, {unit}.", "",
+    lines = [f"{title}; columns are the mean of a bin of at least {FEWEST} pairs.", "",
              "| | " + " | ".join(f"{x:.2f}" for x, _ in longest) + " |", "|---|" + "---|" * len(longest)]  # fmt: skip
     for name, line in curves.items():
         cells = [str(each) for _, each in line] + ["-"] * (len(longest) - len(line))
