@@ -51,12 +51,11 @@ PROTOCOLS = ("debiased", "released")  # asked under; trained on the first
 WORLDS = ("plain", "dials")
 DIALS = {"occlusion": (0.0, 1.5), "seconds": (5, 7), "num_train_videos": 150, "num_test_videos": 40}
 SPEED = 0.15  # of those who travel fastest: of the picture's side, from one clip to the next
-LONGER = 5  # times the steps of the plain world
+LONGER = 3  # times the steps of the plain world
 PAPER = DemoSize("small", {"image_size": 320, "num_train_videos": 150, "num_test_videos": 40}, image_size=320,
                  training={"steps": 1000, "batch_size": 8})  # fmt: skip
 SIZES = {**DEMO_SIZES, "paper": PAPER}
 SAME = {"steps", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "warmup_steps"}
-IN_THE_DIALS = (*PROPAGATIONS, "best")
 
 
 def main() -> None:
@@ -75,7 +74,7 @@ def main() -> None:
            "device": chosen.device, "ask_device": chosen.ask_device or chosen.device}  # fmt: skip
     jobs: list[Job] = [(chosen.folder, world, name, seed, how)
                        for seed in range(chosen.seeds) for world in worlds for name in rows
-                       if world == "plain" or name in IN_THE_DIALS]  # fmt: skip
+                       if world == "plain" or name in PROPAGATIONS]  # fmt: skip
     found: dict[str, dict[str, list[Mapping[str, Any]]]] = {world: {} for world in worlds}
     told = time.monotonic()
     for (_, world, name, *_), figures in side_by_side(figures_of, jobs, chosen.processes):
@@ -95,6 +94,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--worlds", default=",".join(WORLDS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", default="tiny", choices=SIZES)
+    parser.add_argument("--train-videos", type=int, help="those of the size, if not given; also of --image-size")
+    parser.add_argument("--image-size", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--dial-steps", type=int, help=f"on the world with dials; {LONGER} times the others by default")
     parser.add_argument("--device", default="cpu")
@@ -109,13 +110,16 @@ def arguments() -> argparse.Namespace:
 def make_world(place: Path, name: str, chosen: argparse.Namespace) -> None:
     """Videos, features with optical flow, and pairs under each protocol."""
     plan = SIZES[chosen.size]
+    image_size = chosen.image_size or plan.image_size
     place.mkdir(parents=True, exist_ok=True)
-    dials = {**plan.dials, **({**DIALS, "speed": (0.0, SPEED * plan.image_size / CELL)} if name == "dials" else {})}
+    dials = {**plan.dials, **({**DIALS, "speed": (0.0, SPEED * image_size / CELL)} if name == "dials" else {})}
+    given = {"num_train_videos": chosen.train_videos, "image_size": image_size}
+    dials |= {name: value for name, value in given.items() if value}
     write_world(place / "world", size=plan.world, seed=0, workers=chosen.processes, **dials)
     videos = sorted((place / "world" / "videos").glob("*.mp4"))
     backbone = load_backbone(weights="analytic", endpoint=plan.endpoint, device=chosen.device)
-    extract(videos, place / "features.zarr", backbone, ClipSpec(image_size=plan.image_size), workers=chosen.processes,
-            flow=load_flow("ilk", plan.image_size), flip=True)  # fmt: skip
+    extract(videos, place / "features.zarr", backbone, ClipSpec(image_size=image_size), workers=chosen.processes,
+            flow=load_flow("ilk", image_size), flip=True)  # fmt: skip
     store = FeatureStore.open(place / "features.zarr")
     lengths, held_out = {video: store.num_clips(video) for video in store.videos()}, place / "world/held_out_names.txt"
     for protocol in PROTOCOLS:

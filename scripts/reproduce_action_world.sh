@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Every localiser on the synthetic action world, from nothing to the table: some seeds each, asked about unseen actions.
 #
-#     scripts/reproduce_action_world.sh WORK            two cores: the small world, hours
-#     scripts/reproduce_action_world.sh --full WORK     a GPU: a world of 320 px with every dial, the paper's input size
+#     scripts/reproduce_action_world.sh WORK            two cores: the world of `stvr demo`, three hours
+#     scripts/reproduce_action_world.sh --full WORK     a GPU: videos of 320 px, the paper's input size
 #
 # All that is made lies in WORK; called again after a stop, it goes on. The table, WORK/table.md, is written anew after
 # each training. To name in the environment:
 #
-#     SIZE=small (tiny: an hour) ROWS= (all of them; warp_lstm,progressive) SEEDS=3
+#     SIZE=tiny (small, full: of `stvr demo`) ROWS= (all of them; warp_lstm,progressive) SEEDS=3
 #     OPTIONS= (more of benchmarks/bench_world_table.py's, which --help lists; --full: --device cuda --processes 12)
 set -euo pipefail
-size=${SIZE:-small}
+size=${SIZE:-tiny}
 if [ "${1:-}" = --full ]; then
-    size=full
+    size=paper
     OPTIONS=${OPTIONS:---device cuda --processes 12}
     shift
 fi

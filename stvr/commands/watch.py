@@ -168,7 +168,7 @@ def tell_end(watching: Watch, posting: Webhook | None) -> None:
         kept = [f"{number} {why}" for why, number in parts.items() if number]
         if kept:
             tell(f"kept silent of {name}: {', '.join(kept)}")
-    tell(f"{watching.closed} tubelets closed")
+    tell(f"{watching.closed} tubelet{'' if watching.closed == 1 else 's'} closed")
     if posting is not None:
         counts = posting.close()
         reason = f" ({counts.reason})" if counts.reason else ""

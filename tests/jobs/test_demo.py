@@ -15,7 +15,7 @@ SMALLEST = DemoSize(
     {"num_test_videos": 5, "image_size": 64, "seconds": (2, 2), "actors": (2, 2)},
     image_size=64,
     endpoint="Mixed_3b",
-    training={"steps": 2, "batch_size": 2},
+    training={"steps": 2, "batch_size": 2, "flip": "on"},
     max_pairs=3,
 )
 
@@ -27,12 +27,15 @@ def test_every_size_is_made_of_options_that_exist(name):
     train_options("small", flags=size.training)
 
 
-def test_the_small_demo_is_the_one_that_was_published():
+def test_the_demos_are_those_that_were_published():
     """As benchmarks/results/demo_cpu.md says."""
-    size = SIZES["small"]
-    world, training = world_options(size.world, size.dials), train_options("small", flags=size.training)
-    assert (world.num_train_videos, world.num_test_videos, size.image_size, size.endpoint) == (150, 48, 160, "Mixed_4c")
-    assert (training.steps, size.max_pairs) == (350, 150)
+    sizes = {"tiny": ((60, 20, 80), (120, 60), False), "small": ((150, 48, 112), (1200, 150), True)}
+    for name, (videos, asked, mirrored) in sizes.items():
+        size = SIZES[name]
+        world, training = world_options(size.world, size.dials), train_options("small", flags=size.training)
+        assert (world.num_train_videos, world.num_test_videos, size.image_size) == videos
+        assert (training.steps, size.max_pairs) == asked
+        assert (size.mirrored, size.endpoint) == (mirrored, "Mixed_3c")
 
 
 def test_the_stages_follow_one_another_and_a_second_start_repeats_none(tmp_path, monkeypatch, capfd):
