@@ -3,8 +3,8 @@
     python benchmarks/real_by_locate.py MANIFEST --store STORE.zarr [--sets DAVIS-2016,UCF101-24] [--out FILE.md]
 
 MANIFEST as for bench_real.py, STORE as its FOLDER/video: the weights i3d-kinetics-400, the whole video as context. A
-second of every clip that has a partner is the query, its mean box stands still, and all videos of other groups are the
-references. Answers are kept beside the store: a query that was answered is not asked again.
+second of every clip that has a partner is the query, its box moves as the actor does, and all videos of other groups are
+the references. Answers are kept beside the store: a query that was answered is not asked again.
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ def asked(one: RealClip, clips: Sequence[RealClip], store: FeatureStore, out: Pa
     others = {str(clip.path): clip for clip in clips if clip.group != one.group}
     lines = out / "tubelets.jsonl"
     if not lines.exists():
-        example, spec = one.example, store.spec.clip
-        middle = (spec.seconds_at(example.span.start) + spec.seconds_at(example.span.stop)) / 2
-        box = ",".join(f"{float(edge):.5f}" for edge in example.boxes.mean(0).clamp(0, 1))
-        command = [sys.executable, "-m", "stvr", "locate", "--query", one.path, "--box", box, "--at", f"{middle:.3f}",
+        example, spec, offset = one.example, store.spec.clip, store.offset_seconds(one.name)
+        seconds = [offset + spec.middle_of(clip) for clip in range(example.span.start, example.span.stop)]
+        box = "/".join(f"{','.join(f'{float(edge):.6f}' for edge in place.clamp(0, 1))}@{at:.4f}"
+                       for place, at in zip(example.boxes, seconds, strict=True))  # fmt: skip
+        middle = (seconds[0] + seconds[-1]) / 2
+        command = [sys.executable, "-m", "stvr", "locate", "--query", one.path, "--box", box, "--at", f"{middle:.4f}",
                    "--store", store.path, "--out", out, *others]  # fmt: skip
         subprocess.run([str(each) for each in command], check=True, stderr=subprocess.DEVNULL)
     answers = []

@@ -12,15 +12,16 @@ from stvr.commands import edges, seconds_pair
 
 if TYPE_CHECKING:
     from stvr.session import Example
+    from stvr.session.examples import Box, Track
 
 QueryVideos = Annotated[
     list[Path],
     typer.Option(help="The video that shows it; again, with a --box and an --at each, for further examples.",
                  show_default=False),
 ]  # fmt: skip
-QueryBoxes = Annotated[
-    list[str], typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].", show_default=False)
-]
+BOX = "X1,Y1,X2,Y2"
+BOX_HELP = f"{BOX} around the actor, in pixels or in [0, 1]; of one that moves {BOX}@SECONDS/{BOX}@SECONDS/..."
+QueryBoxes = Annotated[list[str], typer.Option(help=BOX_HELP, show_default=False)]
 QueryTimes = Annotated[list[float], typer.Option(help="When, in seconds.", show_default=False)]
 QuerySpans = Annotated[
     list[str] | None,
@@ -42,7 +43,7 @@ def examples_of(
 ) -> list[Example]:
     """What is meant. ValueError where an example lacks its box or its time."""
     every = list(spans) if spans else [None] * len(videos)
-    read = [edges(box, 4, "--box X1,Y1,X2,Y2") for box in boxes]
+    read = [box_or_track(box, "--box") for box in boxes]
     if not len(videos) == len(boxes) == len(times) == len(every):
         raise ValueError("wanted a --box and an --at for each --query, and a --span for each or for none, got "
                          f"{len(videos)} --query, {len(boxes)} --box, {len(times)} --at and {len(spans or [])} --span.")
@@ -54,15 +55,24 @@ def negatives_of(
 ) -> list[Example]:
     """What is not meant. ValueError as for `examples_of`."""
     videos, boxes, times = videos or [], boxes or [], times or []
-    read = [edges(box, 4, "--negative-box X1,Y1,X2,Y2") for box in boxes]
+    read = [box_or_track(box, "--negative-box") for box in boxes]
     if not len(videos) == len(boxes) == len(times):
         raise ValueError(f"wanted a --negative-box and a --negative-at for each --negative, got {len(videos)} "
                          f"--negative, {len(boxes)} --negative-box, {len(times)} --negative-at.")
     return _examples(videos, read, times, [None] * len(videos))
 
 
+def box_or_track(text: str, option: str) -> Box | Track:
+    """A box that stands still, or one that moves: its places joined by a slash, each with its second after an @."""
+    if "@" not in text:
+        return edges(text, 4, f"{option} {BOX}")
+    places = [place.partition("@") for place in text.split("/")]
+    return [(edges(at, 1, f"{option} {BOX}@SECONDS/{BOX}@SECONDS/...")[0], edges(box, 4, f"{option} {BOX}@SECONDS"))
+            for box, _, at in places]
+
+
 def _examples(
-    videos: Sequence[Path], boxes: Sequence[Sequence[float]], times: Sequence[float], spans: Sequence[str | None]
+    videos: Sequence[Path], boxes: Sequence[Box | Track], times: Sequence[float], spans: Sequence[str | None]
 ) -> list[Example]:
     from stvr.session import Example
 

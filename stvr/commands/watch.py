@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from stvr.commands import Device, FlowWeights, Weights, edges, seconds_pair, usable
+from stvr.commands import Device, FlowWeights, Weights, seconds_pair, usable
+from stvr.commands.example_options import BOX_HELP, box_or_track
 
 if TYPE_CHECKING:
     from stvr.jobs.watch import Watch
@@ -28,7 +29,7 @@ def watch(
         typer.Argument(help="A video file, - for standard input, a pipe, http(s):// or rtsp://.", show_default=False),
     ] = None,
     query: Annotated[Path | None, typer.Option(help="The video that shows it.", show_default=False)] = None,
-    box: Annotated[str | None, typer.Option(help="X1,Y1,X2,Y2 around the actor, in pixels or in [0, 1].")] = None,
+    box: Annotated[str | None, typer.Option(help=BOX_HELP)] = None,
     at: Annotated[float | None, typer.Option(help="When, in seconds.")] = None,
     span: Annotated[
         str | None, typer.Option(help="START,STOP of the query in seconds; a second around --at if not given.")
@@ -107,7 +108,7 @@ def watch(
     if query is not None:
         assert box is not None
         assert at is not None
-        asked = session.query(query, edges(box, 4, "--box X1,Y1,X2,Y2"), at, seconds_pair(span))
+        asked = session.query(query, box_or_track(box, "--box"), at, seconds_pair(span))
         queries |= {free_name(query if save is None else save, queries): asked}
         if save is not None:
             save_query(save, session, asked, query)

@@ -14,6 +14,7 @@ from stvr.extract.job import extract
 from stvr.files import whole
 from stvr.heads.checkpoint import check_features
 from stvr.session import Answer, Example, Session
+from stvr.session.examples import Box, Track
 from stvr.session.session import backbone_of
 from stvr.session.sources import stored_name
 from stvr.store import FeatureStore, is_store
@@ -24,7 +25,7 @@ Report = Callable[[Path, int, int], None]  # of a reference: clips done, clips t
 def locate(
     checkpoint: Path | str | None,
     query: Path | str,
-    box: Sequence[float],
+    box: Box | Track,
     at: float,
     references: Sequence[Path | str],
     *,
@@ -45,13 +46,12 @@ def locate(
 
     checkpoint: None asks the head `nearest`, which needs no training. For it, statistics: a store that says what is
     usual, in place of the statistics that ship; proposals and proposer: where boxes come from, as in `Session.open`.
-    box: x1, y1, x2, y2 in pixels of the query as displayed, or all in [0, 1] as shares of it. at: seconds. span: from
-    when to when the actor does it, a second around `at` by default; the box stands still over it. examples: further
-    ones of the same action; negatives: those of what is not meant. weights: those the head's features were made with,
-    unless they were analytic or lie beside a finetuned head; flow_weights: those of RAFT, where the head was trained on
-    its flow. store: references are read from it, and extracted into it first where it does not have them; one may be
-    the name of a video in it. on_failure is told of a reference that cannot be read; without it the error is raised.
-    report(path, clips done, clips) tells of progress.
+    box, at, span: of the query, as `Session.query` takes them. examples: further ones of the same action; negatives:
+    those of what is not meant. weights: those the head's features were made with, unless they were analytic or lie
+    beside a finetuned head; flow_weights: those of RAFT, where the head was trained on its flow. store: references are
+    read from it, and extracted into it first where it does not have them; one may be the name of a video in it.
+    on_failure is told of a reference that cannot be read; without it the error is raised. report(path, clips done,
+    clips) tells of progress.
     """
     there = store if checkpoint is None and store is not None and is_store(str(store)) else None
     session = Session.open(
@@ -109,7 +109,7 @@ class LocateReport:
 def locate_files(
     checkpoint: Path | str | None,
     query: Path,
-    box: Sequence[float],
+    box: Box | Track,
     at: float,
     references: Sequence[Path],
     out: Path,

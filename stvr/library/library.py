@@ -17,6 +17,7 @@ from stvr.library.hits import Hit, as_lines
 from stvr.library.index import Index, IndexedVideo
 from stvr.library.search import SearchReport, check_rate, chosen_stretches, localise, score_rows
 from stvr.session import Example, Session
+from stvr.session.examples import Box, Track
 from stvr.session.session import KEPT_BYTES
 from stvr.structures import Features, Query, Span
 
@@ -92,7 +93,7 @@ class Library:
         self.index = Index.open(self.index.folder)
 
     def query(
-        self, video: Path | str, box: Sequence[float], at: float, span: tuple[float, float] | None = None
+        self, video: Path | str, box: Box | Track, at: float, span: tuple[float, float] | None = None
     ) -> Query:
         """One example: a video of the library by its name, or any file. As `Session.query`.
 

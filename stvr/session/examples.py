@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,12 +15,15 @@ from stvr.structures import ClipSpec, Span
 
 QUERY_SECONDS = 1.0  # of a query when no span is given: a second around the asked time
 
+Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the video as displayed, or all in [0, 1] as shares of it
+Track = Sequence[tuple[float, Box]]  # a box that moves: where it is at some seconds, at least one, in order
+
 
 class Example(NamedTuple):
     """A video, a box in it and when; see `Session.query`."""
 
     video: Path | str
-    box: Sequence[float]
+    box: Box | Track
     at: float
     span: tuple[float, float] | None = None
 
@@ -55,7 +60,24 @@ def query_span(spec: ClipSpec, facts: Facts, at: float, span: tuple[float, float
     return Span(clips.video, begin, min(max(clips.stop, begin + 1), facts.num_clips))
 
 
-def query_box(box: Sequence[float], facts: Facts) -> Tensor:
+def query_boxes(box: Box | Track, facts: Facts, clips: Span, spec: ClipSpec) -> Tensor:
+    """(T, 4) xyxy in [0, 1] of the query's clips: a still box, or a track, which moves on straight lines.
+
+    Before its first and after its last second a track stands still. ValueError for seconds that are not in order.
+    """
+    if not len(box) or not isinstance(box[0], (tuple, list)):
+        return query_box(cast(Box, box), facts).expand(len(clips), 4)
+    track = cast(Track, box)
+    seconds = [at for at, _ in track]
+    if any(later <= earlier for earlier, later in pairwise(seconds)):
+        raise ValueError(f"the seconds of a box that moves go on from one to the next, not "
+                         f"{', '.join(f'{at:g}' for at in seconds)}.")
+    columns = torch.stack([query_box(each, facts) for _, each in track], 1).numpy()
+    middles = [facts.offset_seconds + spec.middle_of(clip) for clip in range(clips.start, clips.stop)]
+    return torch.from_numpy(np.stack([np.interp(middles, seconds, column) for column in columns], 1)).float()
+
+
+def query_box(box: Box, facts: Facts) -> Tensor:
     """(4,) xyxy in [0, 1]. Shares when all four are at most 1, else pixels of the picture as displayed."""
     edges = torch.tensor([float(edge) for edge in box], dtype=torch.float64)
     if len(edges) != 4 or not edges.isfinite().all():

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stvr.backbones import Backbone, load_backbone
 from stvr.config import fill
@@ -24,7 +23,7 @@ from stvr.heads.negatives import ask_with_negatives
 from stvr.heads.proposal_sources import Sources
 from stvr.heads.ready import READY, ready_head
 from stvr.session.answer import Answer
-from stvr.session.examples import Example, Facts, query_box, query_span
+from stvr.session.examples import Box, Example, Track, query_boxes, query_span
 from stvr.session.looks import Gathering, KeptLooks
 from stvr.session.sources import Eyes, LiveClips, Source, StoredClips, StoredVideo, VideoFile, stored_name
 from stvr.store import FeatureSpec, FeatureStore
@@ -120,24 +119,18 @@ class Session:
         self._looks.clear()
 
     def query(
-        self, video: Path | str, box: Sequence[float], at: float, span: tuple[float, float] | None = None
+        self, video: Path | str, box: Box | Track, at: float, span: tuple[float, float] | None = None
     ) -> Query:
         """What the actor in `box` of a video does, pooled once.
 
-        box: x1, y1, x2, y2 in pixels of the video as displayed, or all in [0, 1] as shares of it. at: seconds. span:
-        from when to when the actor does it, a second around `at` by default; the box stands still over it.
+        box: x1, y1, x2, y2 in pixels of the video as displayed, or all in [0, 1] as shares of it; or of one that moves,
+        at least one (seconds, box), in order: between them it moves on straight lines, before and after it stands
+        still. at: seconds. span: from when to when the actor does it, a second around `at` by default.
         """
-        return self.query_along(video, lambda facts, clips: query_box(box, facts).expand(len(clips), 4), at, span)
-
-    def query_along(
-        self, video: Path | str, boxes: Callable[[Facts, Span], Tensor], at: float,
-        span: tuple[float, float] | None = None,
-    ) -> Query:  # fmt: skip
-        """The same of a box that may move. boxes(what is known of the video, clips): one a clip, (T, 4) in [0, 1]."""
         source = self.video(video)
         facts = source.facts
         clips = query_span(self.spec.clip, facts, at, span)
-        edges = boxes(facts, clips)
+        edges = query_boxes(box, facts, clips, self.spec.clip)
         parts = [part.maps for part in source.clips(clips).features(CLIPS_AT_ONCE)]
         if not parts:
             begin = facts.offset_seconds + self.spec.clip.seconds_at(clips.start)

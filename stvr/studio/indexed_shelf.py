@@ -8,7 +8,7 @@ from pathlib import Path
 from stvr.library import Hit, Library
 from stvr.library.library import LibraryQuery
 from stvr.structures import ClipSpec, Query
-from stvr.studio.shelf import Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
+from stvr.studio.shelf import Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample
 
 
 class IndexedShelf:
@@ -44,9 +44,9 @@ class IndexedShelf:
 
     def pooled(self, example: TrackedExample) -> Query:
         """One example, for the head and for the index."""
-        library, query = self.library, query_along(self.library.session, example)
+        library, query = self.library, self.library.session.query(*example.asked)
         if library.describing is library.session:
             return query
-        vectors = library.index.describe_each(query_along(library.describing, example))
+        vectors = library.index.describe_each(library.describing.query(*example.asked))
         return LibraryQuery(query.tubelets, query.regions, vectors=vectors)
 

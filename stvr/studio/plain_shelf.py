@@ -8,7 +8,7 @@ from pathlib import Path
 from stvr.library import Hit
 from stvr.session import Session
 from stvr.structures import ClipSpec, Query, Span
-from stvr.studio.shelf import Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample, query_along
+from stvr.studio.shelf import Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample
 from stvr.video_names import names_of
 
 
@@ -17,7 +17,7 @@ class PlainShelf:
 
     def __init__(self, title: str, session: Session, videos: Sequence[Path]) -> None:
         self.title, self.session = title, session
-        self.query = PooledOnce(lambda example: query_along(session, example))
+        self.query = PooledOnce(lambda example: session.query(*example.asked))
         self.videos = tuple(ShelfVideo(name, path) for name, path in names_of(list(videos)).items())
 
     @property

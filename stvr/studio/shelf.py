@@ -9,13 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-import numpy as np
-import torch
-
 from stvr.library import Hit
-from stvr.session import Session
-from stvr.session.examples import QUERY_SECONDS, Facts, query_box
-from stvr.structures import ClipSpec, Query, Span
+from stvr.session.examples import QUERY_SECONDS, Track
+from stvr.structures import ClipSpec, Query
 from stvr.tubelets import tube_iou
 
 KEPT_QUERIES = 64
@@ -43,11 +39,10 @@ class TrackedExample:
     def span(self) -> tuple[float, float] | None:
         return None if self.start is None or self.stop is None else (self.start, self.stop)
 
-    def boxes_at(self, seconds: Sequence[float]) -> torch.Tensor:
-        """(T, 4) float32 at T times."""
-        times, boxes = [at for at, _ in self.track], np.array([box for _, box in self.track])
-        columns = [np.interp(seconds, times, column) for column in boxes.T]
-        return torch.from_numpy(np.stack(columns, 1)).float()
+    @property
+    def asked(self) -> tuple[Path, Track, float, tuple[float, float] | None]:
+        """As `Session.query` takes it."""
+        return self.path, self.track, self.at, self.span
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +98,6 @@ class PooledOnce:
                 while len(self._kept) > KEPT_QUERIES:
                     self._kept.popitem(last=False)
         return query
-
-
-def query_along(session: Session, example: TrackedExample) -> Query:
-    """The example, its box moving along its track, pooled once; a second around `at` where it has no span."""
-
-    def boxes(facts: Facts, clips: Span) -> torch.Tensor:
-        for _, box in example.track:
-            query_box(box, facts)
-        middles = [session.spec.clip.middle_of(number) for number in range(clips.start, clips.stop)]
-        return example.boxes_at([facts.offset_seconds + each for each in middles])
-
-    return session.query_along(example.path, boxes, example.at, example.span)
 
 
 def example_of(answer: Hit, clip: ClipSpec) -> TrackedExample:

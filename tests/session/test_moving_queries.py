@@ -1,0 +1,66 @@
+"""A query whose box moves: where it is at some seconds, on straight lines between."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from stvr.session import Session
+
+STILL, LATER = (0.2, 0.1, 0.6, 0.7), (0.5, 0.1, 0.9, 0.7)
+
+
+def test_it_is_pooled_where_it_is_in_the_middle_of_each_clip(untrained, store, films):
+    """Clips of a third of a second: their middles are at 7/6, 9/6 and 11/6 s, so a sixth, half, five sixths along."""
+    session = Session.open(untrained, store=store)
+    moved = session.query(films[0], [(1.0, STILL), (2.0, LATER)], at=1.5)
+    (tubelet,) = moved.tubelets
+    wanted = torch.tensor([[0.25, 0.1, 0.65, 0.7], [0.35, 0.1, 0.75, 0.7], [0.45, 0.1, 0.85, 0.7]])
+    torch.testing.assert_close(tubelet.boxes, wanted)
+    assert not torch.equal(moved.regions, session.query(films[0], STILL, at=1.5).regions)
+
+
+def test_before_and_after_it_stands_still_and_pixels_are_pixels(untrained, store, films):
+    session = Session.open(untrained, store=store)
+    pixels = (20, 10, 80, 90)
+    still = session.query(films[0], pixels, at=1.5)
+    for track in ([(1.5, pixels)], [(0.2, (1, 2, 30, 40)), (1.1, pixels)], [(1.9, pixels), (2.5, (1, 2, 30, 40))]):
+        moved = session.query(films[0], track, at=1.5)
+        torch.testing.assert_close(moved.tubelets[0].boxes, still.tubelets[0].boxes)
+        torch.testing.assert_close(moved.regions, still.regions)
+
+
+@pytest.mark.parametrize(("track", "said"), [
+    ([(2.0, STILL), (1.0, LATER)], "go on from one to the next, not 2, 1"),
+    ([(1.0, STILL), (1.0, LATER)], "go on from one to the next, not 1, 1"),
+    ([(1.0, STILL), (2.0, (0.5, 0.5, 0.5, 0.9))], "has no area inside the picture"),
+    ([(1.0, STILL), (2.0, (0.5, 0.5, 0.9))], "a box is four numbers"),
+    ((), "a box is four numbers"),
+])  # fmt: skip
+def test_a_track_that_is_none_is_refused_in_one_line(untrained, store, films, track, said):
+    with pytest.raises(ValueError, match=said) as error:
+        Session.open(untrained, store=store).query(films[0], track, at=1.5)
+    assert "\n" not in str(error.value)
+
+
+def test_the_command_line_asks_as_a_session_does(stvr, untrained, store, films, tmp_path):
+    session = Session.open(untrained, store=store)
+    track = [(1.0, STILL), (2.0, LATER)]
+    asked = list(session.ask(session.query(films[0], track, at=1.5), films[1]).to_json())
+    text = "/".join(f"{','.join(map(str, box))}@{at}" for at, box in track)
+    ended = stvr("locate", "--checkpoint", untrained, "--store", store, "--query", films[0], "--box", text, "--at", 1.5,
+                 "--out", tmp_path / "out", films[1])  # fmt: skip
+    assert ended.status == 0, ended.err
+    lines = [json.loads(line) for line in (tmp_path / "out/tubelets.jsonl").read_text().splitlines()]
+    assert len(lines) > 0
+    assert lines == asked
+
+
+@pytest.mark.parametrize("text", ["0,0,1,1@", "0,0,1,1@1/0,0,1,1", "0,0,1@1", "@1", "0,0,1,1@x"])
+def test_a_box_that_moves_and_lacks_something_is_refused_in_one_line(stvr, untrained, films, tmp_path, text):
+    ended = stvr("locate", "--checkpoint", untrained, "--query", films[0], "--box", text, "--at", 1.5,
+                 "--out", tmp_path / "out", films[1])  # fmt: skip
+    assert (ended.status, ended.err.strip().count("\n")) == (2, 0)
+    assert "wanted --box X1,Y1,X2,Y2@SECONDS" in ended.err
