@@ -3,8 +3,8 @@
     python benchmarks/real_by_locate.py MANIFEST --store STORE.zarr [--sets DAVIS-2016,UCF101-24] [--out FILE.md]
 
 MANIFEST as for bench_real.py, STORE as its FOLDER/video: the weights i3d-kinetics-400, the whole video as context. A
-second of every clip that has a partner is the query, its box moves as the actor does, and all videos of other groups are
-the references. Answers are kept beside the store: a query that was answered is not asked again.
+second of every clip that has a partner is the query, its box moves as the actor does, and all videos of other groups
+are the references. Answers are kept beside the store: a query that was answered is not asked again.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def asked(one: RealClip, clips: Sequence[RealClip], store: FeatureStore, out: Pa
         seconds = [offset + spec.middle_of(clip) for clip in range(example.span.start, example.span.stop)]
         box = "/".join(f"{','.join(f'{float(edge):.6f}' for edge in place.clamp(0, 1))}@{at:.4f}"
                        for place, at in zip(example.boxes, seconds, strict=True))  # fmt: skip
-        middle = (seconds[0] + seconds[-1]) / 2
+        middle, half = (seconds[0] + seconds[-1]) / 2, (seconds[-1] - seconds[0]) / 2 + 0.1  # no clip beside these
         command = [sys.executable, "-m", "stvr", "locate", "--query", one.path, "--box", box, "--at", f"{middle:.4f}",
-                   "--store", store.path, "--out", out, *others]  # fmt: skip
+                   "--span", f"{middle - half:.4f},{middle + half:.4f}", "--store", store.path, "--out", out, *others]  # fmt: skip
         subprocess.run([str(each) for each in command], check=True, stderr=subprocess.DEVNULL)
     answers = []
     for line in map(json.loads, lines.read_text().splitlines()):
