@@ -58,8 +58,9 @@ def asked(one: RealClip, clips: Sequence[RealClip], store: FeatureStore, out: Pa
         box = "/".join(f"{','.join(f'{float(edge):.6f}' for edge in place.clamp(0, 1))}@{at:.4f}"
                        for place, at in zip(example.boxes, seconds, strict=True))  # fmt: skip
         middle, half = (seconds[0] + seconds[-1]) / 2, (seconds[-1] - seconds[0]) / 2 + 0.1  # no clip beside these
+        span = f"{middle - half:.4f},{middle + half:.4f}"
         command = [sys.executable, "-m", "stvr", "locate", "--query", one.path, "--box", box, "--at", f"{middle:.4f}",
-                   "--span", f"{middle - half:.4f},{middle + half:.4f}", "--store", store.path, "--out", out, *others]  # fmt: skip
+                   "--span", span, "--store", store.path, "--out", out, *others]  # fmt: skip
         subprocess.run([str(each) for each in command], check=True, stderr=subprocess.DEVNULL)
     answers = []
     for line in map(json.loads, lines.read_text().splitlines()):
