@@ -22,7 +22,7 @@ from real_clips import RealClip, manifest_rows, read_clips
 from real_questions import Outcome, askers, best_iou, judged
 from real_tables import table
 
-from stvr.files import write_text
+from stvr.files import write_json, write_text
 from stvr.machine import processor
 from stvr.store import FeatureStore
 from stvr.structures import Span, Tubelet
@@ -51,23 +51,29 @@ def main() -> None:
 def asked(one: RealClip, clips: Sequence[RealClip], store: FeatureStore, out: Path) -> dict[str, float]:
     """One `stvr locate` over all videos of other groups, judged as in bench_real.py."""
     others = {str(clip.path): clip for clip in clips if clip.group != one.group}
-    lines = out / "tubelets.jsonl"
-    if not lines.exists():
-        example, spec, offset = one.example, store.spec.clip, store.offset_seconds(one.name)
-        seconds = [offset + spec.middle_of(clip) for clip in range(example.span.start, example.span.stop)]
-        box = "/".join(f"{','.join(f'{float(edge):.6f}' for edge in place.clamp(0, 1))}@{at:.4f}"
-                       for place, at in zip(example.boxes, seconds, strict=True))  # fmt: skip
-        middle, half = (seconds[0] + seconds[-1]) / 2, (seconds[-1] - seconds[0]) / 2 + 0.1  # no clip beside these
-        span = f"{middle - half:.4f},{middle + half:.4f}"
-        command = [sys.executable, "-m", "stvr", "locate", "--query", one.path, "--box", box, "--at", f"{middle:.4f}",
-                   "--span", span, "--store", store.path, "--out", out, *others]  # fmt: skip
+    lines, question = out / "tubelets.jsonl", out / "question.json"
+    asked = arguments_of(one, store)
+    if not question.exists() or json.loads(question.read_text()) != asked:
+        command = [sys.executable, "-m", "stvr", "locate", *asked, "--store", store.path, "--out", out, *others]
         subprocess.run([str(each) for each in command], check=True, stderr=subprocess.DEVNULL)
+        write_json(question, asked)
     answers = []
     for line in map(json.loads, lines.read_text().splitlines()):
         clip = others[line["reference"]]
         found = tubelet_of(line, clip, store)
         answers.append((found, clip, best_iou(found, clip)))
     return judged(one, clips, answers)
+
+
+def arguments_of(one: RealClip, store: FeatureStore) -> list[str]:
+    """A second of the clip, its box where it is in the middle of each clip of features, and no clip beside these."""
+    example, spec, offset = one.example, store.spec.clip, store.offset_seconds(one.name)
+    seconds = [offset + spec.middle_of(clip) for clip in range(example.span.start, example.span.stop)]
+    box = "/".join(f"{','.join(f'{float(edge):.6f}' for edge in place.clamp(0, 1))}@{at:.4f}"
+                   for place, at in zip(example.boxes, seconds, strict=True))  # fmt: skip
+    middle = (seconds[0] + seconds[-1]) / 2
+    return ["--query", str(one.path), "--box", box, "--at", f"{middle:.4f}",
+            "--span", f"{seconds[0] - 0.1:.4f},{seconds[-1] + 0.1:.4f}"]  # fmt: skip
 
 
 def tubelet_of(line: dict[str, Any], clip: RealClip, store: FeatureStore) -> Tubelet:

@@ -7,7 +7,7 @@
 # All that is made lies in WORK; called again after a stop, it goes on. The table, WORK/table.md, is written anew after
 # each training. To name in the environment:
 #
-#     SIZE=tiny (small, full: of `stvr demo`) ROWS= (all of them; warp_lstm,progressive) SEEDS=3
+#     SIZE=tiny (small, full: of `stvr demo`; --full is SIZE=paper) ROWS= (all of them; warp_lstm,progressive) SEEDS=3
 #     OPTIONS= (more of benchmarks/bench_world_table.py's, which --help lists; --full: --device cuda --processes 12)
 set -euo pipefail
 size=${SIZE:-tiny}

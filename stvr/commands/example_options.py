@@ -64,11 +64,14 @@ def negatives_of(
 
 def box_or_track(text: str, option: str) -> Box | Track:
     """A box that stands still, or one that moves: its places joined by a slash, each with its second after an @."""
-    if "@" not in text:
+    if "@" not in text and "/" not in text:
         return edges(text, 4, f"{option} {BOX}")
-    places = [place.partition("@") for place in text.split("/")]
-    return [(edges(at, 1, f"{option} {BOX}@SECONDS/{BOX}@SECONDS/...")[0], edges(box, 4, f"{option} {BOX}@SECONDS"))
-            for box, _, at in places]
+    try:
+        places = [place.partition("@") for place in text.split("/")]
+        return [(edges(at, 1, "")[0], edges(box, 4, "")) for box, _, at in places]
+    except ValueError:
+        raise ValueError(f"wanted {option} {BOX}@SECONDS/{BOX}@SECONDS/... of a box that moves, got {text!r}. Give "
+                         "each place four numbers, an @ and its second.") from None
 
 
 def _examples(

@@ -67,7 +67,7 @@ SIZES = {
         training={"steps": 120, "batch_size": 8, "lr": 2e-3},
         max_pairs=60,
     ),
-    "small": DemoSize(  # larger figures and ten times the steps; mirrored views and averaged weights help most
+    "small": DemoSize(  # more videos, larger figures, ten times the steps
         "small",
         {"image_size": 112, **SHORT},
         image_size=112,

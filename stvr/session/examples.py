@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from stvr.structures import ClipSpec, Span
 
 QUERY_SECONDS = 1.0  # of a query when no span is given: a second around the asked time
+
+HAIR = 0.01  # of the picture: shares may lie outside by so little, as those of trackers do
 
 Box = Sequence[float]  # x1, y1, x2, y2 in pixels of the video as displayed, or all in [0, 1] as shares of it
 Track = Sequence[tuple[float, Box]]  # a box that moves: where it is at some seconds, at least one, in order
@@ -63,29 +65,65 @@ def query_span(spec: ClipSpec, facts: Facts, at: float, span: tuple[float, float
 def query_boxes(box: Box | Track, facts: Facts, clips: Span, spec: ClipSpec) -> Tensor:
     """(T, 4) xyxy in [0, 1] of the query's clips: a still box, or a track, which moves on straight lines.
 
-    Before its first and after its last second a track stands still. ValueError for seconds that are not in order.
+    Before its first and after its last second a track stands still. ValueError, one line, for what is neither, and for
+    a track whose seconds are not in order or all outside of the video.
     """
-    if not len(box) or not isinstance(box[0], (tuple, list)):
-        return query_box(cast(Box, box), facts).expand(len(clips), 4)
-    track = cast(Track, box)
-    seconds = [at for at, _ in track]
-    if any(later <= earlier for earlier, later in pairwise(seconds)):
-        raise ValueError(f"the seconds of a box that moves go on from one to the next, not "
-                         f"{', '.join(f'{at:g}' for at in seconds)}.")
-    columns = torch.stack([query_box(each, facts) for _, each in track], 1).numpy()
-    middles = [facts.offset_seconds + spec.middle_of(clip) for clip in range(clips.start, clips.stop)]
+    places: list[Any] = list(box)
+    if not places or is_number(places[0]):
+        return shares_of([places], facts).expand(len(clips), 4)
+    seconds, boxes = parted(places)
+    first, last = facts.offset_seconds, facts.offset_seconds + facts.duration_seconds
+    if not any(first <= at <= last for at in seconds):
+        raise ValueError(f"the box moves from {seconds[0]:g} to {seconds[-1]:g} s, but {facts.path} shows pictures "
+                         f"from {first:.2f} to {last:.2f} s. Give its places with their seconds in the video.")
+    columns = shares_of(boxes, facts).T.numpy()
+    middles = [first + spec.middle_of(clip) for clip in range(clips.start, clips.stop)]
     return torch.from_numpy(np.stack([np.interp(middles, seconds, column) for column in columns], 1)).float()
 
 
-def query_box(box: Box, facts: Facts) -> Tensor:
-    """(4,) xyxy in [0, 1]. Shares when all four are at most 1, else pixels of the picture as displayed."""
+def is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError):  # the last of a tensor
+        return False
+    return True
+
+
+def parted(track: Sequence[Any]) -> tuple[list[float], list[list[Any]]]:
+    """The seconds and the boxes of a track. ValueError for what is none."""
+    try:
+        seconds, boxes = [float(at) for at, _ in track], [list(box) for _, box in track]
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"a query's box is four numbers X1,Y1,X2,Y2, or of one that moves pairs of seconds and such a "
+                         f"box, not {track}.") from None
+    if not np.isfinite(seconds).all() or any(later <= earlier for earlier, later in pairwise(seconds)):
+        raise ValueError(f"the seconds of a box that moves go on from one to the next, not "
+                         f"{', '.join(f'{at:g}' for at in seconds)}.")
+    return seconds, boxes
+
+
+def shares_of(boxes: Sequence[Any], facts: Facts) -> Tensor:
+    """Boxes (N, 4) of one actor as shares of the picture, cut off at its edges. ValueError for what is none.
+
+    All are shares where no edge is above 1 by more than a HAIR, else all are pixels of the picture as displayed.
+    """
+    edges = torch.stack([four_numbers(box) for box in boxes])
+    highest = edges.amax(1)
+    if highest.max() > 1 + HAIR:
+        if highest.min() <= 1 + HAIR:
+            raise ValueError("some places of a box that moves are in pixels, others in shares of the picture. Give all "
+                             "in one way.")
+        edges = edges / edges.new_tensor([facts.width, facts.height] * 2)
+    inside = edges.clamp(0, 1)
+    for box, place in zip(boxes, inside, strict=True):
+        if not (place[0] < place[2] and place[1] < place[3]):
+            raise ValueError(f"the box {','.join(f'{float(edge):g}' for edge in box)} has no area inside the picture "
+                             f"of {facts.width} x {facts.height}. Give X1,Y1,X2,Y2 with X1 < X2 and Y1 < Y2.")
+    return inside.float()
+
+
+def four_numbers(box: Sequence[Any]) -> Tensor:
     edges = torch.tensor([float(edge) for edge in box], dtype=torch.float64)
     if len(edges) != 4 or not edges.isfinite().all():
         raise ValueError(f"a box is four numbers X1,Y1,X2,Y2, not {list(box)}.")
-    if (edges > 1).any():
-        edges = edges / edges.new_tensor([facts.width, facts.height, facts.width, facts.height])
-    inside = edges.clamp(0, 1)
-    if not (inside[0] < inside[2] and inside[1] < inside[3]):
-        raise ValueError(f"the box {','.join(f'{edge:g}' for edge in box)} has no area inside the picture of "
-                         f"{facts.width} x {facts.height}. Give X1,Y1,X2,Y2 with X1 < X2 and Y1 < Y2.")
-    return inside.float()
+    return edges

@@ -20,7 +20,7 @@ from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, save_head
 from stvr.jobs.locate import locate, locate_files
 from stvr.session import Session
-from stvr.session.examples import Facts, query_box, query_span
+from stvr.session.examples import Facts, query_span, shares_of
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Query, Span
 from stvr.tasks.pairs.judge import features_of
@@ -110,9 +110,10 @@ def test_flow_that_cannot_be_computed_as_it_was_is_refused(films_spec, films, tm
 
 
 def test_pixels_and_shares_ask_the_same(films):
-    torch.testing.assert_close(query_box((24, 48, 72, 96), FACTS), torch.tensor([0.25, 0.5, 0.75, 1.0]))
-    torch.testing.assert_close(query_box((0.25, 0.5, 0.75, 1.0), FACTS), torch.tensor([0.25, 0.5, 0.75, 1.0]))
-    torch.testing.assert_close(query_box((-9, 0, 200, 48), FACTS), torch.tensor([0, 0, 1, 0.5]))  # cut to the picture
+    torch.testing.assert_close(shares_of([(24, 48, 72, 96)], FACTS)[0], torch.tensor([0.25, 0.5, 0.75, 1.0]))
+    torch.testing.assert_close(shares_of([(0.25, 0.5, 0.75, 1.0)], FACTS)[0], torch.tensor([0.25, 0.5, 0.75, 1.0]))
+    cut = shares_of([(-9, 0, 200, 48)], FACTS)[0]  # to the picture
+    torch.testing.assert_close(cut, torch.tensor([0, 0, 1, 0.5]))
 
 
 # A video of four seconds has twelve clips.
@@ -153,7 +154,7 @@ def test_a_time_without_a_picture_is_refused_with_the_times_that_have_one(at):
 @pytest.mark.parametrize("box", [(10, 10, 5, 20), (200, 0, 300, 50), (0.5, 0.5, 0.5, 0.9), (1, 2, 3), (0, 0, 1, "nan")])
 def test_a_box_without_area_in_the_picture_is_refused(box, films):
     with pytest.raises(ValueError, match="box"):
-        query_box(box, FACTS)
+        shares_of([box], FACTS)
 
 
 def test_a_reference_that_cannot_be_read_does_not_stop_the_others(stvr, untrained, films, tmp_path):

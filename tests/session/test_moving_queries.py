@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,6 +38,13 @@ def test_before_and_after_it_stands_still_and_pixels_are_pixels(untrained, store
     ([(1.0, STILL), (1.0, LATER)], "go on from one to the next, not 1, 1"),
     ([(1.0, STILL), (2.0, (0.5, 0.5, 0.5, 0.9))], "has no area inside the picture"),
     ([(1.0, STILL), (2.0, (0.5, 0.5, 0.9))], "a box is four numbers"),
+    ([(1.0, STILL), (float("nan"), LATER)], "go on from one to the next, not 1, nan"),
+    ([(1.0, STILL), (2.0, (20, 10, 80, 90))], "some places of a box that moves are in pixels"),
+    ([(100.0, STILL), (200.0, LATER)], "moves from 100 to 200 s, but .* shows pictures from 0.00 to 4"),
+    ([(-5.0, STILL), (-1.0, LATER)], "moves from -5 to -1 s"),
+    ([STILL], "a query's box is four numbers"),
+    ([(1.0, *STILL)], "a query's box is four numbers"),
+    (((0.2, 0.1), (0.6, 0.7)), "a query's box is four numbers"),
     ((), "a box is four numbers"),
 ])  # fmt: skip
 def test_a_track_that_is_none_is_refused_in_one_line(untrained, store, films, track, said):
@@ -58,9 +66,25 @@ def test_the_command_line_asks_as_a_session_does(stvr, untrained, store, films, 
     assert lines == asked
 
 
-@pytest.mark.parametrize("text", ["0,0,1,1@", "0,0,1,1@1/0,0,1,1", "0,0,1@1", "@1", "0,0,1,1@x"])
+def test_shares_may_lie_outside_by_a_hair(untrained, store, films):
+    """As a tracker's do; they are no pixels."""
+    session = Session.open(untrained, store=store)
+    for box in ((0.5, 0.2, 1.0000001, 0.9), [(1.0, (0.5, 0.2, 0.99, 0.9)), (1.5, (0.5, 0.2, 1.004, 0.9))]):
+        edges = session.query(films[0], box, at=1.8).tubelets[0].boxes[-1]
+        torch.testing.assert_close(edges, torch.tensor([0.5, 0.2, 1.0, 0.9]))
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, iter])
+def test_numbers_may_come_from_numpy_and_torch(untrained, store, films, kind):
+    session = Session.open(untrained, store=store)
+    moved = session.query(films[0], [(np.float32(1.0), kind(STILL)), (torch.tensor(2.0), kind(LATER))], at=1.5)
+    assert moved.tubelets[0].boxes[0, 0] == pytest.approx(0.25)
+    assert torch.equal(session.query(films[0], kind(STILL), at=1.5).tubelets[0].boxes[0], torch.tensor(STILL))
+
+
+@pytest.mark.parametrize("text", ["0,0,1,1@", "0,0,1,1@1/0,0,1,1", "0,0,1@1", "@1", "0,0,1,1@x", "0,0,1,1/0,0,1,1"])
 def test_a_box_that_moves_and_lacks_something_is_refused_in_one_line(stvr, untrained, films, tmp_path, text):
     ended = stvr("locate", "--checkpoint", untrained, "--query", films[0], "--box", text, "--at", 1.5,
                  "--out", tmp_path / "out", films[1])  # fmt: skip
     assert (ended.status, ended.err.strip().count("\n")) == (2, 0)
-    assert "wanted --box X1,Y1,X2,Y2@SECONDS" in ended.err
+    assert f"wanted --box X1,Y1,X2,Y2@SECONDS/X1,Y1,X2,Y2@SECONDS/... of a box that moves, got {text!r}." in ended.err
