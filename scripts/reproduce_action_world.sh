@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every localiser on the synthetic action world, from nothing to the table: some seeds each, asked about unseen actions.
 #
-#     scripts/reproduce_action_world.sh WORK            two cores: the world of `stvr demo`, three hours
+#     scripts/reproduce_action_world.sh WORK            two cores: the world of `stvr demo`, some hours
 #     scripts/reproduce_action_world.sh --full WORK     a GPU: videos of 320 px, the paper's input size
 #
 # All that is made lies in WORK; called again after a stop, it goes on. The table, WORK/table.md, is written anew after
