@@ -183,6 +183,6 @@ def test_two_runs_with_two_workers_each_share_a_store_and_compute_no_clip_twice(
     counts = [[int(count) for count in process.communicate(timeout=60)[0].split()] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(done for done, _, _ in counts) == 6
-    assert all(done + skipped == 6 for done, skipped, _ in counts)
+    assert all(done + skipped == 6 for done, skipped, _ in counts), counts
     assert Counter(Reader(tmp_path / "log").logged()).most_common(1)[0][1] == 1
     assert tree(tmp_path / "store") == tree(tmp_path / "one")
