@@ -16,12 +16,12 @@ from pathlib import Path
 from stvr.jobs.demo import SIZES, DemoSize, Places
 from stvr.machine import processor
 from stvr.session import Session
-from stvr.structures import ClipSpec, Pair
+from stvr.structures import Pair
 from stvr.tasks.pairs.file import read_pairs
 from stvr.tasks.pairs.prepare import PairOptions
 from stvr.tasks.pairs.prepare import prepare as prepare_pairs
 from stvr.tubelets import tube_iou
-from stvr.video.decode import probe
+from stvr.video.probing import probe_videos
 from stvr.world.synthetic import write_world
 
 RIGHT = 0.5
@@ -41,7 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as fresh:
         for seed in range(FIRST_SEED, FIRST_SEED + chosen.seeds):
             places = Places((chosen.work or Path(fresh)) / str(seed))
-            pair = first_pair(places, SIZES[chosen.size], session.spec.clip, seed)
+            pair = first_pair(places, SIZES[chosen.size], seed)
             overlaps.append(overlap(session, places, pair))
             print(f"seed {seed}, {pair.label}, {pair.query.span.video} in {pair.reference.video}: {overlaps[-1]:.2f}",
                   flush=True)
@@ -49,16 +49,13 @@ def main() -> None:
     print(f"{right} of {len(overlaps)} first answers at tube IoU {RIGHT} or more; {processor()}")
 
 
-def first_pair(places: Places, plan: DemoSize, clip: ClipSpec, seed: int) -> Pair:
+def first_pair(places: Places, plan: DemoSize, seed: int) -> Pair:
     """Of the actions that no training video shows. No tubelet of it lasts longer than its video."""
     write_world(places.world, size=plan.world, seed=seed, **{**plan.dials, **VIDEOS})
-    prepare_pairs("table", [places.world / "tracks.csv"], places.pairs, video_clips=clips_of(places, clip),
+    clips = probe_videos(sorted(places.videos.glob("*.mp4"))).clips
+    prepare_pairs("table", [places.world / "tracks.csv"], places.pairs, video_clips=clips,
                   held_out=str(places.world / "held_out_names.txt"), options=PairOptions(seed=seed))  # fmt: skip
     return next(pair for pair in read_pairs(places.pairs)[0] if pair.split == "test" and pair.targets)
-
-
-def clips_of(places: Places, clip: ClipSpec) -> dict[str, int]:
-    return {path.stem: probe(path).count_clips(clip) for path in places.videos.glob("*.mp4")}
 
 
 def overlap(session: Session, places: Places, pair: Pair) -> float:

@@ -102,6 +102,10 @@ class Library:
         store = self.session.store
         if not Path(video).exists() and (store is None or str(video) not in store):
             raise LookupError(f"{video} is neither a file nor in the index. Its names are {some_names(self.videos)}.")
+        return self.pooled(video, box, at, span)
+
+    def pooled(self, video: Path | str, box: Box | Track, at: float, span: tuple[float, float] | None) -> Query:
+        """The same of what is known to be there: for the head, and for the index."""
         query = self.session.query(video, box, at, span)
         if self.describing is self.session:
             return query

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stvr.library import Hit, Library
-from stvr.library.library import LibraryQuery
-from stvr.structures import ClipSpec, Query
+from stvr.structures import ClipSpec
 from stvr.studio.shelf import Cancelled, PooledOnce, Report, ShelfVideo, TrackedExample
 
 
@@ -15,7 +14,8 @@ class IndexedShelf:
     """As `Shelf` says, of a `Library`."""
 
     def __init__(self, title: str, library: Library) -> None:
-        self.title, self.library, self.query = title, library, PooledOnce(self.pooled)
+        self.title, self.library = title, library
+        self.query = PooledOnce(lambda example: library.pooled(*example.asked))
         self.videos = tuple(ShelfVideo(each.name, Path(each.path), each.seconds, each.doubt) for each in library.videos)
 
     @property
@@ -41,12 +41,3 @@ class IndexedShelf:
         if cancelled():
             raise Cancelled
         return hits, failed
-
-    def pooled(self, example: TrackedExample) -> Query:
-        """One example, for the head and for the index."""
-        library, query = self.library, self.library.session.query(*example.asked)
-        if library.describing is library.session:
-            return query
-        vectors = library.index.describe_each(library.describing.query(*example.asked))
-        return LibraryQuery(query.tubelets, query.regions, vectors=vectors)
-
