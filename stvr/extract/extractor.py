@@ -21,7 +21,7 @@ from stvr.extract.maps import Backbone, map_shapes, processor_of
 from stvr.extract.pace import Progress
 from stvr.extract.todo import Outcome
 from stvr.extract.ways import WAYS, Wanted
-from stvr.store import Claimed, FeatureStore
+from stvr.store import Claimed, Complete, FeatureStore
 from stvr.structures import ClipSpec
 from stvr.video.copies import local
 from stvr.video.decode import VideoError, VideoInfo, probe
@@ -92,10 +92,13 @@ class Extractor:
             with local(source) as (path, origin):
                 copy = str(path)
                 digest = digest_of(path)
-                for event in self._extract(video, path, digest, origin):
-                    if isinstance(event, Outcome):
-                        break
-                    yield event
+                try:
+                    for event in self._extract(video, path, digest, origin):
+                        if isinstance(event, Outcome):
+                            break
+                        yield event
+                except Complete:  # by another run, after this one had looked
+                    event = self._skip(video, path, digest)
             yield event  # after the copy is deleted, because the process may be stopped here
         except Claimed as error:
             yield Outcome(failed=str(error), claimed=True)

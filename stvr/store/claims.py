@@ -35,6 +35,13 @@ class Claimed(ValueError):
         super().__init__(f"{video!r} is being written by {holder}. Run again when that has finished.")
 
 
+class Complete(ValueError):
+    """Nothing of the video is left to write."""
+
+    def __init__(self, video: str, store: str) -> None:
+        super().__init__(f"{video!r} is complete in {store} already.")
+
+
 class Claim(Protocol):
     """Holds one video from construction until `release`. The constructor raises Claimed when another holds it."""
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from zarr.errors import ContainsGroupError
 
 from stvr.store.arrays import Shapes, arrays_of, as_maps, by_endpoint, coded_maps, maps_name, shard_key
-from stvr.store.claims import LEASE_SECONDS, kept
+from stvr.store.claims import LEASE_SECONDS, Complete, kept
 from stvr.store.codes import check_code, decode
 from stvr.store.names import folder_of, video_of
 from stvr.store.older_stores import any_map_shape, refuse_folder_of_stores, with_maps
@@ -247,8 +247,8 @@ class FeatureStore:
         """Begins a video, or goes on where it was cut short; nobody else can write it meanwhile.
 
         map_shape: (row, column, time, channel), by endpoint where there are several. info: JSON values to keep;
-        `digest` says which file it is made from. Claimed, a ValueError, when another process writes it; ValueError when
-        it is complete or half made from another file.
+        `digest` says which file it is made from. Claimed, a ValueError, when another process writes it; Complete, a
+        ValueError, when it has all; ValueError when it is half made from another file.
         """
         if not video:
             raise ValueError("a video without a name cannot be in a store. Rename the file.")
@@ -256,7 +256,7 @@ class FeatureStore:
         with kept(self.place.claim(folder, self.lease_seconds), self.lease_seconds) as claim:
             if video in self:
                 self._mark(video)
-                raise ValueError(f"{video!r} is complete in {self.path} already.")
+                raise Complete(video, str(self.path))
             self.place.delete(f"{MARKS}/{folder}")  # of one that was removed by hand
             shapes = by_endpoint(self._kept, map_shape)
             yield VideoWriter(

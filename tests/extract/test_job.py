@@ -18,6 +18,7 @@ import torch
 from barcode import nearest, number_in, paint, write_video
 from clock import CLIP, Looks, Reader, TwoMaps, run, write_clock, write_drift
 
+from stvr.extract import extractor
 from stvr.extract.ahead import ahead
 from stvr.extract.flow import load_flow
 from stvr.extract.pace import Step, shown
@@ -293,3 +294,18 @@ def test_two_runs_on_one_store_do_not_write_one_video_twice(tmp_path):
     process.join(60)
     assert process.exitcode == 0
     assert "a" in FeatureStore.open(tmp_path / "store")
+
+
+def test_a_video_that_another_run_completes_after_this_one_looked_is_skipped(tmp_path, monkeypatch):
+    video, probe = write_clock(tmp_path / "a.mp4", 5), extractor.probe
+
+    def meanwhile(*words):
+        monkeypatch.setattr(extractor, "probe", probe)
+        assert run([video], tmp_path / "store", Reader()).done == ["a"]
+        return probe(*words)
+
+    monkeypatch.setattr(extractor, "probe", meanwhile)
+    reader = Reader(tmp_path / "mine")
+    report = run([video], tmp_path / "store", reader)
+    assert (report.done, report.skipped, report.failed) == ([], ["a"], {})
+    assert reader.logged() == []
