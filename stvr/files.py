@@ -36,6 +36,17 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content`, whole or not at all; makes the folder if there is none.
+
+    For tensors too (of `safetensors.torch.save`): `save_file` has files of its own beside the one it is to write, which
+    stay, each under another name, when the process is killed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as partial:
+        partial.write_bytes(content)
+
+
 def write_json(path: Path, values: Any) -> None:
     """Writes `values` as indented JSON, whole or not at all; makes the folder if there is none."""
     write_text(path, json.dumps(values, indent=1) + "\n")

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from stvr.backbones.weights.named import as_noted
 from stvr.config import fill
-from stvr.files import whole
+from stvr.files import write_bytes
 from stvr.heads import HEADS, Head, HeadOptions, build_head
 from stvr.heads.older_checkpoints import renewed
 from stvr.heads.shipped import SHIPPED
@@ -99,8 +99,7 @@ def check_features(loaded: Checkpoint, store: FeatureStore) -> None:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Tensors and a JSON header in one safetensors file, put in place by a rename."""
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with whole(path) as partial:
-        save_file(ready, partial, metadata={"stvr": json.dumps(header)})
+    write_bytes(path, save(ready, metadata={"stvr": json.dumps(header)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

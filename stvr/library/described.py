@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from stvr.files import whole
+from stvr.files import write_bytes
 
 WINDOW, TUBE = 0, 1
 KINDS = ("window", "tube")
@@ -43,10 +43,8 @@ class Described:
 
 def write_described(path: Path, rows: Described) -> None:
     """Writes all at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: np.ascontiguousarray(getattr(rows, name)) for name in FIELDS}
-    with whole(path) as partial:
-        save_file(tensors, partial, metadata={"stvr": json.dumps(dict(rows.notes), sort_keys=True)})
+    write_bytes(path, save(tensors, metadata={"stvr": json.dumps(dict(rows.notes), sort_keys=True)}))
 
 
 def read_described(path: Path) -> Described:

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from stvr.backbones.analytic import analytic_value
 from stvr.backbones.i3d import I3D, NUM_CLASSES
 from stvr.backbones.weights.strangers import asked_for, network_of, state_in, stranger, without_prefix
 from stvr.backbones.weights.tensorflow import is_checkpoint, read_checkpoint, read_index
-from stvr.files import whole
+from stvr.files import write_bytes
 
 State = dict[str, Tensor]
 
@@ -157,8 +157,7 @@ def save_weights(model: I3D, path: Path) -> None:
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     config = {"backbone": "i3d", "endpoint": model.endpoint, "in_channels": model.in_channels,
               "num_classes": model.num_classes, "digest": digest(state)}
-    with whole(path) as partial:
-        save_file(state, partial, metadata={"stvr": json.dumps(config)})
+    write_bytes(path, save(state, metadata={"stvr": json.dumps(config)}))
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
