@@ -31,6 +31,8 @@ from measuring import Bench, Row, kernel_milliseconds, table
 from network_cases import i3d_cases, recurrent_cases, step_cases
 from predictions import MAPS, Work, kernel_work, map_bytes
 
+from stvr.processes import end_with_parent
+
 GROUPS: dict[str, Callable[[Bench], Iterator[Case]]] = {
     "I3D": i3d_cases, "operations": operation_cases, "training step": step_cases, "recurrent": recurrent_cases,
     "crop": crop_cases,
@@ -125,7 +127,7 @@ def compile_ahead(device: str, small: bool) -> int:
     if bench.cuda:
         processes = min(processes, max(1, torch.cuda.mem_get_info()[1] // ALONE))
     failed = sum(row.failed for row in bench.rows)
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=end_with_parent) as pool:
         jobs = {pool.submit(warm_one, device, small, place): place for place in range(count)}
         for job in as_completed(jobs):
             said, fault = job.result()

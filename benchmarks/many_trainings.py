@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from stvr.processes import end_with_parent
+
 Job = tuple[Any, ...]  # what tells one training from another: its row, its seed and so on
 
 
@@ -30,10 +32,15 @@ def side_by_side(
             yield from told(job, lambda job=job: work(*job))  # type: ignore[misc]
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(processes, context, initializer=begin) as pool:
         running = {pool.submit(work, *job): job for job in jobs}
         for done in as_completed(running):
             yield from told(running[done], done.result)
+
+
+def begin() -> None:
+    end_with_parent()
+    torch.set_num_threads(1)
 
 
 def told(job: Job, result: Callable[[], Mapping[str, Any]]) -> Iterator[tuple[Job, Mapping[str, Any]]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Mapping
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 import torch
@@ -17,6 +20,18 @@ def begin(environment: Mapping[str, str], threads: int) -> None:
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
     torch.set_num_threads(threads)
+
+
+def end_with_parent() -> None:
+    """In a new process of a pool: it ends with the one that started it, which may be killed, and would else work on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_die_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _die_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def end(process: BaseProcess) -> int:

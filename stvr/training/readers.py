@@ -5,12 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from typing import Any
 
 from stvr import processes
@@ -68,15 +66,8 @@ class _Reader:
 def _begin(content: bytes, rooms: Sequence[Room], environment: Mapping[str, str]) -> None:
     """environment: of the process that reads are for; that of the fork server may be older."""
     processes.begin(environment, threads=1)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    processes.end_with_parent()
     _Reader.content, _Reader.rooms = content, rooms
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _read(step: int, room: int) -> bytes:

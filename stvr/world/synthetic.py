@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from stvr import processes
 from stvr.video.encode import encoder_versions, png, write_video
 from stvr.world.actions import ACTION_IDS, ACTIONS, Deed, action_names, deeds
 from stvr.world.dials import FILE, VideoDials, measure, write_dials
@@ -170,5 +171,6 @@ def _mapper(workers: int) -> Iterator[Any]:
     if workers == 1:
         yield map
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, initializer=processes.end_with_parent) as pool:
         yield partial(pool.map, chunksize=4)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import reporting
 import torch
+from ended import gone
 from reporting import Reporting
 from stopping import Stopped, assert_same_run, stop_at
 from tiny import SPEC, build_small, pair, tiny_options, write_store
@@ -186,14 +186,6 @@ def test_a_run_with_readers_goes_on_where_a_run_without_was_stopped(store, pairs
         train(store, pairs, tmp_path / "run", tiny_options(**OPTIONS, readers=2), report=stop_at(4))
     assert train(store, pairs, tmp_path / "run", tiny_options(**OPTIONS, readers=1), resume=True).steps_now == 2
     assert_same_run(tmp_path / "run", tmp_path / "whole")
-
-
-def gone(processes: set[int], seconds: float = 20) -> bool:
-    """Whether all of them have ended, or end soon."""
-    until = time.monotonic() + seconds
-    while any(Path(f"/proc/{process}").exists() for process in processes) and time.monotonic() < until:
-        time.sleep(0.1)
-    return not any(Path(f"/proc/{process}").exists() for process in processes)
 
 
 def test_a_reader_that_dies_is_told_of_in_one_line():

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import av
 import numpy as np
 import pandas as pd
 import pytest
+from ended import gone
 
 from stvr.world.actions import ACTION_IDS, ACTIONS, HELD_OUT, pose
 from stvr.world.options import WorldOptions
@@ -178,3 +182,15 @@ def test_the_published_world_keeps_its_bytes(tmp_path: Path):
     assert {name: found[name][:16] for name in PUBLISHED} == PUBLISHED
     frame = build_scene(WorldOptions(), "train_0000").frames(100, 101)[0]
     np.testing.assert_allclose(frame[5::30, 5::30, 1], FRAME_100, atol=1)
+
+
+def test_no_process_that_draws_outlives_one_that_is_killed(tmp_path):
+    words = [sys.executable, "-m", "stvr", "synth", str(tmp_path / "world"), "--size", "small", "--workers", "2"]
+    drawing = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    children, until = Path(f"/proc/{drawing.pid}/task/{drawing.pid}/children"), time.monotonic() + 60
+    while len(started := {*map(int, children.read_text().split())}) < 3:  # who draw, and who tracks what they share
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    drawing.kill()
+    drawing.wait()
+    assert gone(started)
