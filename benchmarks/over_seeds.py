@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from math import sqrt
+from math import floor, log10, sqrt
 from statistics import mean, stdev
 
 from scipy.stats import t as student
@@ -49,12 +49,12 @@ def curves_svg(title: str, x_name: str, y_name: str, curves: Curves) -> str:
         return (LEFT + (WIDTH - LEFT - RIGHT) * x / high_x,
                 HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * max(0.0, y) / high_y)
 
-    for share in range(5):
-        x, y = high_x * share / 4, high_y * share / 4
-        (across, _), (_, up) = place(x, 0), place(0, y)
+    for y in ticks(high_y):
+        up = place(0, y)[1]
         parts.append(f'<path d="M{LEFT} {up:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>'
-                     f'<text x="{LEFT - 6}" y="{up + 4:.1f}" text-anchor="end">{y:.0f}</text>'
-                     f'<text x="{across:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{x:.1f}</text>')
+                     f'<text x="{LEFT - 6}" y="{up + 4:.1f}" text-anchor="end">{y:g}</text>')
+    parts.extend(f'<text x="{place(x, 0)[0]:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{x:g}</text>'
+                 for x in ticks(high_x))  # fmt: skip
     for number, (name, line) in enumerate(curves.items()):
         colour, apart = COLOURS[number % len(COLOURS)], 2.5 * (number - len(curves) / 2)
         places = [(place(x, each.value), place(x, each.value - each.half), place(x, each.value + each.half))
@@ -70,3 +70,10 @@ def curves_svg(title: str, x_name: str, y_name: str, curves: Curves) -> str:
                  f'<text x="14" y="{HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 14 {HEIGHT / 2})">'
                  f"{escape(y_name)}</text></svg>\n")
     return "\n".join(parts)
+
+
+def ticks(high: float) -> list[float]:
+    """Round numbers from 0 to no more than high, some three to seven."""
+    power = 10 ** floor(log10(high / 3))
+    step = next(each * power for each in (5, 2, 1) if 3 * each * power <= high)
+    return [round(place * step, 6) for place in range(int(high / step + 1e-9) + 1)]
