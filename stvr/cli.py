@@ -32,6 +32,7 @@ from stvr.commands import (
     watch,
     weights,
 )
+from stvr.menus import PartFault
 
 app = typer.Typer(
     name="stvr", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -66,12 +67,12 @@ STOPPED = 130  # the status that typer returns after Ctrl-C
 
 
 def main() -> None:
-    """Runs a command; a fault of the user's is one line on standard error and exit status 2."""
+    """Runs a command; a fault of the user's, or of a head or another part, is one line on standard error, status 2."""
     try:
         status = app(standalone_mode=False, prog_name="stvr")
     except USAGE_ERROR as error:
         fail(usage(error))
-    except (ValueError, LookupError, OSError) as error:
+    except (ValueError, LookupError, OSError, PartFault) as error:
         fail(error)
     except Exception as error:
         if not type(error).__module__.startswith("obstore"):  # its errors have nothing else in common

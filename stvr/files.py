@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -23,10 +24,24 @@ def whole(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, but a file is to be written there. Give another name.")
     partial = path.with_name(f"{path.name}.partial")
-    yield partial
-    if partial.is_file():
-        partial.chmod(0o666 & ~UMASK)
-    os.replace(partial, path)
+    try:
+        yield partial
+        if partial.is_file():
+            partial.chmod(0o666 & ~UMASK)
+        os.replace(partial, path)
+    except BaseException:
+        if partial.is_file():
+            partial.unlink()
+        raise
+
+
+def check_folder(out: Path) -> None:
+    """Before long work: NotADirectoryError or PermissionError where `out`, made or not, cannot be written to."""
+    there = next(each for each in (out, *out.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -11,16 +11,22 @@ from typing import Any, Generic, TypeVar, cast
 Entry = TypeVar("Entry")
 
 
+class PartFault(RuntimeError):
+    """A part from a menu does not do what it promises: one line that names it, and what it did."""
+
+
 class Menu(Mapping[str, Entry], Generic[Entry]):
     """Names and entries, in order: ours first, then those of installed packages, in the order of their names.
 
-    what: one entry, as an error message calls it. group: the entry-point group that other packages add to. An entry of
-    ours may be written "module:attribute", as entry points are: it is imported when it is first asked for, so that
-    listing a menu imports nothing. A package cannot take a name of ours.
+    what: one entry, as an error message calls it. group: the entry-point group that other packages add to. needs: what
+    an entry must have. An entry of ours may be written "module:attribute", as entry points are: it is imported when it
+    is first asked for, so that listing a menu imports nothing. A package cannot take a name of ours.
     """
 
-    def __init__(self, what: str, group: str, own: Mapping[str, Entry | str]) -> None:
-        self.what, self.group, self._own = what, group, dict(own)
+    def __init__(
+        self, what: str, group: str, own: Mapping[str, Entry | str], needs: Sequence[str] = ()
+    ) -> None:  # fmt: skip
+        self.what, self.group, self.needs, self._own = what, group, needs, dict(own)
         self._loaded: dict[str, Entry] = {}
 
     @cached_property
@@ -53,11 +59,15 @@ class Menu(Mapping[str, Entry], Generic[Entry]):
             raise LookupError(f"there is no {self.what} {name!r}. Choose one of {', '.join(self)}.")
         point = self._others[name]
         try:
-            return cast(Entry, point.load())
+            entry = cast(Entry, point.load())
         except Exception as error:  # whatever that package raises
             reason = f"{type(error).__name__}: {error}"
             raise LookupError(f"the {self.what} {name!r} comes from {point.value}, which cannot be imported: {reason}. "
                               "Mend or uninstall that package.") from error
+        if lacking := [each for each in self.needs if not hasattr(entry, each)]:
+            raise LookupError(f"the {self.what} {name!r} comes from {point.value}, which is no entry of the menu: it "
+                              f"lacks {', '.join(lacking)}. Mend or uninstall that package.")
+        return entry
 
 
 def imported(place: str) -> Any:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from stvr.files import check_folder
+
 MORTAL = """
 import resource
 import signal
@@ -46,3 +48,13 @@ def test_one_killed_while_it_writes_tensors_leaves_what_the_next_one_takes_away(
     assert left != file
     subprocess.run([sys.executable, "-c", program, str(file)], check=True)
     assert [*tmp_path.iterdir()] == [file]
+
+
+def test_what_cannot_become_a_folder_is_known_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    check_folder(tmp_path / "new" / "folder")
+    assert [*tmp_path.iterdir()] == [tmp_path / "file"]  # nothing is made
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(NotADirectoryError) as raised:
+            check_folder(out)
+        assert raised.value.filename == str(tmp_path / "file")

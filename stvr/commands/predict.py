@@ -45,6 +45,7 @@ def predict(
     By a head that finds people: everybody at every second and what each of them does, as AVA's CSV.
     """
     from stvr.backbones.weights.named import DEFAULT
+    from stvr.files import check_folder
     from stvr.heads import PeopleOptions
     from stvr.jobs.predict import ByHead, ByNetwork
     from stvr.session import Session
@@ -52,6 +53,8 @@ def predict(
     files = names_of(video_files(videos))
     if checkpoint is not None and names is not None:
         raise ValueError(f"--names are those of --weights, but {checkpoint} has its own. Leave --names out.")
+    if out is not None:
+        check_folder(out.parent)
     places = {} if render is None else rendered_at(files, render)
     predictor: Predictor
     if checkpoint is None:

@@ -73,6 +73,7 @@ def search(
     device: Device = "cpu",
 ) -> None:
     """Where in a library, and when: JSON Lines of tubelets in seconds and pixels, best first; annotated video."""
+    from stvr.files import check_folder
     from stvr.jobs.locate import write_lines
     from stvr.library import Library
     from stvr.progress import shown_steps
@@ -83,6 +84,8 @@ def search(
     count = None if windows == ALL else number_of(windows)
     if render and out is None:
         raise ValueError("--render writes videos. Name a folder with --out.")
+    if out is not None:
+        check_folder(out)
     library, failed = Library.open(index, head=checkpoint, weights=weights, device=usable(device)), dict[str, str]()
     with shown_steps("searching") as tell:
         hits = library.search(

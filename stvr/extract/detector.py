@@ -15,7 +15,7 @@ from stvr.backbones.weights.load import digest, listed, read_state
 from stvr.extract.detector_weights import DETECTORS, detector_kept_at
 from stvr.extract.extractor import digest_of
 from stvr.store import FeatureStore
-from stvr.store.region_boxes import COLUMNS, detector_of, write_boxes
+from stvr.store.region_boxes import COLUMNS, FOLDER, detector_of, write_boxes
 from stvr.video.copies import local
 from stvr.video.decode import decode_clips
 from stvr.video.source import Source
@@ -83,6 +83,7 @@ def detect(
     not the one that its features were made from.
     """
     done: list[str] = []
+    store.place.tidy(FOLDER)
     for video, source in (sources if isinstance(sources, Mapping) else names_of(sources)).items():
         if video not in store:  # it failed, or another run has it
             continue

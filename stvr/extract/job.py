@@ -17,6 +17,7 @@ from stvr.extract.pace import Pace, Progress, Step, shown
 from stvr.extract.todo import Outcome, Todo
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.store.claims import LEASE_SECONDS
+from stvr.store.features import FAILED
 from stvr.structures import ClipSpec
 from stvr.video.decode import RESIZES
 from stvr.video.reading import COLOUR_ORDERS
@@ -94,6 +95,7 @@ def extract(
         flow=flow.spec if flow else "none", flipped=flip, compress=compress,
     )  # fmt: skip
     store = FeatureStore.open_or_create(store_path, spec, clips_per_shard)
+    store.place.tidy(FAILED)
     recipe = Recipe(str(store.path), backbone, batch_size, flow, timeout, retry, lease_seconds)
     todo = Todo(paths)
     events = alone(recipe, todo) if engine == "local" and workers == 1 else ENGINES[engine](recipe, todo, workers)

@@ -24,7 +24,7 @@ HEADS: Menu[HeadEntry] = Menu("head", "stvr.heads", {
     "step": "stvr.heads.step_assembly:STEP",
     "classifier": "stvr.heads.classifier:CLASSIFIER",
     "region_graph_classifier": "stvr.heads.region_graph_classifier:REGION_GRAPH_CLASSIFIER",
-})  # fmt: skip
+}, needs=("options", "build", "presets"))  # fmt: skip
 
 
 def build_head(options: HeadOptions, spec: FeatureSpec) -> Head:

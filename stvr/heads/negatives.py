@@ -8,15 +8,17 @@ import torch
 from torch import Tensor
 
 from stvr.heads.head import Localizer
+from stvr.heads.promises import checked_answers, faults_of
 from stvr.structures import LABEL_SAME, Detections, Query
 
 
 def ask_with_negatives(head: Localizer, look: Any, query: Query) -> list[Detections]:
     """What `head.ask` finds, and each box of the query's action scored against the negative that it is most like.
 
-    ValueError for a head that cannot score given boxes.
+    ValueError for a head that cannot score given boxes, PartFault for one whose answers are not as promised.
     """
-    found = head.ask(look, query)
+    with faults_of(head, "ask()"):
+        found = list(checked_answers(head, look, head.ask(look, query)))
     if not query.negatives or not found:
         return found
     boxes, against = [clip.boxes for clip in found], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stvr.files import write_json, write_text
+from stvr.files import check_folder, write_json, write_text
 from stvr.heads import HEADS
 from stvr.session import Session
 from stvr.store import FeatureStore
@@ -29,6 +29,8 @@ def evaluate(
     options: those of the head's task, for pairs split, seed, limit, audit, dials and report of
     `stvr.tasks.pairs.judge.evaluate`. Every figure is in [0, 1]; NaN is null.
     """
+    if out is not None:
+        check_folder(out)
     store = FeatureStore.open(store_path)
     session = Session.open(checkpoint_path, store=store, statistics=statistics, proposals=proposals, device=device)
     loaded = session.loaded

@@ -35,7 +35,7 @@ from stvr.tasks.pairs.draws import Draw
 from stvr.tasks.pairs.training import PairDraws, draw_pairs, training_pairs
 from stvr.training.loop import LoopOptions, Tell, run_loop
 from stvr.training.number_units import fast_units, with_precision
-from stvr.training.one_step import Trainee
+from stvr.training.one_step import Trainee, losses_of
 from stvr.training.runs import Run
 from stvr.video_names import names_of
 
@@ -174,7 +174,7 @@ class FromFrames(Trainee):
             references=self.features(batch.reference, batch.reference_mask),
             queries=self.features(batch.query, batch.query_mask),
         )
-        return self.head.losses(self.head(seen), seen)
+        return losses_of(self.head, seen)
 
     def features(self, frames: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """frames (B, T, F, S, S, 3) uint8, mask (B, T) -> maps (B, T, H, W, time * C) by endpoint, zero on padding."""

@@ -11,7 +11,7 @@ from typing import Any
 from stvr.extract.default_weights import runtime_for
 from stvr.extract.flow import flow_of
 from stvr.extract.job import extract
-from stvr.files import whole
+from stvr.files import check_folder, whole
 from stvr.heads.checkpoint import check_features
 from stvr.session import Answer, Example, Session
 from stvr.session.examples import Box, Track
@@ -132,6 +132,7 @@ def locate_files(
     on_answer is told of each reference's answer as it comes (to render it, say). A reference that cannot be read is
     left out and named in the report; when none can be read, ValueError says why.
     """
+    check_folder(out)
     failed, doubtful = dict[str, str](), dict[str, str]()
     lines: list[dict[str, Any]] = []
     answers = locate(

@@ -23,7 +23,7 @@ PROPAGATION: Menu[PropagationEntry] = Menu("propagation", "stvr.propagation", {
     "warp_lstm": "stvr.propagation.lstm:WARP_LSTM",
     "bidirectional": "stvr.propagation.bidirectional:BIDIRECTIONAL",
     "transformer": "stvr.propagation.transformer:TRANSFORMER",
-})  # fmt: skip
+}, needs=("options", "build"))  # fmt: skip
 
 
 def build_propagation(name: str, channels: int, options: Mapping[str, Any] | Options | None = None) -> Propagation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +49,8 @@ class Facts(NamedTuple):
 
 def query_span(spec: ClipSpec, facts: Facts, at: float, span: tuple[float, float] | None) -> Span:
     """The clips of the query; the time asked for must lie in the video, and in the span when there is one."""
+    if not is_number(at):
+        raise ValueError(f"the time of a query is a number of seconds, not {at!r}.")
     path, first, last = facts.path, facts.offset_seconds, facts.offset_seconds + facts.duration_seconds
     lasts = f"lasts {last:.2f} s" if first == 0 else f"shows pictures from {first:.2f} to {last:.2f} s"
     start, stop = span or (max(first, at - QUERY_SECONDS / 2), at + QUERY_SECONDS / 2)
@@ -68,12 +70,12 @@ def query_boxes(box: Box | Track, facts: Facts, clips: Span, spec: ClipSpec) -> 
     Before its first and after its last second a track stands still. ValueError, one line, for what is neither, and for
     a track whose seconds are not in order or all outside of the video.
     """
-    places: list[Any] = list(box)
+    places: list[Any] = list(box) if isinstance(box, Iterable) else [box]
     if not places or is_number(places[0]):
         return shares_of([places], facts).expand(len(clips), 4)
     seconds, boxes = parted(places)
     first, last = facts.offset_seconds, facts.offset_seconds + facts.duration_seconds
-    if not any(first <= at <= last for at in seconds):
+    if seconds[0] > last or seconds[-1] < first:
         raise ValueError(f"the box moves from {seconds[0]:g} to {seconds[-1]:g} s, but {facts.path} shows pictures "
                          f"from {first:.2f} to {last:.2f} s. Give its places with their seconds in the video.")
     columns = shares_of(boxes, facts).T.numpy()
@@ -123,7 +125,10 @@ def shares_of(boxes: Sequence[Any], facts: Facts) -> Tensor:
 
 
 def four_numbers(box: Sequence[Any]) -> Tensor:
-    edges = torch.tensor([float(edge) for edge in box], dtype=torch.float64)
+    try:
+        edges = torch.tensor([float(edge) for edge in box], dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"a box is four numbers X1,Y1,X2,Y2, not {list(box)}.") from None
     if len(edges) != 4 or not edges.isfinite().all():
         raise ValueError(f"a box is four numbers X1,Y1,X2,Y2, not {list(box)}.")
     return edges

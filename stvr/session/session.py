@@ -20,6 +20,7 @@ from stvr.heads import HEADS, Localizer
 from stvr.heads.checkpoint import Checkpoint, check_features, load_head, weights_beside
 from stvr.heads.nearest import NearestOptions
 from stvr.heads.negatives import ask_with_negatives
+from stvr.heads.promises import faults_of
 from stvr.heads.proposal_sources import Sources
 from stvr.heads.ready import READY, ready_head
 from stvr.session.answer import Answer
@@ -157,7 +158,8 @@ class Session:
     def pooled(self, tubelet: Tubelet, features: Features) -> Query:
         """A query from its tubelet and the features of its clips."""
         boxes = tubelet.boxes.to(self.device)
-        return Query((tubelet,), self.head.pool(features.to(self.device), boxes))
+        with faults_of(self.head, "pool()"):
+            return Query((tubelet,), self.head.pool(features.to(self.device), boxes))
 
     def ask(self, query: Query, reference: Path | str, report: Report | None = None) -> Answer:
         """The tubelets of a reference that do what the query shows, best first. report: see `detections`."""
@@ -219,10 +221,10 @@ class Session:
     def fresh_looks(self, source: Source) -> Iterator[Any]:
         state = None
         for features in source.features(CLIPS_AT_ONCE):
-            with torch.inference_mode():
+            with torch.inference_mode(), faults_of(self.head, "stream()"):
                 state, look = self.head.stream(state, features.to(self.device))
             yield look
-        with torch.inference_mode():
+        with torch.inference_mode(), faults_of(self.head, "finish()"):
             rest = self.head.finish(state)
         if rest is not None:
             yield rest

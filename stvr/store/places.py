@@ -70,12 +70,17 @@ class Folder:
             target.touch()
             return
         partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.partial")
-        try:
-            partial.write_bytes(content)
-            partial.replace(target)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        for last in (False, True):
+            try:
+                partial.write_bytes(content)
+                partial.replace(target)
+                return
+            except FileNotFoundError:  # another process tidies here
+                if last:
+                    raise
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
 
     def delete(self, key: str) -> None:
         (self.path / key).unlink(missing_ok=True)

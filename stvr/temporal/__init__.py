@@ -24,7 +24,7 @@ TEMPORAL: Menu[TemporalEntry] = Menu("temporal block", "stvr.temporal", {
     "fcn": "stvr.temporal.convolutions:FCN",
     "fcn3d": "stvr.temporal.convolutions:FCN3D",
     "convlstm": "stvr.temporal.recurrences:CONVLSTM",
-})  # fmt: skip
+}, needs=("options", "build", "least_steps"))  # fmt: skip
 
 
 def build_temporal(name: str, channels: int, steps: int, options: Mapping[str, Any] | None = None) -> TemporalBlock:

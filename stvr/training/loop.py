@@ -92,6 +92,9 @@ def train_step(
     values = parallel.mean(torch.stack([value.float() for value in taken.values()])).tolist()  # waits for the device
     figures = dict(zip(taken, values, strict=True))
     broken = [f"{name} {value}" for name, value in figures.items() if not math.isfinite(value)]
+    if broken and step == 0 and not math.isfinite(figures["total"]):
+        raise ValueError(f"step 0 is not finite: {', '.join(broken)}. No weight has been changed yet, so look at the "
+                         "features and at the head's losses.")
     if broken:
         raise ValueError(f"step {step} is no longer finite: {', '.join(broken)}. Begin anew with a smaller --lr than "
                          f"{options.lr} and another --out; what was saved before is whole.")

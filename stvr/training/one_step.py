@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stvr.heads import Head
+from stvr.heads.promises import checked_losses, faults_of
 
 
 class StepOptions(Protocol):
@@ -53,7 +54,15 @@ class HeadLosses(Trainee):
         self.head = head
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        return self.head.losses(self.head(batch), batch)
+        return losses_of(self.head, batch)
+
+
+def losses_of(head: Head, batch: Any) -> dict[str, Tensor]:
+    """Of a head's batch. PartFault for a head whose losses are not as promised."""
+    with faults_of(head, "forward()"):
+        outputs = head(batch)
+    with faults_of(head, "losses()"):
+        return dict(checked_losses(head, head.losses(outputs, batch)))
 
 
 def take_step(

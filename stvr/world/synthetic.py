@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -51,8 +52,8 @@ def write_world(out: Path, *, size: str = "small", workers: int | None = None, m
         return options
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as draft:
-        world = Path(draft) / out.name
+    with _draft(out) as draft:
+        world = draft / out.name
         _write_files(world, options, masks, workers or os.cpu_count() or 1)
         (world / "world.json").write_text(record)
         os.replace(world, out)  # the world appears whole or not at all
@@ -163,6 +164,34 @@ def _already_written(out: Path, record: str) -> bool:
     if (out / "world.json").is_file() and (out / "world.json").read_text() == record:
         return True
     raise FileExistsError(f"{out} is not empty, and what it holds is not this world. Name a new folder, or empty it.")
+
+
+@contextmanager
+def _draft(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out`, of this process alone; what a killed one left there is removed."""
+    folder = out.with_name(f".{out.name}.partial")
+    folder.mkdir(exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        _hold(lock, out)
+        try:
+            for left in folder.iterdir():
+                shutil.rmtree(left)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _hold(lock: int, out: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FileExistsError(f"{out} is just being written by another process. Wait for it, or name another "
+                              "folder.") from None
+    except OSError:  # a file system without locks
+        return
 
 
 @contextmanager

@@ -58,8 +58,11 @@ def test_a_file_in_quarantine_is_tried_again_when_it_changes_or_on_request(tmp_p
     store = FeatureStore.open(tmp_path / "store")
     note = store.quarantined("a")
     assert (note["video"], note["digest"]) == ("a", hashlib.sha256(b"no video").hexdigest())
+    killed = tmp_path / "store" / ".failed" / "a.json.0123456789abcdef.partial"  # as one that was killed leaves it
+    killed.write_text("{")
     again = run([path], tmp_path / "store", reader).failed["a"]
     assert again.endswith("An earlier run found this; --retry tries again.")
+    assert not killed.exists()
     assert not run([path], tmp_path / "store", reader, retry=True).failed["a"].endswith("tries again.")
     write_clock(path, 2)
     assert run([path], tmp_path / "store", reader).done == ["a"]

@@ -77,7 +77,11 @@ def test_boxes_are_torchvisions_for_the_middle_frame_of_each_clip(network, saved
 
 def test_the_detector_runs_once_on_each_video(saved, video, extracted, monkeypatch):
     store, detector = FeatureStore.open(extracted), load_detector(NAME, saved)
+    killed = extracted / ".boxes" / "a.npz.0123456789abcdef.partial"  # as one that was killed leaves it
+    killed.parent.mkdir()
+    killed.write_bytes(b"PK")
     assert detect([video], store, detector) == ["a"]
+    assert not killed.exists()
     monkeypatch.setattr(detector, "network", None)  # it would fail if it ran again
     assert detect([video], store, detector) == []
     assert detector_of(store, "a") == detector.name

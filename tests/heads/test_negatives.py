@@ -73,7 +73,8 @@ class Blind(Localizer):
     """It answers, but cannot score a box that it is given."""
 
     def ask(self, look, query):
-        return [Detections(torch.rand(2, 4), torch.tensor([0.9, 0.8]), torch.tensor([LABEL_SAME, LABEL_DIFFERENT]))]
+        boxes = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 0.9, 0.7]])
+        return [Detections(boxes, torch.tensor([0.9, 0.8]), torch.tensor([LABEL_SAME, LABEL_DIFFERENT]))]
 
 
 class Seeing(Blind):
@@ -83,11 +84,11 @@ class Seeing(Blind):
 
 def test_a_head_that_cannot_score_boxes_refuses():
     with pytest.raises(ValueError, match="takes no examples of what is not meant"):
-        ask_with_negatives(Blind(), None, Query((), None).minus(Query((), None)))
+        ask_with_negatives(Blind(), [None], Query((), None).minus(Query((), None)))
 
 
 def test_boxes_of_other_labels_keep_their_scores():
-    (clip,) = ask_with_negatives(Seeing(), None, Query((), None).minus(Query((), None)))
+    (clip,) = ask_with_negatives(Seeing(), [None], Query((), None).minus(Query((), None)))
     assert clip.labels.tolist() == [LABEL_DIFFERENT, LABEL_SAME]
     assert clip.scores.tolist() == pytest.approx([0.8, 243 / 340])
 

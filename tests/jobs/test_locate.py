@@ -18,11 +18,12 @@ from stvr.extract.job import extract
 from stvr.heads import build_head
 from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, save_head
+from stvr.heads.matching import MatchingHead
 from stvr.jobs.locate import locate, locate_files
 from stvr.session import Session
 from stvr.session.examples import Facts, query_span, shares_of
 from stvr.store import FeatureStore
-from stvr.structures import ClipSpec, Query, Span
+from stvr.structures import LABEL_SAME, ClipSpec, Detections, Query, Span
 from stvr.tasks.pairs.judge import features_of
 from stvr.tubelets import link
 
@@ -170,6 +171,16 @@ def test_no_readable_reference_at_all_is_a_fault(untrained, films, tmp_path):
     with pytest.raises(ValueError, match=r"no reference could be read: .*nowhere.mp4"):
         locate_files(untrained, films[0], BOX, AT, [tmp_path / "nowhere.mp4"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_head_that_answers_nonsense_is_blamed_not_the_video(stvr, untrained, films, tmp_path, monkeypatch):
+    found = Detections(torch.tensor([[0.1, 0.2, 0.5, 0.6]]), torch.tensor([float("nan")]), torch.tensor([LABEL_SAME]))
+    monkeypatch.setattr(MatchingHead, "ask", lambda head, look, query: [found] * len(look))
+    ended = stvr("locate", "--checkpoint", untrained, "--query", films[0], "--box", "20,10,80,90", "--at", AT,
+                 *films[1:], "--out", tmp_path / "out")
+    assert ended.status == 2
+    assert "the head MatchingHead breaks its promise in ask(): wanted finite scores, got NaN" in ended.err
+    assert not (tmp_path / "out" / "tubelets.jsonl").exists()
 
 
 def test_rendering_never_writes_over_a_video_that_is_read(stvr, untrained, films, tmp_path):

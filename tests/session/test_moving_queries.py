@@ -46,11 +46,29 @@ def test_before_and_after_it_stands_still_and_pixels_are_pixels(untrained, store
     ([(1.0, *STILL)], "a query's box is four numbers"),
     (((0.2, 0.1), (0.6, 0.7)), "a query's box is four numbers"),
     ((), "a box is four numbers"),
+    (None, "a query's box is four numbers"),
+    (7, "a box is four numbers"),
+    ((10, None, 40, 40), "a box is four numbers"),
+    ("10,10,40,40", "a box is four numbers"),
+    ((1.0, STILL), "a box is four numbers"),
+    ([(1.0, (None, 1, 2, 3))], "a box is four numbers"),
 ])  # fmt: skip
 def test_a_track_that_is_none_is_refused_in_one_line(untrained, store, films, track, said):
     with pytest.raises(ValueError, match=said) as error:
         Session.open(untrained, store=store).query(films[0], track, at=1.5)
     assert "\n" not in str(error.value)
+
+
+def test_a_track_may_begin_before_and_end_after_the_video(untrained, store, films):
+    session = Session.open(untrained, store=store)
+    asked = session.query(films[0], [(-10.0, STILL), (60.0, STILL)], at=1.5)
+    torch.testing.assert_close(asked.tubelets[0].boxes, torch.tensor(STILL).expand(len(asked.tubelets[0].boxes), 4))
+
+
+@pytest.mark.parametrize("at", [None, "soon", (1, 2)])
+def test_a_time_that_is_no_number_is_refused(untrained, store, films, at):
+    with pytest.raises(ValueError, match="the time of a query is a number of seconds"):
+        Session.open(untrained, store=store).query(films[0], STILL, at=at)
 
 
 def test_the_command_line_asks_as_a_session_does(stvr, untrained, store, films, tmp_path):

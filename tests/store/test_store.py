@@ -16,6 +16,7 @@ import torch
 from filled import DEEP_SHAPE, SHAPE, SPEC, TWO, WHOLE, clips, companions, deep, fill
 
 from stvr.store import FeatureStore, check, check_all
+from stvr.store.places import Folder
 from stvr.structures import ClipSpec, MapSpec, Span
 
 DEEP = (MapSpec("Mixed_5c", 32, 1, 5),)
@@ -410,3 +411,17 @@ def test_an_array_that_is_gone_is_named(store):
     shutil.rmtree(store.path / "a" / "features")
     with pytest.raises(ValueError, match="no array 'features'"):
         FeatureStore.open(store.path).read(Span("a", 0, 2))
+
+
+def test_a_note_is_written_though_another_process_tidies(tmp_path, monkeypatch):
+    place, rename, tidied = Folder(tmp_path), Path.replace, []
+
+    def replace_late(partial, target):
+        if not tidied:
+            tidied.append(place.tidy("."))
+        return rename(partial, target)
+
+    monkeypatch.setattr(Path, "replace", replace_late)
+    place.write("note.json", b"{}")
+    assert [each.name for each in tmp_path.iterdir()] == ["note.json"]
+    assert tidied == [None]

@@ -191,6 +191,10 @@ def test_no_process_that_draws_outlives_one_that_is_killed(tmp_path):
     while len(started := {*map(int, children.read_text().split())}) < 3:  # who draw, and who tracks what they share
         assert time.monotonic() < until
         time.sleep(0.1)
+    with pytest.raises(FileExistsError, match="is just being written by another process"):
+        write_world(tmp_path / "world", size="tiny", workers=1, **SMALL)
     drawing.kill()
     drawing.wait()
     assert gone(started)
+    write_world(tmp_path / "world", size="tiny", workers=1, **SMALL)
+    assert [each.name for each in tmp_path.iterdir()] == ["world"]  # nothing stays of the one that was killed

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from stvr.files import write_text
 from stvr.structures import ClipSpec, Pair, Span, Tubelet
 from stvr.texts import read_json
 
@@ -27,16 +26,7 @@ def write_pairs(path: Path, pairs: Sequence[Pair], header: Mapping[str, Any]) ->
     """
     head = json.dumps({"stvr_pairs": FORMAT, **header}, ensure_ascii=False)
     lines = ",\n".join(json.dumps(_encode(pair), separators=(",", ":"), ensure_ascii=False) for pair in pairs)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(f'{head[:-1]},\n"pairs": [\n{lines}\n]}}\n')
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
+    write_text(path, f'{head[:-1]},\n"pairs": [\n{lines}\n]}}\n')
 
 
 def read_pairs(path: Path) -> tuple[list[Pair], dict[str, Any]]:

@@ -64,7 +64,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_draft(pairs: list[Pair], tmp_
     def fail(*_: object) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr("stvr.tasks.pairs.file.os.replace", fail)
+    monkeypatch.setattr("stvr.files.os.replace", fail)
     with pytest.raises(OSError, match="disk"):
         write_pairs(tmp_path / "pairs.json", [], HEADER)
     assert [path.name for path in tmp_path.iterdir()] == ["pairs.json"]
