@@ -52,6 +52,16 @@ def checked_answers(head: nn.Module, look: Any, found: Sequence[Detections]) -> 
     return found
 
 
+def checked_probabilities(head: nn.Module, probabilities: Tensor, count: int) -> Tensor:
+    """What `answers` gave of so many examples, if it is as promised; else PartFault says what was wanted and came."""
+    if not isinstance(probabilities, Tensor) or probabilities.ndim != 2 or len(probabilities) != count:
+        came = tuple(probabilities.shape) if isinstance(probabilities, Tensor) else type(probabilities).__name__
+        _broken(head, "answers()", f"probabilities ({count}, classes)", f"{came}")
+    if not bool(probabilities.isfinite().all()):
+        _broken(head, "answers()", "finite probabilities", "NaN or an infinity")
+    return probabilities
+
+
 def checked_losses(head: nn.Module, losses: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """What `losses` gave, if it is as promised; else PartFault says what was wanted and what came."""
     if not isinstance(losses, Mapping) or not losses:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stvr.heads import ClassOptions, Head, Reads
 from stvr.heads.checkpoint import Checkpoint
+from stvr.heads.promises import checked_probabilities, faults_of
 from stvr.metrics.as_json import finite
 from stvr.metrics.classification import (
     mean_class_accuracy,
@@ -151,8 +152,9 @@ def classify(
 def probabilities_of(head: Head, maps: dict[str, Tensor], device: str, boxes: Tensor | None = None) -> Tensor:
     """What a head says of maps (B, S, H, W, C) by endpoint and boxes (B, S, K, 4): (B, classes), on the CPU."""
     labels = torch.zeros(len(next(iter(maps.values()))), dtype=torch.long)
-    probabilities: Tensor = head.answers(head(LabelBatch(maps, labels, boxes).to(device)))
-    return probabilities.cpu()
+    with faults_of(head, "answers()"):
+        probabilities = head.answers(head(LabelBatch(maps, labels, boxes).to(device)))
+    return checked_probabilities(head, probabilities, len(labels)).cpu()
 
 
 def per_class(answers: np.ndarray, truth: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, float | int]]:

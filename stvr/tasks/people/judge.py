@@ -13,6 +13,7 @@ import torch
 from stvr.annotations.ava_detections import EVALUATORS, Entry, laid_out
 from stvr.heads import PeopleOptions
 from stvr.heads.checkpoint import Checkpoint
+from stvr.heads.promises import checked_answers, faults_of
 from stvr.labels import number_and_name
 from stvr.metrics import METRIC_VERSION
 from stvr.metrics.as_json import finite
@@ -100,8 +101,9 @@ def look_at_all(
     for start in range(0, len(items), BATCH):
         part = items[start : start + BATCH]
         read = [read_keyframe(read_from, keyframe, clip, options.reach, options.classes, {}) for keyframe, clip in part]
-        outputs = head(batch_of(read).to(session.device))
-        found = head.answers(outputs)
+        with faults_of(head, "answers()"):
+            outputs = head(batch_of(read).to(session.device))
+            found = [checked_answers(head, part, each) for each in head.answers(outputs)]
         steps = steps or [[] for _ in found]
         for row, (keyframe, _) in enumerate(part):
             for rows, detections in zip(steps, found, strict=True):
