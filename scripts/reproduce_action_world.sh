@@ -16,7 +16,7 @@ if [ "${1:-}" = --full ]; then
     OPTIONS=${OPTIONS:---device cuda --processes 12}
     shift
 fi
-if [ $# -ne 1 ]; then
+if [ $# -ne 1 ] || [[ $1 == -* ]]; then
     echo "usage: $0 [--full] WORK" >&2
     exit 2
 fi

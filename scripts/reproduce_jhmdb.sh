@@ -28,6 +28,12 @@ unseen=(
     "brush_hair;push;pour;shoot_bow;jump;shoot_ball"
     "golf;swing_baseball;walk;clap;sit;wave"
 )
+for folder in "$jhmdb/puppet_mask" "$jhmdb/splits" "$videos"; do
+    if [ ! -d "$folder" ]; then
+        echo "$0: there is no folder $folder. Give the published folders, as told at the head of this script." >&2
+        exit 2
+    fi
+done
 mkdir -p "$work"
 
 test "$weights" = analytic || test -f "$weights" || "${stvr[@]}" weights fetch "$weights"

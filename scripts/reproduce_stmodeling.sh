@@ -15,8 +15,12 @@
 # picture are kept, so that the features of all of Jester take some 5 GB.
 set -euo pipefail
 
-: "${WEIGHTS:?the file of weights of the image network}" "${LISTS:?the folder of the lists}"
-: "${FRAMES:?the folder of the frames}" "${OUT:?the folder to write}"
+for name in WEIGHTS LISTS FRAMES OUT; do
+    if [ -z "${!name:-}" ]; then
+        echo "usage: WEIGHTS=FILE LISTS=FOLDER FRAMES=FOLDER OUT=FOLDER $0 ($name is not given)" >&2
+        exit 2
+    fi
+done
 BACKBONE=${BACKBONE:-squeezenet1_1} IMAGE_SIZE=${IMAGE_SIZE:-224} DEVICE=${DEVICE:-cpu} RATE=${RATE:-12}
 EPOCHS=${EPOCHS:-30} BATCH_SIZE=${BATCH_SIZE:-128} LR=${LR:-0.001} OPTIMIZER=${OPTIMIZER:-sgd} SEED=${SEED:-0}
 BLOCKS=${BLOCKS:-mlp trn_multiscale rnn_tanh rnn_relu lstm gru blstm fcn} SEGMENTS=${SEGMENTS:-8 16} WIDTH=${WIDTH:-256}

@@ -14,8 +14,12 @@
 # compression: COMPRESS=int8 keeps half as many bytes, and IMAGE_SIZE and FRAMES shrink it further.
 set -euo pipefail
 
-: "${WEIGHTS:?the file of weights of i3d_r50}" "${LISTS:?the folder of the official lists}"
-: "${FRAMES:?the folder of the frames}" "${OUT:?the folder to write}"
+for name in WEIGHTS LISTS FRAMES OUT; do
+    if [ -z "${!name:-}" ]; then
+        echo "usage: WEIGHTS=FILE LISTS=FOLDER FRAMES=FOLDER OUT=FOLDER $0 ($name is not given)" >&2
+        exit 2
+    fi
+done
 IMAGE_SIZE=${IMAGE_SIZE:-224} COMPRESS=${COMPRESS:-lossless} DEVICE=${DEVICE:-cpu} RATE=${RATE:-12}
 BOXES=${BOXES:-fasterrcnn_resnet50_fpn} BOXES_WEIGHTS=${BOXES_WEIGHTS:-}
 EPOCHS=${EPOCHS:-30} BATCH_SIZE=${BATCH_SIZE:-32} LR=${LR:-0.000125} OPTIMIZER=${OPTIMIZER:-sgd} SEED=${SEED:-0}

@@ -17,6 +17,10 @@ if [ $# -ne 3 ]; then
     exit 2
 fi
 annotations=$1 videos=$2 work=$3
+if [ ! -f "$annotations" ] || [ ! -d "$videos" ]; then
+    echo "$0: there is no file $annotations or no folder $videos. Give pyannot.pkl and the folder of the videos." >&2
+    exit 2
+fi
 source "$(dirname "$0")/paper_rows.sh"
 
 mkdir -p "$work"

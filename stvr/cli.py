@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -33,11 +33,28 @@ from stvr.commands import (
     weights,
 )
 from stvr.menus import PartFault
+from stvr.version import __version__
 
 app = typer.Typer(
     name="stvr", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Where and when does this happen? Ask with an example: find the tubelets that do what a query does.",
 )  # fmt: skip
+
+
+def tell_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def of_all(
+    version: Annotated[bool, typer.Option("--version", callback=tell_version, is_eager=True,
+                                          help="Print the version.")] = False,
+) -> None:  # fmt: skip
+    """What stands before any command; the program's help is above."""
+
+
 app.command()(demo.demo)
 app.command()(synth.synth)
 app.add_typer(prepare.app, name="prepare")

@@ -18,6 +18,7 @@ from stvr.heads.assembly import MatchingOptions
 from stvr.heads.checkpoint import load_head, save_head
 from stvr.jobs.train import train
 from stvr.tasks.pairs.build import read_pairs
+from stvr.version import __version__
 from stvr.world.synthetic import write_world
 
 
@@ -129,8 +130,8 @@ FAULTS = [
     ("synth {p}/text/new", "text: a file is where a folder is needed"),
     ("synth {p}/new --actors 1.5", "--actors wants a whole number"),
     ("info {p}/nowhere", "is not there"),
-    ("info {p}/text", "wanted a safetensors file of stvr"),
-    ("info {p}/empty", "there is no such checkpoint"),
+    ("info {p}/text", "it cannot be told what"),
+    ("info {p}/empty", "is a folder with no store, index or head in it"),
 ]
 
 
@@ -354,3 +355,6 @@ def test_two_numbers_are_two_numbers(text):
         edges(text, 2, "--span START,STOP")
 
 
+def test_the_version_is_printed(stvr):
+    ended = stvr("--version")
+    assert (ended.status, ended.out, ended.err) == (0, f"{__version__}\n", "")

@@ -111,6 +111,8 @@ def usable(device: str) -> str:
         torch.empty(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0]
+        if reason.startswith("Expected one of"):  # and all the devices that torch has ever heard of
+            reason = "there is none of that name"
         raise ValueError(f"the device {device!r} cannot be used here: {reason}. Give --device cpu.") from None
     return device
 

@@ -174,7 +174,7 @@ def check_command(
         "frame_rates": probed.times if probed else None, "sizes": probed.sizes if probed else None,
         "pixels": pixels and probed is not None,  # without the videos, boxes in pixels are faults like any other
     }, [*probed.clips, *probed.failed] if probed else ())  # fmt: skip
-    known = Videos(probed.clips, probed.failed, probed.offsets) if probed else None
+    known = Videos(probed.clips, probed.failed, probed.offsets, probed.seconds) if probed else None
     report = check(parts, known, pair_options(protocol=protocol), read_pairs(pairs)[0] if pairs else None)
     for line in (line for part in parts for line in (*part.said, *map(str, part.left_out))):
         print(f"stvr: {line}", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stvr.heads.checkpoint import load_head
+from stvr.heads.checkpoint import HEAD_FILE, load_head
 from stvr.store import FeatureStore, is_store
 from stvr.store.exchange import describe_export, is_export
 from stvr.store.older_stores import refuse_folder_of_stores
@@ -16,16 +16,20 @@ from stvr.tasks.pairs.file import clip_spec
 from stvr.video.decode import probe
 from stvr.video.folders import SUFFIXES
 
+KINDS = "a store, one that was exported, an index, a checkpoint, a run's folder, a pairs file or a video"
+HEAD_SUFFIX = Path(HEAD_FILE).suffix
+
 
 def describe(path: Path) -> dict[str, Any]:
     """JSON values. Raises ValueError or FileNotFoundError for what is none of these."""
     if is_store(path):
         return describe_store(FeatureStore.open(path))
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there. Name a store, one that was exported, a checkpoint, a run's "
-                                "folder, a pairs file or a video.")
+        raise FileNotFoundError(f"{path} is not there. Name {KINDS}.")
     if path.is_dir():
         refuse_folder_of_stores(place_at(path))
+        if not (path / HEAD_FILE).is_file():
+            raise ValueError(f"{path} is a folder with no store, index or head in it. Name {KINDS}.")
     if path.suffix == ".json" and path.is_file():
         pairs, header = read_pairs(path)
         spec = clip_spec(header) if "clip" in header else None
@@ -34,6 +38,8 @@ def describe(path: Path) -> dict[str, Any]:
         return describe_video(path)
     if is_export(path):
         return describe_export(path)
+    if path.is_file() and path.suffix != HEAD_SUFFIX:
+        raise ValueError(f"it cannot be told what {path} is. Name {KINDS}.")
     checkpoint = load_head(path)
     parameters = sum(parameter.numel() for parameter in checkpoint.head.parameters())
     return {

@@ -14,7 +14,8 @@ from stvr.video_names import names_of
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """By video name: when its frames are on screen, (width, height) in pixels, whole clips, when its first picture is.
+    """By video name: when its frames are on screen, (width, height) in pixels, whole clips, how many seconds its
+    pictures last, when the first one is.
 
     failed: why a file is left out; doubtful: what is not as it promises.
     """
@@ -22,6 +23,7 @@ class Probed:
     times: dict[str, FrameTimes] = field(default_factory=dict)
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     clips: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
     offsets: dict[str, float] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     doubtful: dict[str, str] = field(default_factory=dict)
@@ -34,6 +36,7 @@ def probe_videos(paths: Sequence[Path]) -> Probed:
         try:
             info = probe(path)
             found.clips[name] = info.count_clips(ClipSpec())
+            found.seconds[name] = float(info.duration)
             found.times[name] = frame_times(info)
             found.sizes[name] = (info.width, info.height)
             found.offsets[name] = float(info.offset)

@@ -141,6 +141,8 @@ def test_the_table_of_the_world_is_made_from_nothing_and_goes_on_where_it_stoppe
 @pytest.mark.parametrize(("script", "words", "said"), [
     ("reproduce_ava.sh", 3, "there is no ava_train_v2.1.csv"), ("reproduce_real.sh", 2, "there is no manifest.csv"),
     ("reproduce_across.sh", 3, "holds neither pyannot.pkl nor puppet_mask"),
+    ("reproduce_jhmdb.sh", 3, "puppet_mask. Give the published folders"),
+    ("reproduce_ucf101_24.sh", 3, "Give pyannot.pkl"),
 ])  # fmt: skip
 def test_what_is_missing_is_said_in_one_line(tmp_path, script, words, said):
     ended = run_script(script, *[tmp_path] * words)
@@ -148,7 +150,10 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, script, words, said):
     assert said in ended.stderr
 
 
-@pytest.mark.parametrize("script", ["ava", "ucf101_24", "jhmdb", "across", "real", "action_world"])
+RECIPES = ("ava", "ucf101_24", "jhmdb", "across", "real", "action_world", "strg", "stmodeling")
+
+
+@pytest.mark.parametrize("script", RECIPES)
 def test_without_its_folders_a_recipe_says_how_it_is_called(script):
     ended = run_script(f"reproduce_{script}.sh")
     assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)

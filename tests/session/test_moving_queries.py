@@ -65,6 +65,31 @@ def test_a_track_may_begin_before_and_end_after_the_video(untrained, store, film
     torch.testing.assert_close(asked.tubelets[0].boxes, torch.tensor(STILL).expand(len(asked.tubelets[0].boxes), 4))
 
 
+@pytest.mark.parametrize(("track", "at", "told"), [
+    ([(1.0, STILL), (15.0, LATER)], 1.5, "1 of 2 places of the box lie outside of"),
+    ([(0.5, STILL), (1.0, LATER)], 3.0, "lies beside the seconds of its box, 0.5 to 1: it stands still"),
+])  # fmt: skip
+def test_what_of_a_track_does_not_count_is_told(untrained, store, films, caplog, track, at, told):
+    Session.open(untrained, store=store).query(films[0], track, at=at)
+    assert told in caplog.text
+
+
+def test_a_span_that_is_cut_is_told(untrained, store, films, caplog):
+    session = Session.open(untrained, store=store)
+    session.query(films[0], STILL, at=1.5, span=(1.0, 2.0))
+    assert caplog.text == ""
+    session.query(films[0], STILL, at=1.5, span=(1.0, 9.0))
+    assert "the span from 1 to 9 s is cut to" in caplog.text
+
+
+@pytest.mark.parametrize("box", [
+    (0.2, 0.2, 1.5, 0.7), (40, 30, 41.5, 90), [(1.0, (10, 10, 50, 50)), (2.0, (4, 4, 5, 60))],
+])  # fmt: skip
+def test_a_box_of_less_than_two_pixels_is_taken_for_a_slip(untrained, store, films, box):
+    with pytest.raises(ValueError, match="is less than 2 pixels wide or high"):
+        Session.open(untrained, store=store).query(films[0], box, at=1.5)
+
+
 @pytest.mark.parametrize("at", [None, "soon", (1, 2)])
 def test_a_time_that_is_no_number_is_refused(untrained, store, films, at):
     with pytest.raises(ValueError, match="the time of a query is a number of seconds"):

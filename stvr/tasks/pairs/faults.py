@@ -37,12 +37,14 @@ class Fault:
 class Videos:
     """What is known of the video files: how many clips each has, and why some of them cannot be read.
 
-    offsets: seconds of their first pictures, on the clock that the annotations use; 0 where none.
+    offsets: seconds of their first pictures, on the clock that the annotations use; 0 where none. seconds: how long
+    they last, where it is known better than by whole clips.
     """
 
     clips: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     offsets: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +200,8 @@ def check_times(rows: Rows, videos: Videos, spec: ClipSpec) -> list[Fault]:
     if failed:
         faults.append(Fault("undecodable video", f"{rows.source}: {len(failed)} videos cannot be read", len(failed),
                             [f"{video}: {reason}" for video, reason in failed.items()]))
-    seconds = rows.table["video"].map({video: videos.offsets.get(video, 0.0) + spec.seconds_at(clips)
-                                       for video, clips in videos.clips.items()})
+    lasting = {video: videos.seconds.get(video, spec.seconds_at(clips)) for video, clips in videos.clips.items()}
+    seconds = rows.table["video"].map({video: videos.offsets.get(video, 0.0) + each for video, each in lasting.items()})
     late = rows.table["start"] >= seconds  # False where the length is not known
     if late.any():
         faults.append(late_fault(rows, rows.table[late], seconds))

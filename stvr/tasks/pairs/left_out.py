@@ -15,7 +15,7 @@ from stvr.labels import label_name, label_text
 from stvr.structures import ClipSpec, Pair, Span
 
 UNREADABLE = "the file of their video cannot be read"
-BEYOND = "they lie outside their video"
+BEYOND = "they lie outside their video, or after its last whole clip"
 BETWEEN = "they last less than a clip and miss the middle of each"
 
 

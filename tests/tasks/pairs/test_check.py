@@ -86,6 +86,13 @@ def test_a_moment_after_the_end_of_its_video_is_named():
     assert report.faults[0].places == ["line 2: a at 4 s, the file lasts 4.00 s"]
 
 
+def test_a_moment_after_the_last_whole_clip_is_still_in_its_video():
+    videos = Videos({"a": 12, "b": 30, "c": 30}, seconds={"a": 4.3})
+    assert kinds(check([rows()], videos)) == []
+    (fault,) = check([rows(("a", 4.3, (0.1, 0.2, 0.5, 0.9), 1, "0"))], videos).faults
+    assert fault.places == ["line 7: a at 4.3 s, the file lasts 4.30 s"]
+
+
 def test_moments_are_held_against_the_videos_clock():
     clips = {"a": 12, "b": 30, "c": 30}
     late = Videos(clips, offsets={"a": 1.0})  # its pictures are there from 1 s to 5 s
