@@ -40,7 +40,8 @@ def test_figures_made_with_other_options_are_refused_and_stay(tmp_path, other):
     kept(tmp_path / "run", how, lambda: {"map": 0.25})
     (name, value), = other.items()
     said = f"run was made with {name} {how[name]}, and {name} {value} is asked for. Name another folder."
-    for ask in (lambda: check_kept({tmp_path / "run": how | other}), lambda: kept(tmp_path / "run", how | other, never)):
+    for ask in (lambda: check_kept({tmp_path / "run": how | other}),
+                lambda: kept(tmp_path / "run", how | other, never)):  # fmt: skip
         with pytest.raises(ValueError, match="Name another folder") as refused:
             ask()
         assert str(refused.value).endswith(said)

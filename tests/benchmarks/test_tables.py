@@ -1,4 +1,4 @@
-"""benchmarks/bench_world_table.py and bench_real_table.py: how they are called, and what they do when something fails."""
+"""benchmarks/bench_world_table.py and bench_real_table.py: how they are called, and what a failed training leaves."""
 
 import importlib
 import json
@@ -140,7 +140,7 @@ def test_the_table_of_real_clips_refuses_a_folder_of_other_figures(monkeypatch, 
     run = module.run_of(work, name, fold, seed)
     run.mkdir(parents=True)
     (run / "figures.json").write_text(json.dumps({"how": how}))
-    for option, said in (("--steps 7", "steps 150, and steps 7"), ("--image-size 96", "image_size 224, and image_size 96"),
+    for option, said in (("--steps 7", "steps 150, and steps 7"), ("--image-size 96", "224, and image_size 96"),
                          ("--weights analytic", "weights i3d-kinetics-400, and weights analytic")):  # fmt: skip
         assert said in refused(monkeypatch, capsys, "bench_real_table", *words, *option.split())
     manifest.write_text("file,set,class,group,boxes\na.mp4,mine,run,anna,a.json\n")
