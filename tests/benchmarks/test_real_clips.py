@@ -139,7 +139,7 @@ def test_a_joined_video_that_was_broken_off_is_made_again(made, folder, monkeypa
     real_time, clips = sys.modules["real_time"], read_clips(folder / "manifest.csv", made[1])
 
     def broken_off(path, spec):
-        yield 0, np.zeros((8, 64, 64, 3), np.uint8), None
+        yield 0, np.random.default_rng(0).integers(0, 256, (99, 64, 64, 3), np.uint8), None  # enough to be written
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
