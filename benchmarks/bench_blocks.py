@@ -7,14 +7,14 @@ Every finished training is kept in FOLDER. Seconds are of the processor, operati
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from by_seed import Figures, kept, shown, step_seconds, train_all
+from by_seed import Figures, check_kept, kept, shown, step_seconds, train_all
+from called import Parser, above_zero, some_of, told_in_one_line
 from torch.utils.flop_counter import FlopCounterMode
 
 from stvr.backbones import load_backbone
@@ -31,8 +31,7 @@ SIZE, ENDPOINT, WIDTH, SEGMENTS, CELLS = 80, "Mixed_3c", 256, 8, 10
 
 
 def run_block(block: str, folder: Path, store: Path, labels: Path, seed: int, steps: int | None) -> dict[str, Any]:
-    flags = {"seed": seed, "head": {"name": "classifier", "block": block}, "steps": steps}
-    options = train_options("small", flags=flags)
+    options = train_options("small", flags=flags_of(block, seed, steps))
     begun = time.process_time()
     report = train(store, labels, folder / "run", options, resume=True)
     spent = time.process_time() - begun
@@ -43,6 +42,10 @@ def run_block(block: str, folder: Path, store: Path, labels: Path, seed: int, st
         "step_seconds": spent / report.steps_now if report.steps_now else None, "classes": len(results["per_class"]),
         "rows": results["evaluated"],
     }  # fmt: skip
+
+
+def flags_of(block: str, seed: int, steps: int | None) -> dict[str, Any]:
+    return {"seed": seed, "head": {"name": "classifier", "block": block}, "steps": steps}
 
 
 def size_of(block: str, classes: int) -> tuple[int, float]:
@@ -68,21 +71,26 @@ def table(found: Mapping[str, Sequence[Figures]]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--blocks", default=",".join(TEMPORAL))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--blocks", type=some_of(TEMPORAL), default=",".join(TEMPORAL))
+    parser.add_argument("--seeds", type=above_zero, default=3)
+    parser.add_argument("--steps", type=above_zero)
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
     world, store = chosen.folder / "world", chosen.folder / "features.zarr"
-    write_world(world, size="small", seed=0, **WORLD)
+    folders = {(block, seed): chosen.folder / f"{block}_{seed}" for block in chosen.blocks
+               for seed in range(chosen.seeds)}  # fmt: skip
+    how = {"steps": train_options("small", flags=flags_of(chosen.blocks[0], 0, chosen.steps)).steps}
+    with told_in_one_line():
+        check_kept(dict.fromkeys(folders.values(), how))
+        write_world(world, size="small", seed=0, **WORLD)
     videos = sorted((world / "videos").glob("*.mp4"))
     extract(videos, store, load_backbone(weights="analytic", endpoint=ENDPOINT), ClipSpec(image_size=SIZE))
 
     def run(block: str, seed: int) -> Figures:
-        folder = chosen.folder / f"{block}_{seed}"
-        return kept(folder, lambda: run_block(block, folder, store, world / "tracks.csv", seed, chosen.steps))
+        folder = folders[block, seed]
+        return kept(folder, how, lambda: run_block(block, folder, store, world / "tracks.csv", seed, chosen.steps))
 
     def text(found: Mapping[str, Sequence[Figures]]) -> str:
         rows = next(iter(found.values()))[0]["rows"]
@@ -93,8 +101,7 @@ def main() -> None:
             "deviation over the seeds.", "", *table(found),
         ])  # fmt: skip
 
-    train_all(chosen.blocks.split(","), chosen.seeds, run, text, chosen.out)
-
+    train_all(chosen.blocks, chosen.seeds, run, text, chosen.out)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from real_clips import RealClip, manifest_rows, read_clips
-from real_questions import Answers, Outcome, by_the_head, localisation, retrieval, the_whole_picture
+from called import Parser, above_zero, told_in_one_line
+from real_clips import RealClip, manifest_rows, read_clips, tell_failed
+from real_questions import Answers, Outcome, askers, by_the_head, localisation, retrieval, the_whole_picture
 from real_tables import Rows, plot, table
 from real_time import Joined, join_actors, when
 
 from stvr.backbones import load_backbone
 from stvr.extract.job import extract
+from stvr.files import write_text
 from stvr.machine import processor
 from stvr.session import Session
 from stvr.store import FeatureStore
@@ -71,35 +73,35 @@ def row_name(context: str, endpoints: tuple[str, ...]) -> str:
 def main() -> None:
     chosen = arguments()
     torch.set_num_threads(chosen.threads)
-    rows = manifest_rows(chosen.manifest)
-    videos = [chosen.manifest.parent / row["file"] for row in rows]
-    stores = {context: extracted(chosen, videos, context) for context in CLIPS}
-    clips = read_clips(chosen.manifest, stores["video"])
-    joined = join_actors(clips, chosen.work / "joined")
-    for context in CLIPS:
-        extracted(chosen, [each.path for each in joined], context)
+    with told_in_one_line():
+        videos = [chosen.manifest.parent / row["file"] for row in manifest_rows(chosen.manifest)]
+        stores = {context: extracted(chosen, videos, context) for context in CLIPS}
+        clips = read_clips(chosen.manifest, stores["video"], stores["clip"])
+        if not askers(clips):
+            raise LookupError(f"no class of {chosen.manifest} is shown by two groups, so that none can be asked.")
+    joined = extracted_joined(chosen, join_actors(clips, chosen.work / "joined"))
     whiches = which_rows(stores, clips, chosen.statistics)
     print(table(whiches), flush=True)
     wheres, whens, costs = where_and_when(stores, clips, joined, chosen)
     text = page(chosen, len(clips), whiches, wheres, whens, costs)
     print(text)
     if chosen.out:
-        chosen.out.write_text(text)
+        write_text(chosen.out, text)
         for name, every in {"which": whiches, "where": wheres, "when": whens}.items():
             if every:
-                chosen.out.with_name(f"{chosen.out.stem}_{name}.svg").write_text(plot(*PLOTTED[name], every))
+                write_text(chosen.out.with_name(f"{chosen.out.stem}_{name}.svg"), plot(*PLOTTED[name], every))
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--weights", default="i3d-kinetics-400")
-    parser.add_argument("--image-size", type=int, default=320)
+    parser.add_argument("--image-size", type=above_zero, default=320)
     parser.add_argument("--statistics", type=Path, help="a store in place of the statistics that ship; {context} in it "
                         "stands for clip or video")
     parser.add_argument("--checkpoint", type=Path, action="append", default=[])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=above_zero, default=1)
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
@@ -108,10 +110,17 @@ def extracted(chosen: argparse.Namespace, videos: list[Path], context: str) -> F
     return store_of(chosen.work / context, videos, context, chosen.weights, chosen.image_size)
 
 
+def extracted_joined(chosen: argparse.Namespace, joined: list[Joined]) -> list[Joined]:
+    """Those that are in the store of every context, then."""
+    stores = [extracted(chosen, [each.path for each in joined], context) for context in CLIPS]
+    return [each for each in joined if all(each.path.stem in store for store in stores)]
+
+
 def store_of(place: Path, videos: list[Path], context: str, weights: str, image_size: int = 320) -> FeatureStore:
+    """With what can be extracted of the videos; what cannot is told on standard error."""
     if videos:
         clip = replace(CLIPS[context], image_size=image_size)
-        extract(videos, place, load_backbone("i3d", weights, ",".join(ENDPOINTS)), clip)
+        tell_failed(extract(videos, place, load_backbone("i3d", weights, ",".join(ENDPOINTS)), clip))
     return FeatureStore.open(place)
 
 
@@ -141,8 +150,8 @@ def where_and_when(
     for title, session, answers in sessions:
         found, seconds = localisation(session, clips, answers)
         wheres.append((title, found))
-        if answers is by_the_head and joined:
-            whens.append((title, when(session, clips, joined)))
+        if answers is by_the_head and (outcomes := when(session, clips, joined)):
+            whens.append((title, outcomes))
         costs.append(f"| {title} | {1000 * seconds:.0f} |")
         print(table(wheres[-1:]), costs[-1], table(whens[-1:]), sep="\n", flush=True)
         session.forget()

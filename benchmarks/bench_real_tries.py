@@ -22,6 +22,7 @@ from real_tables import table
 from torch import Tensor
 
 from stvr.commands import video_files
+from stvr.files import write_text
 from stvr.heads.nearest import NearestHead
 from stvr.heads.similarity import on_grid, stand_out
 from stvr.heads.standardise import Standardise
@@ -207,7 +208,7 @@ of the queries. Covariances of {len(library.videos())} other videos, {cells:,} c
 
 {table(where)}"""
     if chosen.out:
-        chosen.out.write_text(text)
+        write_text(chosen.out, text)
     print(text)
 
 

@@ -24,6 +24,7 @@ from real_clips import RealClip, manifest_rows, read_clips
 from real_questions import Outcome, askers, average_precision, best_iou, judged, query_of
 from real_tables import table
 
+from stvr.files import write_text
 from stvr.library import Hit, Library, build_index
 from stvr.machine import processor
 from stvr.structures import Query
@@ -49,7 +50,8 @@ class Asking:
 
     def hits(self, one: RealClip, query: Query, without: Sequence[str] = (), **how: object) -> list[Hit]:
         """Of every video of another group, but for some."""
-        own = [clip.name for clip in self.clips if clip.group == one.group]
+        others = [clip.name for clip in self.clips if clip.group != one.group]
+        own = [video.name for video in self.library.index.videos if video.name not in others]
         return self.library.search(query, top=None, without=(*own, *without), **how)  # type: ignore[arg-type]
 
     @property
@@ -75,7 +77,7 @@ def main() -> None:
     text = page(chosen, asking, first, [*searched, (name_of(None), *every)])
     print(text)
     if chosen.out:
-        chosen.out.write_text(text)
+        write_text(chosen.out, text)
 
 
 def arguments() -> argparse.Namespace:

@@ -7,15 +7,15 @@ The stages of `stvr demo` on two worlds of seed 0: the demo's, and one where act
 from not at all to a lot, where the propagations are compared over both. Each row trains with the small preset and the
 same steps and batches on debiased pairs, and is asked for actions that no training video shows, under both protocols,
 with the right query and with another's. The second world is harder to learn, and gets more steps. Every finished
-training is kept in FOLDER, so that the same command goes on where it was stopped. Time a step is measured first, of
-each row alone. FILE.md gets the tables; FILE.json all figures, FILE_speed.svg and FILE_occlusion.svg the curves.
+training is kept in FOLDER, so that the same command goes on where it was stopped, and one with other options is
+refused. Time a step is measured first, of each row alone. FILE.md gets the tables; FILE.json all figures,
+FILE_speed.svg and FILE_occlusion.svg the curves.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from by_seed import kept
+from by_seed import How, check_kept, kept
+from called import Parser, above_zero, device, some_of, told_in_one_line
 from circumstances import circumstances
-from many_trainings import Job, command, side_by_side
+from many_trainings import Job, command, side_by_side, tell_left_out
 from step_times import step_cost
 from table_rows import BASELINE, PROPAGATIONS, ROWS, Row
 from world_tables import page, plots
@@ -60,62 +61,94 @@ SAME = {"steps", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "w
 
 def main() -> None:
     chosen = arguments()
-    rows = [name for name in chosen.rows.split(",") if name in ROWS or sys.exit(f"no row {name!r}: {', '.join(ROWS)}")]
-    worlds = {name: place for name in chosen.worlds.split(",") if (place := chosen.folder / name)}
-    for name, place in worlds.items():
-        make_world(place, name, chosen)
-    about = {**circumstances(torch.device(chosen.device)), "commit": chosen.commit} if chosen.commit else circumstances(
-        torch.device(chosen.device))  # fmt: skip
-    steps = steps_of(chosen)
-    about |= {"command": command("FOLDER"), "steps": " and ".join(str(steps[world]) for world in worlds)}
-    first = next(iter(worlds.values()))
-    costs = {name: measured(chosen.folder, name, first, chosen) for name in rows if ROWS[name].trained}
-    how = {"size": chosen.size, "steps": steps, "pairs": chosen.pairs or SIZES[chosen.size].max_pairs,
-           "device": chosen.device, "ask_device": chosen.ask_device or chosen.device}  # fmt: skip
-    jobs: list[Job] = [(chosen.folder, world, name, seed, how)
-                       for seed in range(chosen.seeds) for world in worlds for name in rows
-                       if world == "plain" or name in PROPAGATIONS]  # fmt: skip
-    found: dict[str, dict[str, list[Mapping[str, Any]]]] = {world: {} for world in worlds}
-    told = time.monotonic()
+    jobs = jobs_of(chosen)
+    with told_in_one_line():
+        check_kept({run_of(*job[:4]): job[4] for job in jobs}
+                   | {costs_of(chosen, name): how_timed(chosen) for name in trained_rows(chosen)})  # fmt: skip
+        for world in chosen.worlds:
+            make_world(chosen.folder / world, world, chosen)
+    about = about_of(chosen)
+    costs = {name: measured(name, chosen) for name in trained_rows(chosen)}
+    found: dict[str, dict[str, list[Mapping[str, Any]]]] = {world: {} for world in chosen.worlds}
+    told, done = time.monotonic(), 0
     for (_, world, name, *_), figures in side_by_side(figures_of, jobs, chosen.processes):
         found[world].setdefault(name, []).append(figures)
+        done += 1
         if chosen.out and time.monotonic() > told + 5:
-            write(chosen.out, about, costs, found, rows)
+            write(chosen.out, about, costs, found, chosen.rows)
             told = time.monotonic()
-    print(page(about, costs, found, rows))
-    if chosen.out:
-        write(chosen.out, about, costs, found, rows)
+    print(page(about, costs, found, chosen.rows))
+    if chosen.out and done:
+        write(chosen.out, about, costs, found, chosen.rows)
+    tell_left_out(len(jobs), done)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rows", default=",".join(ROWS))
-    parser.add_argument("--worlds", default=",".join(WORLDS))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=some_of(ROWS), default=",".join(ROWS))
+    parser.add_argument("--worlds", type=some_of(WORLDS), default=",".join(WORLDS))
+    parser.add_argument("--seeds", type=above_zero, default=3)
     parser.add_argument("--size", default="tiny", choices=SIZES)
-    parser.add_argument("--train-videos", type=int, help="those of the size, if not given; also of --image-size")
-    parser.add_argument("--image-size", type=int)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--dial-steps", type=int, help=f"on the world with dials; {LONGER} times the others by default")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--ask-device", help="where trained heads are asked; where they are trained, if not given")
-    parser.add_argument("--pairs", type=int, help="that are asked, of each protocol; those of the size, if not given")
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--train-videos", type=above_zero, help="those of the size, if not given")
+    parser.add_argument("--image-size", type=above_zero, help="that of the size, if not given")
+    parser.add_argument("--steps", type=above_zero)
+    parser.add_argument("--dial-steps", type=above_zero,
+                        help=f"on the world with dials; {LONGER} times the others by default")
+    parser.add_argument("--device", type=device, default="cpu")
+    parser.add_argument("--ask-device", type=device,
+                        help="where trained heads are asked; where they are trained, if not given")
+    parser.add_argument("--pairs", type=above_zero,
+                        help="that are asked, of each protocol; those of the size, if not given")
+    parser.add_argument("--processes", type=above_zero, default=1)
     parser.add_argument("--commit", help="where git cannot tell")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
 
+def trained_rows(chosen: argparse.Namespace) -> list[str]:
+    return [name for name in chosen.rows if ROWS[name].trained]
+
+
+def jobs_of(chosen: argparse.Namespace) -> list[Job]:
+    """What `figures_of` is called with, a seed at a time."""
+    devices = chosen.device, chosen.ask_device or chosen.device
+    return [(chosen.folder, world, name, seed, how_made(chosen, world, ROWS[name]), *devices)
+            for seed in range(chosen.seeds) for world in chosen.worlds for name in chosen.rows
+            if world == "plain" or name in PROPAGATIONS]  # fmt: skip
+
+
+def how_made(chosen: argparse.Namespace, world: str, row: Row) -> How:
+    """The options that a row's figures follow from; the steps of what is trained."""
+    return {
+        **how_timed(chosen), "train_videos": dials_of(world, chosen).get("num_train_videos"),
+        **({"steps": steps_of(chosen)[world]} if row.trained else {}),
+        "pairs": chosen.pairs or SIZES[chosen.size].max_pairs,
+        "ask_device": kind_of(chosen.ask_device or chosen.device),
+    }  # fmt: skip
+
+
+def how_timed(chosen: argparse.Namespace) -> How:
+    """The options that a row's costs follow from."""
+    return {"size": chosen.size, "image_size": image_size_of(chosen), "device": kind_of(chosen.device)}
+
+
+def kind_of(device: str) -> str:
+    return device.split(":")[0]
+
+
+def about_of(chosen: argparse.Namespace) -> dict[str, Any]:
+    """What the page says of the figures; where git cannot tell the commit, what was given."""
+    facts = circumstances(torch.device(chosen.device)) | ({"commit": chosen.commit} if chosen.commit else {})
+    steps = " and ".join(str(steps_of(chosen)[world]) for world in chosen.worlds)
+    return {**facts, "command": command("FOLDER"), "steps": steps}
+
+
 def make_world(place: Path, name: str, chosen: argparse.Namespace) -> None:
     """Videos, features with optical flow, and pairs under each protocol."""
-    plan = SIZES[chosen.size]
-    image_size = chosen.image_size or plan.image_size
+    plan, image_size = SIZES[chosen.size], image_size_of(chosen)
     place.mkdir(parents=True, exist_ok=True)
-    dials = {**plan.dials, **({**DIALS, "speed": (0.0, SPEED * image_size / CELL)} if name == "dials" else {})}
-    given = {"num_train_videos": chosen.train_videos, "image_size": image_size}
-    dials |= {name: value for name, value in given.items() if value}
-    write_world(place / "world", size=plan.world, seed=0, workers=chosen.processes, **dials)
+    write_world(place / "world", size=plan.world, seed=0, workers=chosen.processes, **dials_of(name, chosen))
     videos = sorted((place / "world" / "videos").glob("*.mp4"))
     backbone = load_backbone(weights="analytic", endpoint=plan.endpoint, device=chosen.device)
     extract(videos, place / "features.zarr", backbone, ClipSpec(image_size=image_size), workers=chosen.processes,
@@ -126,6 +159,18 @@ def make_world(place: Path, name: str, chosen: argparse.Namespace) -> None:
         if not (path := pairs_of(place, protocol)).exists():
             prepare_pairs("table", [place / "world" / "tracks.csv"], path, held_out=str(held_out), video_clips=lengths,
                           options=PairOptions(protocol=protocol))  # fmt: skip
+
+
+def dials_of(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Of a world, over the preset of its size."""
+    plan, image_size = SIZES[chosen.size], image_size_of(chosen)
+    dials = {**plan.dials, **({**DIALS, "speed": (0.0, SPEED * image_size / CELL)} if name == "dials" else {})}
+    given = {"num_train_videos": chosen.train_videos, "image_size": image_size}
+    return dials | {name: value for name, value in given.items() if value}
+
+
+def image_size_of(chosen: argparse.Namespace) -> int:
+    return int(chosen.image_size or SIZES[chosen.size].image_size)
 
 
 def pairs_of(place: Path, protocol: str) -> Path:
@@ -142,39 +187,49 @@ def options_of(row: Row, size: str, seed: int, steps: int | None) -> TrainOption
     """Every head trains as the matching head does; what else its own small preset says stays."""
     same = train_options("small").model_dump(include=SAME)
     flags = {**same, **SIZES[size].training, "flip": "off", **row.training, "seed": seed, "head": row.head,
-             "save_every": 10_000}  # fmt: skip
+             "save_every": 100}  # fmt: skip
     return train_options("small", flags={**flags, **({"steps": steps} if steps else {})})
 
 
-def measured(folder: Path, name: str, place: Path, chosen: argparse.Namespace) -> dict[str, Any]:
+def measured(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
     """In this process, before anything else runs; kept."""
-    options = options_of(ROWS[name], chosen.size, 0, chosen.steps)
-    where = folder / f"costs_{chosen.device.split(':')[0]}" / name.replace(" ", "_")
+    options, place = options_of(ROWS[name], chosen.size, 0, chosen.steps), chosen.folder / chosen.worlds[0]
     torch.set_num_threads(1)
-    return kept(where, lambda: step_cost(place / "features.zarr", pairs_of(place, PROTOCOLS[0]), options,
-                                         chosen.device))  # fmt: skip
+    return kept(costs_of(chosen, name), how_timed(chosen),
+                lambda: step_cost(place / "features.zarr", pairs_of(place, PROTOCOLS[0]), options, chosen.device))
 
 
-def figures_of(folder: Path, world: str, name: str, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
-    """Of one training; kept beside it. how: size, steps by world, pairs that are asked, device, ask_device."""
-    place = folder / world
-    run = place / f"{name.replace(' ', '_')}_{seed}"
-    return kept(run, lambda: trained_and_asked(place, run, ROWS[name], seed, how))
+def costs_of(chosen: argparse.Namespace, name: str) -> Path:
+    return Path(chosen.folder / f"costs_{kind_of(chosen.device)}" / name.replace(" ", "_"))
 
 
-def trained_and_asked(place: Path, run: Path, row: Row, seed: int, how: Mapping[str, Any]) -> dict[str, Any]:
+def run_of(folder: Path, world: str, name: str, seed: int) -> Path:
+    return folder / world / f"{name.replace(' ', '_')}_{seed}"
+
+
+def figures_of(
+    folder: Path, world: str, name: str, seed: int, how: How, device: str, ask_device: str
+) -> dict[str, Any]:  # fmt: skip
+    """Of one training; kept beside it."""
+    run = run_of(folder, world, name, seed)
+    return kept(run, how, lambda: trained_and_asked(folder / world, run, ROWS[name], seed, how, device, ask_device))
+
+
+def trained_and_asked(
+    place: Path, run: Path, row: Row, seed: int, how: How, device: str, ask_device: str
+) -> dict[str, Any]:  # fmt: skip
     torch.set_num_threads(1)
     store, begun = place / "features.zarr", time.monotonic()
     if row.trained:
-        options = options_of(row, how["size"], seed, how["steps"][place.name])
-        train(store, pairs_of(place, PROTOCOLS[0]), run, options, resume=True, device=how["device"])
+        options = options_of(row, how["size"], seed, how["steps"])
+        train(store, pairs_of(place, PROTOCOLS[0]), run, options, resume=True, device=device)
     else:
         save_untrained(store, run, row)
     trained, asked = time.monotonic() - begun, {}
     for protocol in PROTOCOLS if place.name == "plain" else PROTOCOLS[:1]:
         scenes = place / "world" / "scenes.csv" if place.name == "dials" else None
         results = evaluate(run, store, pairs_of(place, protocol), seed=seed, limit=how["pairs"] * (2 if scenes else 1),
-                           device=how["ask_device"], audit=place.name == "plain" and seed == 0, dials=scenes)
+                           device=ask_device, audit=place.name == "plain" and seed == 0, dials=scenes)
         asked[protocol] = in_short(results)
     return {"seed": seed, "train_seconds": trained, "ask_seconds": time.monotonic() - begun - trained, **asked}
 

@@ -53,6 +53,12 @@ def told(job: Job, result: Callable[[], Mapping[str, Any]]) -> Iterator[tuple[Jo
     yield job, figures
 
 
+def tell_left_out(jobs: int, done: int) -> None:
+    """Exits with status 1 where trainings have failed, and says how many."""
+    if done < jobs:
+        sys.exit(f"{jobs - done} of {jobs} trainings failed and are left out. Call again to try these alone.")
+
+
 def command(first: str) -> str:
     """How this was called; what is a path, on whatever machine, by what it is for."""
     said = [each if "/" not in each else Path(each).name if "." in Path(each).name else "FOLDER"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stvr.extract.job import ExtractReport
 from stvr.store import FeatureStore
 from stvr.structures import ClipSpec, Span, Tubelet
 
+COLUMNS = ("file", "set", "class", "group", "boxes")
 LEAST_SHARE = 0.5  # of the frames of a clip that must have a box
 QUERY_CLIPS = 3  # a second, as `stvr locate` takes it
 
@@ -52,22 +55,59 @@ class RealClip:
 def manifest_rows(manifest: Path) -> list[dict[str, str]]:
     """Rows with file, set, class, group, boxes; files and boxes beside the manifest."""
     with manifest.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        rows = csv.DictReader(file)
+        if lacking := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
+            raise ValueError(f"{manifest} has no column {', '.join(lacking)}; it needs {', '.join(COLUMNS)}.")
+        return list(rows)
 
 
-def read_clips(manifest: Path, store: FeatureStore) -> list[RealClip]:
-    """The videos of a manifest that the store has; those without a box in any clip are left out, and named."""
-    found = []
-    for row in manifest_rows(manifest):
-        path = manifest.parent / row["file"]
-        num_clips = store.num_clips(path.stem)
-        boxes = json.loads((manifest.parent / row["boxes"]).read_text())
-        tubelets = tuple(tubelets_of(boxes, path.stem, num_clips, store.spec.clip))
-        if tubelets:
-            found.append(RealClip(path.stem, path, row["set"], row["class"], row["group"], num_clips, tubelets))
-        else:
-            print(f"{path.stem} has no clip with a box, and is left out")
+def tell_failed(made: ExtractReport) -> None:
+    """Why videos did not get into a store, a line each on standard error."""
+    for name, reason in made.failed.items():
+        print(f"{name} is left out: {reason}", file=sys.stderr)
+
+
+def read_clips(manifest: Path, *stores: FeatureStore) -> list[RealClip]:
+    """The videos of a manifest that every store has and that have a box in some clip.
+
+    The others are left out, each named on standard error, and counted. LookupError where none is left.
+    """
+    rows, found = manifest_rows(manifest), list[RealClip]()
+    for number, row in enumerate(rows, 2):
+        try:
+            found.append(read_clip(manifest.parent, row, stores))
+        except (LookupError, OSError, ValueError) as error:
+            print(f"{manifest.name}, line {number}: {row.get('file')} is left out: {error}", file=sys.stderr)
+    if not found:
+        raise LookupError(f"none of the {len(rows)} clips of {manifest} can be asked. Mend what is said of each above.")
+    if len(found) < len(rows):
+        print(f"{len(rows) - len(found)} of {len(rows)} clips of {manifest} are left out", file=sys.stderr)
     return found
+
+
+def read_clip(folder: Path, row: dict[str, str], stores: Sequence[FeatureStore]) -> RealClip:
+    """LookupError, OSError or ValueError where it cannot be asked."""
+    path = folder / row["file"]
+    for store in stores:
+        if path.stem not in store:
+            raise LookupError(f"{store} does not have it.")
+    num_clips = stores[0].num_clips(path.stem)
+    tubelets = tuple(tubelets_of(read_boxes(folder, row["boxes"]), path.stem, num_clips, stores[0].spec.clip))
+    if not tubelets:
+        raise LookupError(f"{row['boxes']} has a box in no clip of it.")
+    return RealClip(path.stem, path, row["set"], row["class"], row["group"], num_clips, tubelets)
+
+
+def read_boxes(folder: Path, name: str | None) -> dict[str, Any]:
+    """What a file says, with width, height, fps and tubes; tubes without a box aside."""
+    if not name or not (folder / name).is_file():
+        raise FileNotFoundError(f"there is no file of boxes {name or '(none is named)'}.")
+    try:
+        boxes = json.loads((folder / name).read_text())
+        return {**{each: boxes[each] for each in ("width", "height", "fps")},
+                "tubes": [{"sf": tube["sf"], "boxes": tube["boxes"]} for tube in boxes["tubes"] if tube["boxes"]]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no JSON with width, height, fps and tubes of sf and boxes: {error}.") from None
 
 
 def tubelets_of(boxes: dict[str, Any], video: str, num_clips: int, clip: ClipSpec) -> Iterator[Tubelet]:

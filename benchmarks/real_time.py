@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from real_clips import RealClip
@@ -31,12 +32,13 @@ class Joined:
 
 
 def join_actors(clips: Sequence[RealClip], folder: Path) -> list[Joined]:
-    """One video an actor, the actions one after another; whole clips alone."""
+    """One video an actor, named by its clips: the actions one after another; whole clips alone."""
     folder.mkdir(parents=True, exist_ok=True)
     joined = []
     for group in sorted({clip.group for clip in clips if clip.kind == SET}):
         own = sorted((clip for clip in clips if clip.group == group and clip.kind == SET), key=lambda clip: clip.label)
-        path, spans, start = folder / f"joined_{group}.mp4", {}, 0
+        parts = " ".join(f"{clip.name} {clip.num_clips}" for clip in own)
+        path, spans, start = folder / f"joined_{group}_{crc32(parts.encode()):08x}.mp4", {}, 0
         for clip in own:
             spans[clip.label] = Span(path.stem, start, start + clip.num_clips)
             start += clip.num_clips
@@ -49,12 +51,12 @@ def join_actors(clips: Sequence[RealClip], folder: Path) -> list[Joined]:
 
 
 def when(session: Session, clips: Sequence[RealClip], joined: Sequence[Joined]) -> list[Outcome]:
-    """The middle half of every actor's every action, asked of the videos of the others."""
+    """The middle half of every actor's every action, asked of the videos of the others that show it."""
     outcomes = []
     for clip in (each for each in clips if each.kind == SET):
         query = query_of(session, middle_half(clip.longest))
         for video in joined:
-            if video.group != clip.group:
+            if video.group != clip.group and clip.label in video.spans:
                 outcomes.append(Outcome(clip, figures(session, query, video, video.spans[clip.label])))
     return outcomes
 

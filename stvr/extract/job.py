@@ -15,6 +15,7 @@ from stvr.extract.flow import Flow
 from stvr.extract.maps import Backbone, stream_of
 from stvr.extract.pace import Pace, Progress, Step, shown
 from stvr.extract.todo import Outcome, Todo
+from stvr.extract.workers import check_workers
 from stvr.store import FeatureSpec, FeatureStore
 from stvr.store.claims import LEASE_SECONDS
 from stvr.store.features import FAILED
@@ -88,6 +89,7 @@ def extract(
     check_named("colour order", colour_order, COLOUR_ORDERS)
     check_named("resize", resize, RESIZES)
     check_named("engine", engine, ENGINES)
+    check_workers(workers)
     if clip.context == "video":
         stream_of(backbone, clip)  # refuses a backbone that has none before anything is written
     spec = FeatureSpec(

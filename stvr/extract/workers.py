@@ -128,6 +128,11 @@ def is_shared(backbone: Backbone) -> bool:
     return runs_on_gpu(backbone)
 
 
+def check_workers(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"{count} workers extract nothing. Give 1 or more.")
+
+
 def usual_workers(device: str, engine: str = "local") -> int:
     """One on a CPU, whose cores the network uses; for a GPU one a core, because decoding is what it waits for."""
     return len(os.sched_getaffinity(0)) if device.startswith("cuda") and engine == "local" else 1

@@ -15,7 +15,7 @@ from stvr.extract.flow import flow_of
 from stvr.extract.job import ENGINES, alone, check_named, extract, settle
 from stvr.extract.pace import Pace, Step, shown
 from stvr.extract.todo import Todo
-from stvr.extract.workers import usual_workers
+from stvr.extract.workers import check_workers, usual_workers
 from stvr.heads.checkpoint import load_head, weights_beside
 from stvr.heads.nearest import NearestHead
 from stvr.library.begun import (
@@ -87,7 +87,8 @@ def build_index(
     folder = Path(out).absolute()
     tell = tell or (lambda line: print(f"stvr: {line}", file=sys.stderr))
     check_named("engine", engine, ENGINES)
-    workers = workers or usual_workers(device, engine)
+    workers = usual_workers(device, engine) if workers is None else workers
+    check_workers(workers)
     chosen = chosen_composition(folder, composition)
     check_backend(chosen)
     given = read_sources(sources, tell)

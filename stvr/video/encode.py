@@ -81,8 +81,11 @@ def png(picture: Picture) -> bytes:
 
 
 def write_video(path: Path, parts: Iterable[NDArray[np.uint8]], fps: int, image_size: int) -> None:
-    """Encodes RGB frames, given in parts (T, S, S, 3), as H.264. The bytes are always the same: one thread, no date."""
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+    """Encodes RGB frames, given in parts (T, S, S, 3), as H.264 in an mp4, which appears whole or not at all.
+
+    The bytes are always the same: one thread, no date.
+    """
+    with whole(path) as partial, av.open(str(partial), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=fps, options=SAME_BYTES)
         stream.height = stream.width = image_size
         stream.pix_fmt = "yuv420p"

@@ -105,6 +105,15 @@ def test_a_store_of_another_backbone_is_refused(tmp_path):
         run([video], tmp_path / "store", other)
 
 
+@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("workers", [0, -1])
+def test_fewer_than_one_worker_are_refused_before_anything_is_written(tmp_path, workers, engine):
+    video = write_clock(tmp_path / "video.mp4", 2)
+    with pytest.raises(ValueError, match=f"^{workers} workers extract nothing. Give 1 or more.$"):
+        run([video], tmp_path / "store", Reader(), workers=workers, engine=engine)
+    assert not (tmp_path / "store").exists()
+
+
 def test_features_that_do_not_fit_float16_are_refused(tmp_path):
     video = write_clock(tmp_path / "video.mp4", 2)
     report = run([video], tmp_path / "store", Loud())

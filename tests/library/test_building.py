@@ -75,6 +75,13 @@ def test_several_workers_make_the_same_bytes(tmp_path, shelf):
     assert files_below(tmp_path / "one") == files_below(tmp_path / "several")
 
 
+@pytest.mark.parametrize("workers", [0, -1])
+def test_fewer_than_one_worker_are_refused_before_anything_is_written(tmp_path, shelf, workers):
+    with pytest.raises(ValueError, match=f"^{workers} workers extract nothing. Give 1 or more.$"):
+        built([shelf], tmp_path / "index", workers=workers)
+    assert not (tmp_path / "index").exists()
+
+
 def test_two_runs_at_once_share_the_work_and_make_the_same_bytes(tmp_path, shelf):
     built([shelf], tmp_path / "one", composition=ALL)
     with ThreadPoolExecutor(2) as runs:
