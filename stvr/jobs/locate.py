@@ -11,7 +11,7 @@ from typing import Any
 from stvr.extract.default_weights import runtime_for
 from stvr.extract.flow import flow_of
 from stvr.extract.job import extract
-from stvr.files import check_folder, whole
+from stvr.files import check_folder, write_text
 from stvr.heads.checkpoint import check_features
 from stvr.session import Answer, Example, Session
 from stvr.session.examples import Box, Track
@@ -155,9 +155,7 @@ def locate_files(
 
 
 def write_lines(out: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "tubelets.jsonl"
     ranked = sorted(lines, key=lambda each: -each["score"])
-    with whole(path) as partial:
-        partial.write_text("".join(json.dumps(line) + "\n" for line in ranked))
+    write_text(path, "".join(json.dumps(line) + "\n" for line in ranked))
     return path

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stvr.files import whole
+from stvr.files import write_bytes
 from stvr.render.draw import DARK, TRUTH, Picture, colour_of, draw_box, letters
 from stvr.render.hits.hit import Hit, Wishes, at_hand, clock
 from stvr.video.decode import VideoError
@@ -33,9 +33,7 @@ def write_contact_sheet(hits: Sequence[Hit], out: Path, wishes: Wishes) -> list[
     sheet = np.concatenate([np.concatenate([*row, *[blank] * (columns - len(row))], 1) for row in rows])
     sheet = np.pad(sheet, [(GAP, 0), (GAP, 0), (0, 0)])
     sheet[:GAP], sheet[:, :GAP] = DARK, DARK
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with whole(out) as partial:
-        partial.write_bytes(png(sheet) if out.suffix.lower() == ".png" else jpeg(sheet, len(sheet)))
+    write_bytes(out, png(sheet) if out.suffix.lower() == ".png" else jpeg(sheet, len(sheet)))
     return [out]
 
 
